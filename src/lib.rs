@@ -1,0 +1,44 @@
+//! smscd: a thread-per-core SMSC engine.
+//!
+//! The crate is layered; a module imports only from the ones listed before it (a test checks this from the sources):
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`base`], [`limits`] | handles, time as a value, slab, wheel, token bucket; every bound in one file |
+//! | [`smpp`] | the wire: framing, PDUs, TLVs, receipts, text |
+//! | [`stats`] | counters, HDR histograms, snapshots |
+//! | `config` | the TOML file, its validation and its defaults |
+//! | `session` | sans-IO session state machine, SMSC and ESME roles |
+//! | `store` | the message store |
+//! | `routing` | sans-IO routing shard: accept, route, schedule, deliver, receipts |
+//! | `network` | the seeded simulated mobile network |
+//! | `control_lane` | the values that the control thread and the hot threads exchange |
+//! | `runtime` | the only place with mio, channels, pinning and clocks |
+//! | `control` | HTTP: stats, metrics, admin |
+//! | `server` | assembly, shutdown order, CLI |
+//!
+//! Without the `server` feature only `base`, `limits`, `smpp` and `stats` are built: that is what the load generator uses.
+
+pub mod base;
+pub mod limits;
+pub mod smpp;
+pub mod stats;
+
+#[cfg(feature = "server")]
+pub mod config;
+#[cfg(feature = "server")]
+pub mod control;
+#[cfg(feature = "server")]
+pub mod control_lane;
+#[cfg(feature = "server")]
+pub mod network;
+#[cfg(feature = "server")]
+pub mod routing;
+#[cfg(feature = "server")]
+pub mod runtime;
+#[cfg(feature = "server")]
+pub mod server;
+#[cfg(feature = "server")]
+pub mod session;
+#[cfg(feature = "server")]
+pub mod store;

@@ -1,0 +1,51 @@
+//! Every bound of the engine, in one place. Configuration may lower or raise those that have a key; the rest are
+//! structural. Each says what happens when it is reached.
+
+/// Octets of an SMPP header, and the least valid command_length (3.4 section 3.2).
+pub const HEADER_LEN: usize = 16;
+
+/// Largest command_length accepted from a bound peer: a message_payload of 65,535 octets and its PDU around it,
+/// with room for further TLVs. Beyond: generic_nack ESME_RINVCMDLEN and close.
+pub const PDU_BYTES_MAX: usize = 70_000;
+
+/// Largest command_length accepted before a bind; a bind with all fields full has 116 octets. Beyond: as above.
+pub const PDU_BYTES_MAX_UNBOUND: usize = 1_024;
+
+/// Scratch into which one worker reads every socket. One read takes at most this.
+pub const READ_BYTES: usize = 128 * 1024;
+
+/// Octets of one chunk of a session's out-queue. Chunks come from the worker's pool.
+pub const OUT_CHUNK_BYTES: usize = 32 * 1024;
+
+/// Octets a session may have queued for its socket. Beyond: nothing more is read from that socket, and no
+/// delivery is handed to it, until the peer reads.
+pub const OUT_QUEUE_BYTES_MAX: usize = 256 * 1024;
+
+/// PDUs and octets that one session may have handled in one turn of its worker (promise 7). Beyond: it waits for
+/// the next turn, behind the others.
+pub const TURN_PDUS_MAX: usize = 1_024;
+/// See [`TURN_PDUS_MAX`].
+pub const TURN_BYTES_MAX: usize = 128 * 1024;
+
+/// Items of one lane block, and the octets that its bodies take before it is published. A body larger than the
+/// block travels alone in it.
+pub const LANE_BLOCK_ITEMS: usize = 256;
+/// See [`LANE_BLOCK_ITEMS`].
+pub const LANE_BLOCK_BYTES: usize = 32 * 1024;
+/// Blocks of one lane. All in flight: the lane is full, and the sender stops taking requests in.
+pub const LANE_BLOCKS: usize = 8;
+
+/// Blocks taken from one lane in one turn before the next lane has its go.
+pub const LANE_BLOCKS_PER_TURN: usize = 4;
+
+/// Accounts of one configuration. Beyond: the configuration is refused.
+pub const ACCOUNTS_MAX: usize = 4_096;
+
+/// Workers and shards of one process (the shard index is part of a message id). Beyond: the configuration is refused.
+pub const THREADS_MAX: usize = 128;
+
+/// Unanswered requests that a session may have towards us, and we towards it. Configurable per account below this.
+pub const WINDOW_MAX: usize = 16_384;
+
+/// Unknown or out-of-place PDUs after which a session that never bound is closed.
+pub const UNBOUND_ERRORS_MAX: u32 = 5;

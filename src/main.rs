@@ -1,0 +1,3 @@
+//! The smscd binary.
+
+fn main() {}

@@ -1,0 +1,232 @@
+//! Counters of one hot thread. One writer, so an increment is a plain load and store; the reader sums over threads.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::base::AccountId;
+
+macro_rules! counters {
+    ($(#[$meta:meta])* $name:ident { $($(#[doc = $help:literal])+ $variant:ident => $label:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(usize)]
+        pub enum $name { $($(#[doc = $help])+ $variant,)+ }
+
+        impl $name {
+            /// Every counter, in declaration order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+            /// How many there are.
+            pub const COUNT: usize = Self::ALL.len();
+
+            /// The counter's name in `/stats` and, with prefix and `_total`, in `/metrics`.
+            pub const fn label(self) -> &'static str {
+                match self { $(Self::$variant => $label,)+ }
+            }
+
+            /// One line for `/metrics`.
+            pub const fn help(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($help),+),)+ }
+            }
+        }
+    };
+}
+
+counters! {
+    /// What a thread counts for the whole daemon. Gauges are pairs of counters (opened, closed).
+    Counter {
+        /// Connections taken from a listener.
+        ConnectionsAccepted => "connections_accepted",
+        /// Connections refused at accept: a limit was reached.
+        ConnectionsRefused => "connections_refused",
+        /// Connections closed, for whatever reason.
+        ConnectionsClosed => "connections_closed",
+        /// Connections that closed without sending an octet (health checks, port scans).
+        ConnectionsEmpty => "connections_empty",
+        /// Connections closed by the session_init timer without a bind.
+        SessionInitTimeouts => "session_init_timeouts",
+        /// Sessions closed by the inactivity timer or an unanswered enquire_link.
+        InactivityTimeouts => "inactivity_timeouts",
+        /// Sessions closed because a PDU stayed half-read for too long.
+        PduTimeouts => "pdu_timeouts",
+        /// Sessions closed because the peer took nothing off its socket for too long.
+        WriteTimeouts => "write_timeouts",
+        /// Requests of ours that got no response in time.
+        ResponseTimeouts => "response_timeouts",
+        /// Sessions bound as transmitter.
+        BoundTransmitter => "bound_transmitter",
+        /// Sessions bound as receiver.
+        BoundReceiver => "bound_receiver",
+        /// Sessions bound as transceiver.
+        BoundTransceiver => "bound_transceiver",
+        /// Bound transmitter sessions that ended.
+        UnboundTransmitter => "unbound_transmitter",
+        /// Bound receiver sessions that ended.
+        UnboundReceiver => "unbound_receiver",
+        /// Bound transceiver sessions that ended.
+        UnboundTransceiver => "unbound_transceiver",
+        /// Binds refused, for whatever reason.
+        BindsRefused => "binds_refused",
+        /// PDUs received.
+        PdusReceived => "pdus_received",
+        /// PDUs sent.
+        PdusSent => "pdus_sent",
+        /// Octets received.
+        BytesReceived => "bytes_received",
+        /// Octets sent.
+        BytesSent => "bytes_sent",
+        /// Broken frames (command_length out of range); each closes its session.
+        FramesBroken => "frames_broken",
+        /// HTTP requests, TLS handshakes and the like on the SMPP port; each closes its connection.
+        ForeignProtocols => "foreign_protocols",
+        /// Requests with an unknown command_id, answered by generic_nack.
+        UnknownCommands => "unknown_commands",
+        /// Requests that the session's state does not allow, answered ESME_RINVBNDSTS.
+        WrongState => "wrong_state",
+        /// Requests with a malformed body, answered with the field's status.
+        MalformedPdus => "malformed_pdus",
+        /// Responses and generic_nacks that match no request of ours; ignored.
+        UnmatchedResponses => "unmatched_responses",
+        /// Messages for a session that has gone meanwhile; dropped by the generation check.
+        StaleSessionHandles => "stale_session_handles",
+        /// Outcomes for a delivery that is no longer open; dropped by the generation check.
+        StaleDeliveryTokens => "stale_delivery_tokens",
+        /// Delivery attempts made to the network and to ESMEs.
+        DeliveryAttempts => "delivery_attempts",
+        /// Delivery attempts that failed for now.
+        DeliveryRetries => "delivery_retries",
+        /// Receipts that were given up: validity over, or refused for good by the ESME.
+        ReceiptsExpired => "receipts_expired",
+        /// MO messages that were given up.
+        MoExpired => "mo_expired",
+        /// Turns of the event loop.
+        Turns => "turns",
+        /// Turns that began with a sleep.
+        Sleeps => "sleeps",
+        /// Times this thread woke another.
+        Wakes => "wakes",
+        /// Times a session stopped being read because a lane was full.
+        LaneStalls => "lane_stalls",
+        /// Turns longer than 10 ms.
+        LongTurns => "long_turns",
+    }
+}
+
+counters! {
+    /// What a thread counts per account.
+    AccountCounter {
+        /// submit_sm, submit_multi and data_sm requests received.
+        Submitted => "submitted",
+        /// Requests accepted: answered with status 0.
+        Accepted => "accepted",
+        /// Requests refused, other than by throttling.
+        Rejected => "rejected",
+        /// Requests refused with ESME_RTHROTTLED or ESME_RMSGQFUL.
+        Throttled => "throttled",
+        /// MT messages that became DELIVERED.
+        Delivered => "delivered",
+        /// MT messages that became UNDELIVERABLE.
+        Undeliverable => "undeliverable",
+        /// MT messages that became EXPIRED.
+        Expired => "expired",
+        /// MT messages that became DELETED.
+        Deleted => "deleted",
+        /// MT messages that became REJECTED.
+        RejectedByNetwork => "rejected_by_network",
+        /// MO messages taken in for this account.
+        MoAccepted => "mo_accepted",
+        /// MO messages whose deliver_sm this account's ESME accepted.
+        MoDelivered => "mo_delivered",
+        /// MO messages given up.
+        MoFailed => "mo_failed",
+        /// Receipts created.
+        ReceiptsCreated => "receipts_created",
+        /// Receipts whose deliver_sm was accepted.
+        ReceiptsSent => "receipts_sent",
+        /// Receipts given up.
+        ReceiptsFailed => "receipts_failed",
+        /// Sessions bound.
+        SessionsOpened => "sessions_opened",
+        /// Bound sessions that ended.
+        SessionsClosed => "sessions_closed",
+    }
+}
+
+/// Counters of one account on one thread, alone on their cache lines.
+#[derive(Debug)]
+#[repr(align(128))]
+struct AccountBlock([AtomicU64; AccountCounter::COUNT]);
+
+/// All counters of one hot thread. Shared by reference with control, which only reads.
+#[derive(Debug)]
+#[repr(align(128))]
+pub struct ThreadCounters {
+    global: [AtomicU64; Counter::COUNT],
+    accounts: Box<[AccountBlock]>,
+}
+
+impl ThreadCounters {
+    /// Zeroed counters with room for `accounts` accounts.
+    pub fn new(accounts: usize) -> Self {
+        Self {
+            global: std::array::from_fn(|_| AtomicU64::new(0)),
+            accounts: (0..accounts)
+                .map(|_| AccountBlock(std::array::from_fn(|_| AtomicU64::new(0))))
+                .collect(),
+        }
+    }
+
+    /// Adds `n`. Only the owning thread may call this.
+    #[inline]
+    pub fn add(&self, counter: Counter, n: u64) {
+        bump(&self.global[counter as usize], n);
+    }
+
+    /// Adds `n` for `account`; an account beyond the table is not counted. Only the owning thread may call this.
+    #[inline]
+    pub fn add_account(&self, account: AccountId, counter: AccountCounter, n: u64) {
+        if let Some(block) = self.accounts.get(account.index()) {
+            bump(&block.0[counter as usize], n);
+        }
+    }
+
+    /// The current value, from any thread.
+    pub fn get(&self, counter: Counter) -> u64 {
+        self.global[counter as usize].load(Ordering::Relaxed)
+    }
+
+    /// The current value for `account`, from any thread.
+    pub fn get_account(&self, account: AccountId, counter: AccountCounter) -> u64 {
+        self.accounts.get(account.index()).map_or(0, |block| block.0[counter as usize].load(Ordering::Relaxed))
+    }
+}
+
+/// One writer: no read-modify-write instruction is needed.
+#[inline]
+fn bump(cell: &AtomicU64, n: u64) {
+    cell.store(cell.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn labels_are_unique_and_snake_case() {
+        let labels: Vec<&str> = Counter::ALL.iter().map(|c| c.label()).collect();
+        assert_eq!(labels.iter().collect::<HashSet<_>>().len(), labels.len());
+        assert!(labels.iter().all(|l| l.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')));
+        assert!(Counter::ALL.iter().all(|c| c.help().ends_with('.')));
+    }
+
+    #[test]
+    fn counts_per_thread_and_account() {
+        let counters = ThreadCounters::new(2);
+        counters.add(Counter::PdusSent, 3);
+        counters.add(Counter::PdusSent, 4);
+        counters.add_account(AccountId(1), AccountCounter::Delivered, 5);
+        counters.add_account(AccountId(9), AccountCounter::Delivered, 5);
+        assert_eq!(counters.get(Counter::PdusSent), 7);
+        assert_eq!(counters.get_account(AccountId(1), AccountCounter::Delivered), 5);
+        assert_eq!(counters.get_account(AccountId(0), AccountCounter::Delivered), 0);
+    }
+}
