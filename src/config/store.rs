@@ -20,6 +20,9 @@ pub enum Durability {
 }
 
 impl Durability {
+    /// Every setting, strongest first.
+    pub const ALL: [Self; 3] = [Self::Sync, Self::Buffered, Self::None];
+
     /// Its name, as the file and the flag spell it.
     pub const fn name(self) -> &'static str {
         match self {
