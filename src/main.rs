@@ -1,3 +1,5 @@
 //! The smscd binary.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    smscd::server::cli::main()
+}

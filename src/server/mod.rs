@@ -1,1 +1,4 @@
-//! server
+//! The daemon put together: command line, assembly, shutdown order.
+
+pub mod cli;
+pub mod run;
