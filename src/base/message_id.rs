@@ -169,14 +169,25 @@ mod tests {
             let id = MessageId::from_u64(value);
             let text = id.text();
             assert_eq!(text.as_bytes().len(), if id.is_short() { 8 } else { 16 });
-            assert_eq!(id.to_string(), if id.is_short() { format!("{value:08X}") } else { format!("{value:016X}") });
+            assert_eq!(
+                id.to_string(),
+                if id.is_short() { format!("{value:08X}") } else { format!("{value:016X}") }
+            );
             assert_eq!(MessageId::parse(text.as_bytes()), Some(id));
         }
     }
 
     #[test]
     fn parse_refuses_what_is_not_ours() {
-        for text in [&b""[..], b"12", b"0000000000000001", b"12345678901234567", b"ZZZZZZZZ", b"+1234567", b"0x345678"] {
+        for text in [
+            &b""[..],
+            b"12",
+            b"0000000000000001",
+            b"12345678901234567",
+            b"ZZZZZZZZ",
+            b"+1234567",
+            b"0x345678",
+        ] {
             assert_eq!(MessageId::parse(text), None, "{text:?}");
         }
         assert_eq!(MessageId::parse(b"abcdef01"), MessageId::parse(b"ABCDEF01"));

@@ -195,7 +195,9 @@ impl ThreadCounters {
 
     /// The current value for `account`, from any thread.
     pub fn get_account(&self, account: AccountId, counter: AccountCounter) -> u64 {
-        self.accounts.get(account.index()).map_or(0, |block| block.0[counter as usize].load(Ordering::Relaxed))
+        self.accounts
+            .get(account.index())
+            .map_or(0, |block| block.0[counter as usize].load(Ordering::Relaxed))
     }
 }
 
