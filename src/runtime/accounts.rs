@@ -3,10 +3,8 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use subtle::ConstantTimeEq;
-
 use crate::base::{AccountId, Time};
-use crate::config::{AccountConfig, Credential};
+use crate::config::{AccountConfig, BindType};
 use crate::session::{Authentication, BindMode, BindRequest, Grant};
 use crate::smpp::CommandStatus;
 
@@ -29,32 +27,46 @@ impl Account {
         self.rate.take(n, now)
     }
 
-    /// A bound session of the account has ended: its place is free at once.
-    pub fn release_session(&self) {
-        let before = self.sessions.fetch_sub(1, Ordering::AcqRel);
-        debug_assert!(before > 0, "a session was released twice");
+    /// Whether `password` is the account's. With a hash this takes tens of milliseconds.
+    pub fn accepts(&self, password: &[u8]) -> bool {
+        self.config.accepts(password)
     }
 
     /// Reserves a place for one more session.
     ///
     /// # Errors
     /// The status to refuse the bind with.
-    pub fn admit(&self, id: AccountId, mode: BindMode) -> Result<Grant, CommandStatus> {
-        if !self.config.allows(mode.name()) {
+    fn admit(&self, id: AccountId, mode: BindMode) -> Result<Grant, CommandStatus> {
+        let bind = match mode {
+            BindMode::Transmitter => BindType::Transmitter,
+            BindMode::Receiver => BindType::Receiver,
+            BindMode::Transceiver => BindType::Transceiver,
+        };
+        if !self.config.may_bind(bind) {
             return Err(CommandStatus::ESME_RINVCMDID);
         }
-        let max = self.config.sessions_max;
-        self.sessions
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < max).then_some(n + 1))
-            .map_err(|_| CommandStatus::ESME_RALYBND)?;
+        reserve(&self.sessions, self.config.sessions_max).ok_or(CommandStatus::ESME_RALYBND)?;
         Ok(Grant { account: id, window: self.config.window, deliver_window: self.config.deliver_window })
     }
+}
+
+/// Takes one of `max` places. `None`: all are taken.
+fn reserve(taken: &AtomicU32, max: u32) -> Option<u32> {
+    taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < max).then_some(n + 1)).ok()
+}
+
+/// Gives a place back.
+fn release(taken: &AtomicU32) {
+    let before = taken.fetch_sub(1, Ordering::AcqRel);
+    debug_assert!(before > 0, "a session was released twice");
 }
 
 /// All accounts, indexed by [`AccountId`].
 #[derive(Debug)]
 pub struct AccountTable {
     accounts: Vec<Account>,
+    sessions: AtomicU32,
+    sessions_max: u32,
     by_system_id: HashMap<Vec<u8>, AccountId>,
 }
 
@@ -68,8 +80,8 @@ pub enum Judgement {
 }
 
 impl AccountTable {
-    /// The accounts of a validated configuration.
-    pub fn new(configs: &[AccountConfig]) -> Self {
+    /// The accounts of a validated configuration, which may have `sessions_max` sessions bound in all.
+    pub fn new(configs: &[AccountConfig], sessions_max: u32) -> Self {
         let accounts: Vec<Account> = configs
             .iter()
             .map(|config| Account {
@@ -83,7 +95,7 @@ impl AccountTable {
             .zip(0u16..)
             .map(|(config, index)| (config.system_id.clone().into_bytes(), AccountId(index)))
             .collect();
-        Self { accounts, by_system_id }
+        Self { accounts, sessions: AtomicU32::new(0), sessions_max, by_system_id }
     }
 
     /// The account with this id.
@@ -106,17 +118,33 @@ impl AccountTable {
         let refused = Judgement::Now(Authentication::Refused(CommandStatus::ESME_RBINDFAIL));
         let Some(id) = self.by_system_id.get(bind.system_id) else { return refused };
         let Some(account) = self.get(*id).filter(|account| account.config.enabled) else { return refused };
-        match &account.config.credential {
-            Credential::Hash(_) => Judgement::Verify(*id),
-            Credential::Password(password) => {
-                if !bool::from(password.as_bytes().ct_eq(bind.password)) {
-                    return refused;
-                }
-                Judgement::Now(match account.admit(*id, bind.mode) {
-                    Ok(grant) => Authentication::Accepted(grant),
-                    Err(status) => Authentication::Refused(status),
-                })
-            }
+        if account.config.password_hash.is_some() {
+            return Judgement::Verify(*id);
+        }
+        if !account.accepts(bind.password) {
+            return refused;
+        }
+        Judgement::Now(match self.admit(*id, bind.mode) {
+            Ok(grant) => Authentication::Accepted(grant),
+            Err(status) => Authentication::Refused(status),
+        })
+    }
+
+    /// Reserves a place for one more session of the account, whose password has been accepted.
+    ///
+    /// # Errors
+    /// The status to refuse the bind with.
+    pub fn admit(&self, id: AccountId, mode: BindMode) -> Result<Grant, CommandStatus> {
+        let account = self.get(id).ok_or(CommandStatus::ESME_RBINDFAIL)?;
+        reserve(&self.sessions, self.sessions_max).ok_or(CommandStatus::ESME_RBINDFAIL)?;
+        account.admit(id, mode).inspect_err(|_| release(&self.sessions))
+    }
+
+    /// A session of the account has ended: its place is free at once.
+    pub fn release_session(&self, id: AccountId) {
+        if let Some(account) = self.get(id) {
+            release(&account.sessions);
+            release(&self.sessions);
         }
     }
 }
@@ -133,6 +161,7 @@ struct RateLimiter {
 
 impl RateLimiter {
     fn new(rate_per_s: u32, burst: u32) -> Self {
+        let burst = if burst == 0 { rate_per_s } else { burst };
         let nanos_per_message = if rate_per_s == 0 { 0 } else { 1_000_000_000 / u64::from(rate_per_s) };
         Self {
             full_at_nanos: AtomicU64::new(0),

@@ -4,13 +4,10 @@
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use argon2::{Argon2, PasswordVerifier};
-use argon2::password_hash::phc::PasswordHash;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::accounts::AccountTable;
 use crate::base::{AccountId, SessionHandle};
-use crate::config::Credential;
 use crate::control_lane::Wake;
 use crate::session::{BindMode, Grant};
 use crate::smpp::CommandStatus;
@@ -70,21 +67,16 @@ fn run(accounts: &AccountTable, ports: &[AnswerPort], questions: &Receiver<Quest
         let answer = Answer { session: question.session, verdict };
         if port.answers.send(answer).is_ok() {
             port.waker.wake();
-        } else if let (Ok(grant), Some(account)) = (verdict, accounts.get(question.account)) {
-            debug_assert_eq!(grant.account, question.account);
-            account.release_session();
+        } else if verdict.is_ok() {
+            accounts.release_session(question.account);
         }
     }
 }
 
 fn judge(accounts: &AccountTable, question: &Question) -> Result<Grant, CommandStatus> {
     let account = accounts.get(question.account).ok_or(CommandStatus::ESME_RBINDFAIL)?;
-    let Credential::Hash(hash) = &account.config().credential else {
+    if !account.accepts(&question.password) {
         return Err(CommandStatus::ESME_RBINDFAIL);
-    };
-    let hash = PasswordHash::new(hash).map_err(|_| CommandStatus::ESME_RSYSERR)?;
-    Argon2::default()
-        .verify_password(&question.password, &hash)
-        .map_err(|_| CommandStatus::ESME_RBINDFAIL)?;
-    account.admit(question.account, question.mode)
+    }
+    accounts.admit(question.account, question.mode)
 }

@@ -25,6 +25,8 @@ use crate::smpp::{Bind, CommandId, CommandStatus, Header, InterfaceVersion, PduB
 pub struct SessionSettings {
     /// Our system_id in bind responses; at most 15 octets.
     pub system_id: Vec<u8>,
+    /// The highest version that we speak.
+    pub version_max: InterfaceVersion,
     /// From connect to bind.
     pub session_init_timeout_ms: u64,
     /// Silence after which we send enquire_link; 0 = never.
@@ -523,7 +525,7 @@ impl Session {
         };
         self.mode = mode;
         self.interface_version = bind.interface_version;
-        self.version = InterfaceVersion::from_octet(bind.interface_version);
+        self.version = InterfaceVersion::from_octet(bind.interface_version).min(settings.version_max);
         self.address_range = bind.address_range.into();
         let request = BindRequest {
             system_id: bind.system_id,

@@ -122,8 +122,8 @@ impl Worker {
                 port.unbound();
             }
         });
-        if let Some(account) = account.and_then(|account| self.accounts.get(account)) {
-            account.release_session();
+        if let Some(account) = account {
+            self.accounts.release_session(account);
         }
     }
 

@@ -57,10 +57,8 @@ impl Worker {
             if waiting.is_none() {
                 // It left while its password was being checked: its place goes back.
                 stats.counters.add(Counter::StaleSessionHandles, 1);
-                if let Ok(grant) = answer.verdict
-                    && let Some(account) = self.accounts.get(grant.account)
-                {
-                    account.release_session();
+                if let Ok(grant) = answer.verdict {
+                    self.accounts.release_session(grant.account);
                 }
                 continue;
             }
