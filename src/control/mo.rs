@@ -4,7 +4,6 @@ use serde_json::{Map, Value};
 
 use super::api::ApiError;
 use crate::control_lane::MoMessage;
-use crate::smpp::text;
 
 /// Longest address (3.4 section 5.2.8, less its NUL).
 const ADDRESS_OCTETS_MAX: usize = 20;
@@ -32,4 +31,33 @@ pub(super) fn parse(body: &[u8]) -> Result<MoMessage, ApiError> {
         ));
     }
     Ok(MoMessage { source_addr, destination_addr, data_coding, esm_class: 0, short_message })
+}
+
+/// `text` in the smallest alphabet that has all of it: data_coding and octets.
+fn encode(text: &str) -> (u8, Vec<u8>) {
+    (8, text.encode_utf16().flat_map(u16::to_be_bytes).collect())
+}
+
+/// Takes a string out of the body.
+fn string(fields: &mut Map<String, Value>, field: &'static str) -> Result<String, ApiError> {
+    match fields.remove(field) {
+        Some(Value::String(text)) => Ok(text),
+        Some(_) => Err(ApiError::field(field, "must be a string")),
+        None => Err(ApiError::field(field, "is missing")),
+    }
+}
+
+/// Takes an address out of the body: digits or alphanumeric text.
+fn address(fields: &mut Map<String, Value>, field: &'static str) -> Result<Vec<u8>, ApiError> {
+    let address = string(fields, field)?.into_bytes();
+    if address.is_empty() || address.len() > ADDRESS_OCTETS_MAX {
+        return Err(ApiError::field(
+            field,
+            format!("has {} octets, it must have 1 to {ADDRESS_OCTETS_MAX}", address.len()),
+        ));
+    }
+    if !address.iter().all(|b| b.is_ascii_graphic() || *b == b' ') {
+        return Err(ApiError::field(field, "may hold printable ASCII characters only"));
+    }
+    Ok(address)
 }

@@ -93,7 +93,7 @@ pub fn run(setup: ControlSetup) -> anyhow::Result<()> {
         .context("starting the control thread's runtime")?;
     runtime.block_on(async {
         let stop = stop_signal().context("installing the signal handlers")?;
-        serve(setup, stop).await
+        serve(setup, stop, LEAVE_GRACE).await
     })
 }
 
@@ -115,8 +115,8 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// [`run`] until `stop` completes.
-async fn serve(setup: ControlSetup, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+/// [`run`] until `stop` completes; the threads may take `grace` longer than their unbinds to leave.
+async fn serve(setup: ControlSetup, stop: impl Future<Output = ()>, grace: Duration) -> anyhow::Result<()> {
     setup.http.set_nonblocking(true).context("preparing the HTTP listener")?;
     let listener = tokio::net::TcpListener::from_std(setup.http).context("preparing the HTTP listener")?;
     let threads = setup.ports.len();
@@ -139,7 +139,7 @@ async fn serve(setup: ControlSetup, stop: impl Future<Output = ()>) -> anyhow::R
     stop.await;
     shared.ready.store(false, Ordering::Relaxed);
     (setup.stop_accepting)();
-    let left = shared.exchange.shutdown(unbind_timeout + LEAVE_GRACE).await;
+    let left = shared.exchange.shutdown(unbind_timeout + grace).await;
     server.abort();
     collector.abort();
     let staying: Vec<usize> = left.iter().enumerate().filter_map(|(i, left)| (!left).then_some(i)).collect();
