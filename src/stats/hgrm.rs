@@ -54,7 +54,7 @@ mod tests {
             set.record(Latency::Receipt, micros * 1_000);
         }
         let text = percentile_distribution(set.histogram(Latency::Receipt));
-        let lines = text.lines();
+        let mut lines = text.lines();
         assert_eq!(lines.next(), Some("       Value     Percentile TotalCount 1/(1-Percentile)"));
         assert_eq!(lines.next(), Some(""));
         let rows: Vec<Vec<f64>> = lines
