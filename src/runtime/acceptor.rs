@@ -12,7 +12,7 @@ use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 use tracing::warn;
 
-use super::admission::{Admission, Load, Refused};
+use super::admission::{Admission, Load};
 use super::thread::ThreadWaker;
 use crate::control_lane::Wake;
 use crate::stats::{Counter, ThreadCounters};
@@ -140,8 +140,7 @@ impl Acceptor {
     }
 
     fn place(&self, stream: TcpStream, peer: SocketAddr) {
-        if let Err(refused) = self.admission.admit(peer.ip()) {
-            let Refused::Connections | Refused::PerAddress = refused;
+        if self.admission.admit(peer.ip()).is_err() {
             // Dropping the stream closes it.
             self.counters.add(Counter::ConnectionsRefused, 1);
             return;

@@ -2,7 +2,6 @@
 //! worker has. Its queue is bounded; a bind that finds it full is refused.
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
@@ -52,12 +51,12 @@ pub struct AnswerPort {
 pub fn start(
     accounts: Arc<AccountTable>,
     ports: Vec<AnswerPort>,
-) -> std::io::Result<(Sender<Question>, JoinHandle<()>)> {
+) -> std::io::Result<Sender<Question>> {
     let (sender, questions) = bounded(QUEUE);
-    let thread = std::thread::Builder::new()
+    std::thread::Builder::new()
         .name("smscd-auth".into())
         .spawn(move || run(&accounts, &ports, &questions))?;
-    Ok((sender, thread))
+    Ok(sender)
 }
 
 fn run(accounts: &AccountTable, ports: &[AnswerPort], questions: &Receiver<Question>) {

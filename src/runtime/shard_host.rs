@@ -2,25 +2,31 @@
 
 use std::sync::Arc;
 
+use tracing::warn;
+
 use super::lane::{LaneReceiver, LaneSender};
 use super::thread::{ThreadStats, ThreadWaker};
 use super::values::{ToShard, ToWorker};
 use super::worker::Worker;
-use crate::base::{DeliveryToken, MessageId, Now, SessionHandle, Time};
+use crate::base::{DeliveryToken, MessageId, Now, SessionHandle, Time, WallTime};
 use crate::control_lane::{MessageInfo, MoMessage, MoRefused, Wake};
 use crate::limits::{LANE_BLOCKS_PER_TURN, SHARD_TURN_ITEMS_MAX};
 use crate::routing::{self, Shard, ShardOutput, SubmitOutcome};
 use crate::session::{DeliveryResult, Disposition, Origin, SubmitRequest};
 use crate::smpp::{CommandStatus, DeliverSm, MessageState, PduBody, SubmitSm};
 use crate::stats::{AccountCounter, Counter, Latency};
+use crate::network::Network;
 use crate::store::MemoryStore;
+
+/// The routing core as this runtime hosts it.
+pub type HostedShard = Shard<MemoryStore, Network>;
 
 /// The lane to one worker on another thread, and how to wake it.
 pub type ToWorkerLane = Option<(LaneSender<ToWorker>, Arc<ThreadWaker>)>;
 
 /// A shard and its surroundings.
 pub struct ShardHost {
-    shard: Shard<MemoryStore>,
+    shard: HostedShard,
     /// By worker index; `None` is the worker on this thread.
     to_workers: Vec<ToWorkerLane>,
     /// With the index of the worker that sends.
@@ -32,7 +38,7 @@ pub struct ShardHost {
 impl ShardHost {
     /// Hosts `shard`.
     pub const fn new(
-        shard: Shard<MemoryStore>,
+        shard: HostedShard,
         to_workers: Vec<ToWorkerLane>,
         from_workers: Vec<(u16, LaneReceiver<ToShard>)>,
     ) -> Self {
@@ -182,18 +188,21 @@ impl ShardHost {
     }
 
     /// What is known of a message.
-    pub fn message(&self, message_id: MessageId, now: Now) -> Option<MessageInfo> {
+    pub fn message(&mut self, message_id: MessageId) -> Option<MessageInfo> {
         let view = self.shard.query(message_id)?;
         let text = |addr: &[u8]| String::from_utf8_lossy(addr).into_owned();
         Some(MessageInfo {
             message_id,
-            account: view.account,
+            account: view.held.as_ref().map(|held| held.account),
             message_state: view.state as u8,
-            error_code: view.error_code,
-            attempts: view.attempts,
-            accepted_unix_ms: view.accepted_at.map_or(0, |at| now.wall_at(at).unix_millis()),
-            final_unix_ms: view.final_at.map_or(0, |at| now.wall_at(at).unix_millis()),
-            addresses: view.addresses.map(|(source, destination)| (text(source), text(destination))),
+            error_code: view.error,
+            attempts: view.held.as_ref().map_or(0, |held| held.attempts),
+            accepted_unix_ms: view.held.as_ref().map_or(0, |held| held.accepted.unix_millis()),
+            final_unix_ms: view.finished.map_or(0, WallTime::unix_millis),
+            addresses: view
+                .held
+                .and_then(|held| held.addresses)
+                .map(|(source, destination)| (text(&source), text(&destination))),
         })
     }
 }
@@ -212,7 +221,39 @@ const fn to_routing(origin: Origin) -> routing::Origin {
 
 /// Counts what a shard says has happened.
 fn count(fact: routing::Fact, stats: &mut ThreadStats) {
-    let _ = (fact, stats);
+    use routing::Fact;
+    let (account, counter) = match fact {
+        // The session that answers counts what was accepted, with everything else it answers.
+        Fact::Accepted { .. } => return,
+        Fact::Finished { account, state, nanos } => {
+            stats.latencies.record(Latency::EndToEnd, nanos);
+            let counter = match state {
+                MessageState::Delivered => AccountCounter::Delivered,
+                MessageState::Expired => AccountCounter::Expired,
+                MessageState::Deleted => AccountCounter::Deleted,
+                MessageState::Rejected => AccountCounter::RejectedByNetwork,
+                _ => AccountCounter::Undeliverable,
+            };
+            (account, counter)
+        }
+        Fact::ReceiptCreated { account } => (account, AccountCounter::ReceiptsCreated),
+        Fact::ReceiptSettled { account, nanos } => {
+            stats.latencies.record(Latency::Receipt, nanos);
+            (account, AccountCounter::ReceiptsSent)
+        }
+        Fact::ReceiptFailed { account } => (account, AccountCounter::ReceiptsFailed),
+        Fact::MoAccepted { account } => (account, AccountCounter::MoAccepted),
+        Fact::MoDelivered { account, .. } => (account, AccountCounter::MoDelivered),
+        Fact::MoFailed { account } => (account, AccountCounter::MoFailed),
+        Fact::Attempt => return stats.counters.add(Counter::DeliveryAttempts, 1),
+        Fact::Retry => return stats.counters.add(Counter::DeliveryRetries, 1),
+        Fact::StaleToken => return stats.counters.add(Counter::StaleDeliveryTokens, 1),
+        Fact::NotificationSkipped { .. } => return stats.counters.add(Counter::NotificationsSkipped, 1),
+        Fact::MoRefused(_) => return stats.counters.add(Counter::MoRefused, 1),
+        Fact::BadAddressRange { .. } => return stats.counters.add(Counter::BadAddressRanges, 1),
+        Fact::BodyMissing { message_id } => return warn!(%message_id, "the store has lost a message's body"),
+    };
+    stats.counters.add_account(account, counter, 1);
 }
 
 /// The output while a worker's session core is busy on this thread: only facts. Deliveries wait for the turn.

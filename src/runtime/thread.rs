@@ -229,7 +229,7 @@ impl RuntimeThread {
                     self.control.reply(ControlReply::InjectMo { request, result });
                 }
                 ControlRequest::QueryMessage { request, message_id } => {
-                    let message = self.shard.as_ref().and_then(|shard| shard.message(message_id, now));
+                    let message = self.shard.as_mut().and_then(|shard| shard.message(message_id));
                     self.control.reply(ControlReply::Message { request, thread: self.index, message });
                 }
                 ControlRequest::Shutdown => {

@@ -17,7 +17,7 @@ use crossbeam_channel::{Receiver, Sender};
 use mio::{Events, Registry, Token};
 
 use intake::session_info;
-pub use ports::ShardLinks;
+pub use ports::{ShardLink, ShardLinks};
 
 use super::accounts::AccountTable;
 use super::authenticator::{Answer, Question};

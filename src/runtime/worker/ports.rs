@@ -24,15 +24,18 @@ use crate::session::{
 use crate::smpp::{CommandStatus, InterfaceVersion};
 use crate::stats::{AccountCounter, Counter, Latency};
 
+/// The lane to one shard on another thread, and how to wake it.
+pub type ShardLink = (LaneSender<ToShard>, Arc<ThreadWaker>);
+
 /// A worker's ends of the lanes to all shards.
 pub struct ShardLinks {
     /// By shard index; `None` is the shard on this thread.
-    lanes: Vec<Option<(LaneSender<ToShard>, Arc<ThreadWaker>)>>,
+    lanes: Vec<Option<ShardLink>>,
 }
 
 impl ShardLinks {
     /// Lanes by shard index.
-    pub const fn new(lanes: Vec<Option<(LaneSender<ToShard>, Arc<ThreadWaker>)>>) -> Self {
+    pub const fn new(lanes: Vec<Option<ShardLink>>) -> Self {
         Self { lanes }
     }
 
