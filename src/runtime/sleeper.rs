@@ -6,7 +6,7 @@
 //! before its read, so at least one of them sees the other (store-buffer litmus test); the loom test in
 //! `tests/loom.rs` tries every interleaving.
 
-#[cfg(loom)]
+#[cfg(smscd_loom)]
 use loom::sync::atomic::{AtomicBool, Ordering, fence};
 #[cfg(not(loom))]
 use std::sync::atomic::{AtomicBool, Ordering, fence};
@@ -49,7 +49,7 @@ impl Sleeper {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(smscd_loom)))]
 mod tests {
     use super::*;
 

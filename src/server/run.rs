@@ -16,71 +16,104 @@ use crate::config::{Config, EnginePlan};
 use crate::control::{self, ControlSetup};
 use crate::routing::shard_of;
 use crate::runtime::clock::Clock;
-use crate::runtime::start::{self, EngineParts};
+use crate::runtime::start::{self, Engine, EngineParts};
 
 /// Connections that the kernel may hold for a listener before the acceptor takes them.
 const BACKLOG: i32 = 4_096;
 /// File descriptors beside the connections: listeners, polls, wakers, files, HTTP.
 const DESCRIPTORS_BESIDE: u64 = 512;
 
+/// The daemon, running.
+pub struct Daemon {
+    config: Arc<Config>,
+    plan: EnginePlan,
+    started: Instant,
+    http: TcpListener,
+    smpp_addresses: Vec<SocketAddr>,
+    reply_notify: Arc<Notify>,
+    engine: Engine,
+}
+
 /// Runs the daemon until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// When an address can't be listened on, the data folder can't be used, or a thread can't be started or fails.
 pub fn run(config: Config) -> anyhow::Result<()> {
-    let config = Arc::new(config);
-    let started = Instant::now();
-    let clock = Clock::start();
-    let plan = EnginePlan::for_cores(cores(), &config.engine);
-    raise_descriptor_limit(u64::from(config.limits.connections_max) + DESCRIPTORS_BESIDE);
-
-    let listeners = config.smpp.listen.iter().map(|address| listen(*address)).collect::<anyhow::Result<Vec<_>>>()?;
-    let smpp_addresses: Vec<String> = listeners
-        .iter()
-        .map(|listener| Ok(listener.local_addr()?.to_string()))
-        .collect::<std::io::Result<_>>()?;
-    let http = listen(config.http.listen)?;
-    let http_address = http.local_addr()?;
-
-    let lease = IdLease::take(&config.store.data_dir, clock.now().wall)?;
-    let cores = shards::build(&config, &plan, lease.high_water(), clock.now())?;
-    let reply_notify = Arc::new(Notify::new());
-    let notify = Arc::clone(&reply_notify);
-    let engine = start::start(EngineParts {
-        config: &config,
-        plan: &plan,
-        listeners,
-        shards: cores,
-        clock,
-        notify: Arc::new(move || notify.notify_one()),
-    })?;
-
-    info!(workers = plan.workers, shards = plan.shards, threads = plan.threads.len(), "engine started");
+    let daemon = Daemon::start(config)?;
+    let smpp: Vec<String> = daemon.smpp_addresses.iter().map(ToString::to_string).collect();
+    let http = daemon.http.local_addr()?;
     let mut stdout = std::io::stdout().lock();
     // Scripts wait for this line; nobody reading it is no reason to stop.
-    drop(writeln!(stdout, "smscd ready smpp={} http={http_address}", smpp_addresses.join(",")));
+    drop(writeln!(stdout, "smscd ready smpp={} http={http}", smpp.join(",")));
     drop(stdout.flush());
     drop(stdout);
+    daemon.serve()
+}
 
-    let acceptor = engine.acceptor.clone();
-    let served = control::run(ControlSetup {
-        http,
-        config: Arc::clone(&config),
-        ports: engine.ports.clone(),
-        replies: engine.replies.clone(),
-        reply_notify,
-        counters: engine.counters.clone(),
-        shard_ports: plan.shard_threads(),
-        shard_of,
-        shards: plan.shards,
-        started,
-        stop_accepting: Box::new(move || acceptor.stop()),
-    });
-    // Without its control thread the daemon can't be stopped in order: leave at once.
-    served.context("control")?;
-    engine.join()?;
-    info!("stopped");
-    Ok(())
+impl Daemon {
+    /// Binds the listeners and starts the engine: from here on ESMEs are served.
+    ///
+    /// # Errors
+    /// When an address can't be listened on, the data folder can't be used, or a thread can't be started.
+    pub fn start(config: Config) -> anyhow::Result<Self> {
+        let config = Arc::new(config);
+        let started = Instant::now();
+        let clock = Clock::start();
+        let plan = EnginePlan::for_cores(cores(), &config.engine);
+        raise_descriptor_limit(u64::from(config.limits.connections_max) + DESCRIPTORS_BESIDE);
+
+        let listeners: Vec<TcpListener> =
+            config.smpp.listen.iter().map(|address| listen(*address)).collect::<anyhow::Result<_>>()?;
+        let smpp_addresses =
+            listeners.iter().map(TcpListener::local_addr).collect::<std::io::Result<Vec<_>>>()?;
+        let http = listen(config.http.listen)?;
+
+        let lease = IdLease::take(&config.store.data_dir, clock.now().wall)?;
+        let shards = shards::build(&config, &plan, lease.high_water(), clock.now())?;
+        let reply_notify = Arc::new(Notify::new());
+        let notify = Arc::clone(&reply_notify);
+        let engine = start::start(EngineParts {
+            config: &config,
+            plan: &plan,
+            listeners,
+            shards,
+            clock,
+            notify: Arc::new(move || notify.notify_one()),
+        })?;
+        info!(workers = plan.workers, shards = plan.shards, threads = plan.threads.len(), "engine started");
+        Ok(Self { config, plan, started, http, smpp_addresses, reply_notify, engine })
+    }
+
+    /// Where it listens for ESMEs.
+    pub fn smpp_addresses(&self) -> &[SocketAddr] {
+        &self.smpp_addresses
+    }
+
+    /// Serves HTTP on the calling thread until SIGTERM or SIGINT, then takes everything down in order.
+    ///
+    /// # Errors
+    /// When control can't be started, or a thread fails or does not leave in time.
+    pub fn serve(self) -> anyhow::Result<()> {
+        let acceptor = self.engine.acceptor.clone();
+        control::run(ControlSetup {
+            http: self.http,
+            config: self.config,
+            ports: self.engine.ports.clone(),
+            replies: self.engine.replies.clone(),
+            reply_notify: self.reply_notify,
+            counters: self.engine.counters.clone(),
+            shard_ports: self.plan.shard_threads(),
+            shard_of,
+            shards: self.plan.shards,
+            started: self.started,
+            stop_accepting: Box::new(move || acceptor.stop()),
+        })
+        // Without its control thread the daemon can't be stopped in order: leave at once.
+        .context("control")?;
+        self.engine.join()?;
+        info!("stopped");
+        Ok(())
+    }
 }
 
 /// Cores that this process may use.
