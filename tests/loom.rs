@@ -1,6 +1,7 @@
 //! Every interleaving of a lane's sleep and wake, by loom. Needs its own build:
 //! `RUSTFLAGS="--cfg smscd_loom" cargo test --release --test loom --no-default-features`
 #![cfg(smscd_loom)]
+#![allow(unreachable_pub, reason = "a module of the crate is included by its path")]
 
 #[path = "../src/runtime/sleeper.rs"]
 mod sleeper;
@@ -30,10 +31,13 @@ impl Shared {
 
 /// The consumer sleeps until everything has been published. A lost wake-up is a deadlock, which loom reports.
 fn consume(shared: &Shared, expected: usize) {
-    while shared.published.load(Ordering::Acquire) < expected {
-        let seen = shared.published.load(Ordering::Acquire);
+    loop {
+        let taken = shared.published.load(Ordering::Acquire);
+        if taken == expected {
+            return;
+        }
         shared.sleeper.announce();
-        if shared.published.load(Ordering::Acquire) == seen {
+        if shared.published.load(Ordering::Acquire) == taken {
             shared.poll.wait();
         }
         shared.sleeper.awake();
