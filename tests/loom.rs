@@ -47,11 +47,8 @@ fn consume(shared: &Shared, expected: usize) {
 #[test]
 fn one_producer_never_loses_a_wake_up() {
     loom::model(|| {
-        let shared = Arc::new(Shared {
-            published: AtomicUsize::new(0),
-            sleeper: Sleeper::new(),
-            poll: Notify::new(),
-        });
+        let shared =
+            Arc::new(Shared { published: AtomicUsize::new(0), sleeper: Sleeper::new(), poll: Notify::new() });
         let producer = {
             let shared = Arc::clone(&shared);
             thread::spawn(move || {
@@ -69,11 +66,8 @@ fn two_producers_never_lose_a_wake_up() {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(3);
     model.check(|| {
-        let shared = Arc::new(Shared {
-            published: AtomicUsize::new(0),
-            sleeper: Sleeper::new(),
-            poll: Notify::new(),
-        });
+        let shared =
+            Arc::new(Shared { published: AtomicUsize::new(0), sleeper: Sleeper::new(), poll: Notify::new() });
         let producers: Vec<_> = (0..2)
             .map(|_| {
                 let shared = Arc::clone(&shared);

@@ -4,7 +4,7 @@
 //! need be: one slow reader holds up only itself. Everything else goes to the account's receiving sessions in turn, and
 //! waits in the account's queue while none can take it.
 
-use super::message::{Message, NONE, Queue, Role, Stage, seconds_of};
+use super::message::{List, Message, NONE, Queue, Role, Stage, seconds_of};
 use super::outgoing;
 use super::sessions::Session;
 use super::{DeliveryResult, Fact, Shard, ShardOutput};
@@ -55,7 +55,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                 self.abandon(slot, MessageState::Rejected, now, out);
             }
             DeliveryResult::Answered(_) | DeliveryResult::TimedOut => {
-                self.retry(slot, message.error, Time::NEVER, now, out);
+                self.retry(slot, message.error, Time::NEVER, self.settings.retry_refused, now, out);
             }
             DeliveryResult::SessionLost | DeliveryResult::NotSent => self.requeue(slot),
         }
@@ -165,6 +165,20 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         }
         self.enqueue_after(slot, queue, previous);
         self.last_requeued = slot;
+    }
+
+    /// Hands a session nothing more; what waited for it goes in front of its account's queue.
+    pub(super) fn stop_serving(&mut self, entry: u32) {
+        let Some(session) = self.sessions.entries.get_mut(entry) else { return };
+        session.is_lost = true;
+        session.credit = 0;
+        let queue = Queue::Account(session.account);
+        let mut waiting = std::mem::replace(&mut session.queue, List::EMPTY);
+        let mut previous = NONE;
+        while let Some(slot) = waiting.pop_front(&mut self.messages) {
+            self.enqueue_after(slot, queue, previous);
+            previous = slot;
+        }
     }
 
     /// Takes a session out of the tables; what it had in flight, then what waited for it, goes in front of its account's

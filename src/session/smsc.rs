@@ -11,11 +11,11 @@
 use std::collections::VecDeque;
 
 use super::port::{
-    Authentication, BindMode, BindRequest, CloseReason, DeliveryResult, Disposition, Fact, Grant, Origin, Output, Port,
-    StallReason, SubmitRequest,
+    Authentication, BindMode, BindRequest, CloseReason, DeliveryResult, Disposition, Fact, Grant, Origin,
+    Output, Port, StallReason, SubmitRequest,
 };
 use super::window::{Open, Window, next_sequence};
-use crate::base::{AccountId, DeliveryToken, MessageId, Now, SessionHandle, Time};
+use crate::base::{AccountId, DeliveryToken, MessageId, SessionHandle, Time};
 use crate::limits::{HEADER_LEN, PDU_BYTES_MAX_UNBOUND, UNBOUND_ERRORS_MAX};
 use crate::smpp::frame::{self, Frame, FrameError, FrameStep};
 use crate::smpp::{Bind, CommandId, CommandStatus, Header, InterfaceVersion, PduBody, SubmitSm};
@@ -158,8 +158,11 @@ impl Session {
                 break Stop::Budget;
             }
             let rest = buffer.get(consumed..).unwrap_or_default();
-            let bytes_max =
-                if self.is_bound() { settings.pdu_bytes_max } else { settings.pdu_bytes_max.min(PDU_BYTES_MAX_UNBOUND) };
+            let bytes_max = if self.is_bound() {
+                settings.pdu_bytes_max
+            } else {
+                settings.pdu_bytes_max.min(PDU_BYTES_MAX_UNBOUND)
+            };
             let (frame, len) = match frame::next_frame(rest, bytes_max) {
                 Ok(FrameStep::Complete { frame, consumed }) => (frame, consumed),
                 Ok(FrameStep::Incomplete { needed }) => break Stop::NeedMore(needed),
@@ -248,7 +251,12 @@ impl Session {
     }
 
     /// Asks the ESME to unbind (shutdown, or an administrator). Returns why to close at once if it isn't bound.
-    pub fn unbind(&mut self, now: Time, settings: &SessionSettings, port: &mut impl Port) -> Option<CloseReason> {
+    pub fn unbind(
+        &mut self,
+        now: Time,
+        settings: &SessionSettings,
+        port: &mut impl Port,
+    ) -> Option<CloseReason> {
         match self.state {
             State::Bound => {
                 self.state = State::Unbinding { deadline: now.plus_millis(settings.unbind_timeout_ms) };
@@ -310,10 +318,9 @@ impl Session {
         port: &mut impl Port,
     ) -> Option<CloseReason> {
         match self.state {
-            State::Open | State::Authenticating { .. } => {
-                (now >= self.opened_at.plus_millis(settings.session_init_timeout_ms))
-                    .then_some(CloseReason::SessionInitTimeout)
-            }
+            State::Open | State::Authenticating { .. } => (now
+                >= self.opened_at.plus_millis(settings.session_init_timeout_ms))
+            .then_some(CloseReason::SessionInitTimeout),
             State::Unbinding { deadline } => (now >= deadline).then_some(CloseReason::UnbindTimeout),
             State::Draining { deadline, .. } => {
                 if now >= deadline {
@@ -382,7 +389,13 @@ impl Session {
         (self.submitted, self.delivered)
     }
 
-    fn pdu(&mut self, frame: &Frame<'_>, now: Time, settings: &SessionSettings, port: &mut impl Port) -> Flow {
+    fn pdu(
+        &mut self,
+        frame: &Frame<'_>,
+        now: Time,
+        settings: &SessionSettings,
+        port: &mut impl Port,
+    ) -> Flow {
         match frame.header.command_id {
             CommandId::SUBMIT_SM => self.submit_sm(frame, now, port),
             CommandId::DELIVER_SM_RESP | CommandId::DATA_SM_RESP => {
@@ -427,10 +440,17 @@ impl Session {
             }
             id if !id.is_known() => {
                 port.fact(Fact::UnknownCommand);
-                send_header(CommandId::GENERIC_NACK, CommandStatus::ESME_RINVCMDID, frame.header.sequence_number, port);
+                send_header(
+                    CommandId::GENERIC_NACK,
+                    CommandStatus::ESME_RINVCMDID,
+                    frame.header.sequence_number,
+                    port,
+                );
                 self.unbound_error()
             }
-            _ if !matches!(self.state, State::Bound | State::Unbinding { .. }) => self.wrong_state(frame, port),
+            _ if !matches!(self.state, State::Bound | State::Unbinding { .. }) => {
+                self.wrong_state(frame, port)
+            }
             CommandId::DELIVER_SM => self.wrong_state(frame, port),
             // Known operations that this SMSC does not offer (field-notes quirk 22): their own response.
             _ => {
@@ -442,7 +462,8 @@ impl Session {
     }
 
     fn submit_sm(&mut self, frame: &Frame<'_>, now: Time, port: &mut impl Port) -> Flow {
-        let may_submit = matches!(self.state, State::Bound | State::Unbinding { .. }) && self.mode.transmits();
+        let may_submit =
+            matches!(self.state, State::Bound | State::Unbinding { .. }) && self.mode.transmits();
         if !may_submit {
             return self.wrong_state(frame, port);
         }
@@ -486,7 +507,8 @@ impl Session {
                 let text = message_id.text();
                 let len = HEADER_LEN + text.as_bytes().len() + 1;
                 port.send(len, |out| {
-                    let header = header(CommandId::SUBMIT_SM_RESP, CommandStatus::ESME_ROK, sequence_number, len);
+                    let header =
+                        header(CommandId::SUBMIT_SM_RESP, CommandStatus::ESME_ROK, sequence_number, len);
                     out.extend_from_slice(&header.encode());
                     out.extend_from_slice(text.as_bytes());
                     out.push(0);
@@ -570,7 +592,9 @@ impl Session {
         let len = HEADER_LEN + settings.system_id.len() + 1 + tlv.len();
         port.send(len, |out| {
             let command_id = bind_command(mode).response();
-            out.extend_from_slice(&header(command_id, CommandStatus::ESME_ROK, sequence_number, len).encode());
+            out.extend_from_slice(
+                &header(command_id, CommandStatus::ESME_ROK, sequence_number, len).encode(),
+            );
             out.extend_from_slice(&settings.system_id);
             out.push(0);
             out.extend_from_slice(tlv);
@@ -581,7 +605,13 @@ impl Session {
         self.address_range = address_range;
     }
 
-    fn refuse_bind(&self, mode: BindMode, sequence_number: u32, status: CommandStatus, port: &mut impl Output) {
+    fn refuse_bind(
+        &self,
+        mode: BindMode,
+        sequence_number: u32,
+        status: CommandStatus,
+        port: &mut impl Output,
+    ) {
         send_header(bind_command(mode).response(), status, sequence_number, port);
         port.fact(Fact::BindRefused(status));
     }
@@ -629,7 +659,11 @@ impl Session {
         if self.enquire_link.is_some_and(|(sequence_number, _)| sequence_number == header.sequence_number) {
             self.enquire_link = None;
         } else {
-            let status = if header.command_status.is_ok() { CommandStatus::ESME_RSYSERR } else { header.command_status };
+            let status = if header.command_status.is_ok() {
+                CommandStatus::ESME_RSYSERR
+            } else {
+                header.command_status
+            };
             self.deliver_resp(&Header { command_status: status, ..*header }, now, port);
         }
     }
@@ -715,7 +749,9 @@ impl Session {
         self.next_sequence = next_sequence(sequence_number);
         let len = HEADER_LEN + body_len;
         port.send(len, |out| {
-            out.extend_from_slice(&header(command_id, CommandStatus::ESME_ROK, sequence_number, len).encode());
+            out.extend_from_slice(
+                &header(command_id, CommandStatus::ESME_ROK, sequence_number, len).encode(),
+            );
             write(out);
         });
     }
@@ -736,7 +772,11 @@ impl Session {
             return Flow::Next;
         }
         self.unbound_errors += 1;
-        if self.unbound_errors >= UNBOUND_ERRORS_MAX { Flow::Close(CloseReason::TooManyErrors) } else { Flow::Next }
+        if self.unbound_errors >= UNBOUND_ERRORS_MAX {
+            Flow::Close(CloseReason::TooManyErrors)
+        } else {
+            Flow::Next
+        }
     }
 
     fn broken_frame(&mut self, octets: &[u8], error: FrameError, port: &mut impl Output) -> CloseReason {

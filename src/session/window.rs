@@ -63,16 +63,13 @@ impl Window {
         if !self.has_room() {
             return false;
         }
-        loop {
-            let mask = self.slots.len().wrapping_sub(1);
-            match self.slots.get_mut(open.sequence_number as usize & mask) {
-                Some(slot @ None) => {
-                    *slot = Some(open);
-                    break;
-                }
-                _ if !self.grow() => return false,
-                _ => (),
+        while !matches!(self.slot(open.sequence_number), Some(None)) {
+            if !self.grow() {
+                return false;
             }
+        }
+        if let Some(slot) = self.slot(open.sequence_number) {
+            *slot = Some(open);
         }
         if self.open == 0 {
             self.tail = open.sequence_number;
@@ -83,9 +80,7 @@ impl Window {
 
     /// Closes the request with this number.
     pub fn remove(&mut self, sequence_number: u32) -> Option<Open> {
-        let mask = self.slots.len().wrapping_sub(1);
-        let slot = self.slots.get_mut(sequence_number as usize & mask)?;
-        let found = slot.take_if(|open| open.sequence_number == sequence_number)?;
+        let found = self.slot(sequence_number)?.take_if(|open| open.sequence_number == sequence_number)?;
         self.open -= 1;
         Some(found)
     }
@@ -118,6 +113,13 @@ impl Window {
         if self.open == 0 && !self.slots.is_empty() {
             self.slots = Vec::new();
         }
+    }
+
+    /// Where a request with this number has its place; `None` while there is no ring.
+    #[inline]
+    fn slot(&mut self, sequence_number: u32) -> Option<&mut Option<Open>> {
+        let mask = self.slots.len().wrapping_sub(1);
+        self.slots.get_mut(sequence_number as usize & mask)
     }
 
     /// Doubles the ring, up to twice the window. False: it is as large as it gets.
