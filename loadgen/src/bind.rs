@@ -1,0 +1,121 @@
+//! Connects and binds, blocking: the one part of a session that is not fast.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use crate::plan::Plan;
+use crate::status;
+use crate::wire::{
+    BIND_RECEIVER, BIND_TRANSCEIVER, BIND_TRANSMITTER, BadLength, Frames, GENERIC_NACK, HEADER_LEN,
+    PDU_BYTES_MAX, RESPONSE, be32, header,
+};
+
+/// How long to wait for a connection, and then for the bind's response.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// The interface_version that binds state: 3.4.
+const INTERFACE_VERSION: u8 = 0x34;
+/// The bind's sequence_number. Messages use others, see [`crate::template::sequence_of`].
+const SEQUENCE: u32 = 0x7FFF_FFFF;
+
+/// The three binds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Transmitter,
+    Receiver,
+    Transceiver,
+}
+
+impl Role {
+    const fn command_id(self) -> u32 {
+        match self {
+            Self::Transmitter => BIND_TRANSMITTER,
+            Self::Receiver => BIND_RECEIVER,
+            Self::Transceiver => BIND_TRANSCEIVER,
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Transmitter => "bind_transmitter",
+            Self::Receiver => "bind_receiver",
+            Self::Transceiver => "bind_transceiver",
+        })
+    }
+}
+
+/// Opens one bound connection. Errors say what a person can do about them.
+pub(crate) fn bind(plan: &Plan, role: Role) -> anyhow::Result<TcpStream> {
+    let target = &plan.target;
+    let mut stream =
+        TcpStream::connect_timeout(&plan.address, TIMEOUT).map_err(|error| match error.kind() {
+            io::ErrorKind::ConnectionRefused => {
+                anyhow::anyhow!("{target}: connection refused; nothing listens there")
+            }
+            io::ErrorKind::TimedOut => {
+                anyhow::anyhow!("{target}: no connection within {} s", TIMEOUT.as_secs())
+            }
+            _ => anyhow::anyhow!("{target}: cannot connect: {error}"),
+        })?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.write_all(&request(plan, role))?;
+    let pdu = read_pdu(&mut stream).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            anyhow::anyhow!(
+                "{target}: no answer to {role} within {} s; is it an SMPP port?",
+                TIMEOUT.as_secs()
+            )
+        }
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
+            anyhow::anyhow!(
+                "{target}: closed the connection instead of answering {role}; is it an SMPP port?"
+            )
+        }
+        io::ErrorKind::InvalidData => anyhow::anyhow!("{target} does not speak SMPP: {error}"),
+        _ => anyhow::anyhow!("{target}: {error} while waiting for the answer to {role}"),
+    })?;
+    let (command_id, command_status) = (be32(&pdu, 4), be32(&pdu, 8));
+    if command_id != role.command_id() | RESPONSE && command_id != GENERIC_NACK {
+        anyhow::bail!(
+            "{target} does not speak SMPP as an SMSC: it answered {role} with command_id 0x{command_id:08X}"
+        );
+    }
+    if command_status != 0 || command_id == GENERIC_NACK {
+        anyhow::bail!(
+            "{target} refused {role} as \"{}\": {}",
+            plan.system_id,
+            status::describe(command_status)
+        );
+    }
+    stream.set_read_timeout(None)?;
+    Ok(stream)
+}
+
+fn request(plan: &Plan, role: Role) -> Vec<u8> {
+    let mut pdu = header(0, role.command_id(), 0, SEQUENCE).to_vec();
+    for text in [plan.system_id.as_str(), plan.password.as_str(), "LOADGEN"] {
+        pdu.extend_from_slice(text.as_bytes());
+        pdu.push(0);
+    }
+    pdu.extend_from_slice(&[INTERFACE_VERSION, 0, 0, 0]); // addr_ton, addr_npi, empty address_range
+    let command_length = (pdu.len() as u32).to_be_bytes();
+    pdu[..4].copy_from_slice(&command_length);
+    pdu
+}
+
+/// Reads exactly one PDU: what follows it stays in the socket for the event loop.
+fn read_pdu(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let mut pdu = vec![0; HEADER_LEN];
+    stream.read_exact(&mut pdu)?;
+    if let Some(Err(BadLength(_))) = Frames::new(&pdu).next() {
+        let start = pdu.escape_ascii();
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("it answered \"{start}\"")));
+    }
+    pdu.resize((be32(&pdu, 0) as usize).min(PDU_BYTES_MAX), 0);
+    stream.read_exact(&mut pdu[HEADER_LEN..])?;
+    Ok(pdu)
+}
