@@ -5,17 +5,14 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use smscd::smpp::{Bind, CommandId, CommandStatus, InterfaceVersion, encode_pdu};
+
 use crate::plan::Plan;
 use crate::status;
-use crate::wire::{
-    BIND_RECEIVER, BIND_TRANSCEIVER, BIND_TRANSMITTER, BadLength, Frames, GENERIC_NACK, HEADER_LEN,
-    PDU_BYTES_MAX, RESPONSE, be32, header,
-};
+use crate::wire::{BadLength, Frames, HEADER_LEN, PDU_BYTES_MAX, be32};
 
 /// How long to wait for a connection, and then for the bind's response.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// The interface_version that binds state: 3.4.
-const INTERFACE_VERSION: u8 = 0x34;
 /// The bind's sequence_number. Messages use others, see [`crate::template::sequence_of`].
 const SEQUENCE: u32 = 0x7FFF_FFFF;
 
@@ -28,22 +25,18 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    const fn command_id(self) -> u32 {
+    const fn command_id(self) -> CommandId {
         match self {
-            Self::Transmitter => BIND_TRANSMITTER,
-            Self::Receiver => BIND_RECEIVER,
-            Self::Transceiver => BIND_TRANSCEIVER,
+            Self::Transmitter => CommandId::BIND_TRANSMITTER,
+            Self::Receiver => CommandId::BIND_RECEIVER,
+            Self::Transceiver => CommandId::BIND_TRANSCEIVER,
         }
     }
 }
 
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Transmitter => "bind_transmitter",
-            Self::Receiver => "bind_receiver",
-            Self::Transceiver => "bind_transceiver",
-        })
+        f.write_str(self.command_id().name())
     }
 }
 
@@ -78,32 +71,29 @@ pub(crate) fn bind(plan: &Plan, role: Role) -> anyhow::Result<TcpStream> {
         io::ErrorKind::InvalidData => anyhow::anyhow!("{target} does not speak SMPP: {error}"),
         _ => anyhow::anyhow!("{target}: {error} while waiting for the answer to {role}"),
     })?;
-    let (command_id, command_status) = (be32(&pdu, 4), be32(&pdu, 8));
-    if command_id != role.command_id() | RESPONSE && command_id != GENERIC_NACK {
-        anyhow::bail!(
-            "{target} does not speak SMPP as an SMSC: it answered {role} with command_id 0x{command_id:08X}"
-        );
+    let (command_id, command_status) = (CommandId(be32(&pdu, 4)), CommandStatus(be32(&pdu, 8)));
+    let nack = command_id == CommandId::GENERIC_NACK;
+    if command_id != role.command_id().response() && !nack {
+        anyhow::bail!("{target} does not behave as an SMSC: it answered {role} with {command_id:?}");
     }
-    if command_status != 0 || command_id == GENERIC_NACK {
-        anyhow::bail!(
-            "{target} refused {role} as \"{}\": {}",
-            plan.system_id,
-            status::describe(command_status)
-        );
+    if nack || !command_status.is_ok() {
+        let status = status::describe(command_status);
+        anyhow::bail!("{target} refused {role} as \"{}\": {status}", plan.system_id);
     }
     stream.set_read_timeout(None)?;
     Ok(stream)
 }
 
 fn request(plan: &Plan, role: Role) -> Vec<u8> {
-    let mut pdu = header(0, role.command_id(), 0, SEQUENCE).to_vec();
-    for text in [plan.system_id.as_str(), plan.password.as_str(), "LOADGEN"] {
-        pdu.extend_from_slice(text.as_bytes());
-        pdu.push(0);
-    }
-    pdu.extend_from_slice(&[INTERFACE_VERSION, 0, 0, 0]); // addr_ton, addr_npi, empty address_range
-    let command_length = (pdu.len() as u32).to_be_bytes();
-    pdu[..4].copy_from_slice(&command_length);
+    let bind = Bind {
+        system_id: plan.system_id.as_bytes(),
+        password: plan.password.as_bytes(),
+        system_type: b"LOADGEN",
+        interface_version: InterfaceVersion::V34.octet(),
+        ..Bind::default()
+    };
+    let mut pdu = Vec::new();
+    encode_pdu(&mut pdu, role.command_id(), CommandStatus::ESME_ROK, SEQUENCE, &bind);
     pdu
 }
 

@@ -12,6 +12,7 @@ use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use smscd::base::MessageId;
+use smscd::smpp::CommandStatus;
 
 use crate::wire::{
     BIND_RECEIVER, BIND_TRANSCEIVER, BIND_TRANSMITTER, DELIVER_SM, ENQUIRE_LINK, Frames, GENERIC_NACK,
@@ -20,8 +21,6 @@ use crate::wire::{
 
 const LISTENER: Token = Token(usize::MAX);
 const RESPONSE_LEN: usize = 33;
-/// ESME_RINVCMDID.
-const INVALID_COMMAND: u32 = 3;
 /// Octets waiting for a socket above which it is not read.
 const PENDING_MAX: usize = 1024 * 1024;
 
@@ -189,7 +188,12 @@ impl Connection {
                     out.extend_from_slice(&header(HEADER_LEN, pdu.command_id | RESPONSE, 0, pdu.sequence));
                 }
                 id if id & RESPONSE != 0 => {}
-                _ => out.extend_from_slice(&header(HEADER_LEN, GENERIC_NACK, INVALID_COMMAND, pdu.sequence)),
+                _ => out.extend_from_slice(&header(
+                    HEADER_LEN,
+                    GENERIC_NACK,
+                    CommandStatus::ESME_RINVCMDID.0,
+                    pdu.sequence,
+                )),
             }
         }
         self.half_read.extend_from_slice(frames.rest());

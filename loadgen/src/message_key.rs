@@ -14,6 +14,9 @@ pub(crate) struct MessageKey {
 const DIGEST: u64 = 1 << 63;
 
 impl MessageKey {
+    /// Any value but zero, for memory that is to be written once.
+    pub(crate) const TOUCHED: Self = Self { high: u64::MAX, low: u64::MAX };
+
     /// The key of an id without its NUL. `None` for an empty id.
     #[inline]
     pub(crate) fn new(id: &[u8]) -> Option<Self> {
@@ -102,7 +105,7 @@ mod tests {
         let mut keys = HashSet::new();
         for n in 0..2000 {
             for id in [format!("{n}"), format!("{n:016X}"), format!("{n:08X}"), format!("{long}{n:012}")] {
-                assert!(keys.insert(MessageKey::new(id.as_bytes()).unwrap()) || id.len() < 5, "{id}");
+                assert!(keys.insert(MessageKey::new(id.as_bytes()).unwrap()), "{id}");
             }
         }
         assert_eq!(MessageKey::new(b""), None);

@@ -8,6 +8,7 @@ use std::path::Path;
 use comfy_table::{CellAlignment, Table, presets};
 use hdrhistogram::Histogram;
 use serde::Serialize;
+use smscd::smpp::CommandStatus;
 
 use crate::matching::Reconciled;
 use crate::plan::{Load, Plan};
@@ -175,7 +176,11 @@ impl Report {
             accepted: tally.accepted,
             accepted_per_s: per_second(tally.submit_response.len(), tally.last_response),
             refused: tally.refused_total(),
-            errors: tally.refused.iter().map(|(&code, &n)| (status::describe(code), n)).collect(),
+            errors: tally
+                .refused
+                .iter()
+                .map(|(&code, &n)| (status::describe(CommandStatus(code)), n))
+                .collect(),
             retried: tally.retried,
             unanswered: tally.unanswered,
             submit_resp: Latency::of(&tally.submit_response),

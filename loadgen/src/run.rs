@@ -25,6 +25,7 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<(Report, Tally)> {
     let start = Instant::now();
     let outcomes: Vec<anyhow::Result<(Tally, Option<Log>)>> = thread::scope(|scope| {
         let line = std::io::stderr().is_terminal().then(|| scope.spawn(|| progress.draw(plan, start)));
+        #[expect(clippy::needless_collect, reason = "every thread must run before the first is waited for")]
         let workers: Vec<_> = bound
             .into_iter()
             .enumerate()
@@ -68,6 +69,7 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<(Report, Tally)> {
 /// Binds every session, each thread's share at the same time as the others'.
 fn bind_all(plan: &Plan) -> anyhow::Result<Vec<Vec<Bound>>> {
     thread::scope(|scope| {
+        #[expect(clippy::needless_collect, reason = "every thread must run before the first is waited for")]
         let threads: Vec<_> =
             (0..plan.threads).map(|index| scope.spawn(move || bind_share(plan, index))).collect();
         threads.into_iter().map(join).collect()

@@ -7,6 +7,7 @@ use std::io::{self, IoSlice, Read, Write};
 use std::time::Instant;
 
 use mio::net::TcpStream;
+use smscd::smpp::CommandStatus;
 
 use crate::flight::{Answer, Flight};
 use crate::matching::Matching;
@@ -19,12 +20,6 @@ use crate::wire::{
     SUBMIT_SM_RESP, UNBIND, UNBIND_RESP, header,
 };
 
-/// ESME_RINVCMDID.
-const INVALID_COMMAND: u32 = 0x03;
-/// ESME_RMSGQFUL.
-const QUEUE_FULL: u32 = 0x14;
-/// ESME_RTHROTTLED.
-const THROTTLED: u32 = 0x58;
 /// Octets of answers waiting for a peer that does not read, above which it is not read either.
 const CONTROL_MAX: usize = 256 * 1024;
 /// First and longest pause after a throttled message, in nanoseconds.
@@ -168,16 +163,18 @@ impl Session {
         }
         let again = self.flight.assign(free.min(self.retries.len() as u64), now);
         self.retries.drain(..again as usize);
+        shared.tally.retried += again;
         shared.quota -= self.flight.assign((free - again).min(shared.quota), now);
     }
 
     /// Open loop: sends throttled messages again, with the time they were first meant for.
-    pub(crate) fn resume_retries(&mut self, now: u64) {
+    pub(crate) fn resume_retries(&mut self, shared: &mut Shared, now: u64) {
         while self.available(now)
             && let Some(&time) = self.retries.front()
             && self.flight.assign(1, time) == 1
         {
             self.retries.pop_front();
+            shared.tally.retried += 1;
         }
     }
 
@@ -328,8 +325,12 @@ impl Session {
                 shared.tally.refuse(status);
                 shared.tally.last_response = now;
                 shared.last_progress = now;
-                if shared.retry_throttled && matches!(status, QUEUE_FULL | THROTTLED) {
-                    shared.tally.retried += 1;
+                if shared.retry_throttled
+                    && matches!(
+                        CommandStatus(status),
+                        CommandStatus::ESME_RMSGQFUL | CommandStatus::ESME_RTHROTTLED
+                    )
+                {
                     self.retries.push_back(sent);
                     if self.paused_until <= now {
                         self.paused_until = now + self.backoff;
@@ -364,7 +365,7 @@ impl Session {
             id if id & RESPONSE != 0 => {}
             _ => {
                 shared.tally.foreign_requests += 1;
-                let nack = header(HEADER_LEN, GENERIC_NACK, INVALID_COMMAND, pdu.sequence);
+                let nack = header(HEADER_LEN, GENERIC_NACK, CommandStatus::ESME_RINVCMDID.0, pdu.sequence);
                 self.control.extend_from_slice(&nack);
             }
         }

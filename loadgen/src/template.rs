@@ -226,7 +226,8 @@ mod tests {
         template.fill(3, 100, 0);
         assert_eq!(template.fill(1_000_000, 200, 17), first);
         // A run that begins inside the first one is its tail: what a short write relies on.
-        assert_eq!(template.fill(1_000_050, 150, 17), &first[50 * template.pdu_len()..]);
+        let tail = 50 * template.pdu_len();
+        assert_eq!(template.fill(1_000_050, 150, 17), &first[tail..]);
     }
 
     #[test]

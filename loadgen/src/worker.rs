@@ -290,7 +290,7 @@ impl<'a> Worker<'a> {
             let session = &mut self.sessions[index];
             if session.paused_until != 0 && session.paused_until <= now {
                 if self.pace.is_some() {
-                    session.resume_retries(now);
+                    session.resume_retries(&mut self.shared, now);
                 }
                 if session.retries.is_empty() {
                     session.paused_until = 0;
@@ -307,8 +307,10 @@ impl<'a> Worker<'a> {
         match self.phase {
             Phase::Sending => {
                 let idle = self.plan.load == Load::Idle;
-                let sent =
-                    !idle && self.shared.quota == 0 && self.sessions.iter().all(|s| s.retries.is_empty());
+                // A message in flight may yet come back to be sent again.
+                let again =
+                    |s: &Session| !s.retries.is_empty() || self.plan.retry_throttled && s.flight.open() > 0;
+                let sent = !idle && self.shared.quota == 0 && !self.sessions.iter().any(again);
                 let stuck =
                     !idle && given_up && self.sessions.iter().any(|session| session.flight.open() > 0);
                 let alone = self.sessions.iter().all(|s| s.state == State::Ended || !s.sends);
