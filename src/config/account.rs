@@ -53,6 +53,9 @@ pub struct AccountConfig {
     pub addresses: Vec<String>,
     /// Leading digits of addresses it owns; the longest match decides, an exact address before any.
     pub prefixes: Vec<String>,
+    /// Whether the address_range of a bind makes addresses its own too, after all that is configured. Such an account
+    /// can draw messages to itself that other accounts send into the network.
+    pub claims_by_address_range: bool,
     /// Messages per second over all its sessions. Beyond: ESME_RTHROTTLED. 0 = unlimited.
     pub rate_per_s: u32,
     /// Messages that may come at once before `rate_per_s` holds them back; 0 = as many as one second allows.
@@ -73,6 +76,7 @@ impl Default for AccountConfig {
             deliver_window: 1_000,
             addresses: Vec::new(),
             prefixes: Vec::new(),
+            claims_by_address_range: false,
             rate_per_s: 0,
             burst: 0,
         }
@@ -80,9 +84,15 @@ impl Default for AccountConfig {
 }
 
 impl AccountConfig {
-    /// The account of the default configuration: demo, demo.
+    /// The account of the default configuration: demo, demo. It owns an address, so that MO works at once.
     pub fn demo() -> Self {
-        Self { system_id: "demo".to_owned(), password: Some(Secret::new("demo")), ..Self::default() }
+        Self {
+            system_id: "demo".to_owned(),
+            password: Some(Secret::new("demo")),
+            addresses: vec!["12345".to_owned()],
+            claims_by_address_range: true,
+            ..Self::default()
+        }
     }
 
     /// Whether anyone who has read the manual can bind with it.

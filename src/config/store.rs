@@ -52,8 +52,10 @@ pub struct StoreConfig {
     pub final_history_records: u64,
     /// validity_period of a message that gives none.
     pub validity_default_s: u64,
-    /// Longest validity_period; a longer one is cut to it.
+    /// Longest validity_period. Beyond: ESME_RINVEXPIRY.
     pub validity_max_s: u64,
+    /// How long a receipt is offered to its ESME, from the final state on.
+    pub receipt_validity_s: u64,
 }
 
 impl Default for StoreConfig {
@@ -65,6 +67,7 @@ impl Default for StoreConfig {
             final_history_records: 1_000_000,
             validity_default_s: 86_400,
             validity_max_s: 604_800,
+            receipt_validity_s: 86_400,
         }
     }
 }
@@ -92,5 +95,6 @@ impl StoreConfig {
             self.validity_default_s,
             (1, self.validity_max_s.max(1)),
         );
+        findings.in_range("store.receipt_validity_s", self.receipt_validity_s, (1, 366 * 86_400));
     }
 }
