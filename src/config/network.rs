@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Findings;
 use super::smpp::check_c_octet_string;
+use crate::smpp::text;
 
 /// Longest delay in milliseconds: an hour.
 const DELAY_MS_MAX: u64 = 3_600_000;
@@ -11,8 +12,8 @@ const DELAY_MS_MAX: u64 = 3_600_000;
 const ABSENT_MS_MAX: u64 = 86_400_000;
 /// Most profiles; they are looked up by longest prefix.
 const PROFILES_MAX: usize = 1_024;
-/// Longest text of a simulated MO message: it fits one deliver_sm in any alphabet.
-const MO_TEXT_CHARS_MAX: usize = 127;
+/// Longest text of a simulated MO message, in septets: what fits one short message on the air.
+const MO_TEXT_SEPTETS_MAX: usize = text::septets_max(0);
 
 /// The network as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,7 +118,7 @@ pub struct MoConfig {
     pub source_addr_count: u32,
     /// The application's address, which some account must own.
     pub destination_addr: String,
-    /// Their text.
+    /// Their text, in GSM 7-bit: one short message.
     pub text: String,
 }
 
@@ -199,12 +200,13 @@ impl MoConfig {
         if let Err(what) = check_c_octet_string(&self.destination_addr, 20) {
             findings.add("network.mo.destination_addr", what);
         }
-        let chars = self.text.chars().count() as u64;
-        if !(1..=MO_TEXT_CHARS_MAX as u64).contains(&chars) {
-            findings.add(
+        match text::gsm::encode(&self.text) {
+            None => findings.add("network.mo.text", "has characters that GSM 7-bit has not"),
+            Some(septets) if (1..=MO_TEXT_SEPTETS_MAX).contains(&septets.len()) => {}
+            Some(septets) => findings.add(
                 "network.mo.text",
-                format!("has {chars} characters, it must have 1 to {MO_TEXT_CHARS_MAX}"),
-            );
+                format!("has {} septets, it must have 1 to {MO_TEXT_SEPTETS_MAX}", septets.len()),
+            ),
         }
     }
 }

@@ -111,7 +111,8 @@ fn errors_name_file_line_and_key() {
             "f.toml:4: network.profile[0].delay.mean_ms: 200 is out of range",
         ),
         (profile("[[network.profile]]"), "f.toml:4: network.profile[1].prefix: \"\" is given twice"),
-        ("[network.mo]\ntext = \"\"".to_owned(), "f.toml:2: network.mo.text: has 0 characters"),
+        ("[network.mo]\ntext = \"\"".to_owned(), "f.toml:2: network.mo.text: has 0 septets"),
+        ("[network.mo]\ntext = \"\u{416}\"".to_owned(), "f.toml:2: network.mo.text: has characters"),
         (
             "[network.mo]\nsource_addr = \"012345678901234567890\"".to_owned(),
             "f.toml:2: network.mo.source_addr: must be 1 to 18 digits",
