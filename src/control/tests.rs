@@ -412,6 +412,16 @@ fn a_token_guards_what_changes_state() {
 }
 
 #[test]
+fn pages_of_other_sites_change_nothing() {
+    let control = Control::start(Config::default());
+    let body = r#"{"source_addr":"1","destination_addr":"2","text":"x"}"#;
+    for origin in ["https://example.com", "http://smscd:81", "null"] {
+        assert_eq!(control.request("POST", "/mo", &format!("Origin: {origin}\r\n"), body).0, 403, "{origin}");
+    }
+    assert_eq!(control.request("POST", "/mo", "Origin: http://smscd\r\n", body).0, 202);
+}
+
+#[test]
 fn a_stuck_engine_is_a_503_and_not_a_hang() {
     let mut config = Config::default();
     config.accounts.push(AccountConfig { system_id: "other".to_owned(), ..AccountConfig::default() });
