@@ -1,5 +1,6 @@
 //! The result of a run: judged, as a table, as JSON and as percentile distributions.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
@@ -101,13 +102,14 @@ pub(crate) struct Report {
     accepted_per_s: f64,
     refused: u64,
     /// Refusals by command_status.
-    errors: Vec<(String, u64)>,
+    errors: BTreeMap<String, u64>,
     retried: u64,
     unanswered: u64,
     submit_resp: Latency,
     receipts: u64,
     receipts_per_s: f64,
-    /// Receipts whose message this thread sent, and whose latency is known therefore.
+    /// Receipts whose message was not found: unknown, or sent by another thread than got the receipt.
+    receipts_unmatched: u64,
     submit_receipt: Latency,
     intermediate_notifications: u64,
     mo_messages: u64,
@@ -186,6 +188,7 @@ impl Report {
             submit_resp: Latency::of(&tally.submit_response),
             receipts: tally.receipts,
             receipts_per_s: per_second(tally.receipts_measured, tally.last_receipt),
+            receipts_unmatched: tally.receipts - tally.receipts_matched.min(tally.receipts),
             submit_receipt: Latency::of(&tally.submit_receipt),
             intermediate_notifications: tally.intermediate,
             mo_messages: tally.mobile,
@@ -227,6 +230,13 @@ impl Report {
         add(self.latencies());
         add(self.error_table());
         add(self.verification.as_ref().map(Verification::table));
+        if self.receipts_unmatched > 0 && self.verification.is_none() {
+            let _ = writeln!(
+                text,
+                "note: {} receipts match no message of the thread that got them; --verify looks at all threads together",
+                grouped(self.receipts_unmatched as f64)
+            );
+        }
         for failure in &self.failures {
             let _ = writeln!(text, "FAILED: {failure}");
         }

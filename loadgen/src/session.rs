@@ -295,9 +295,8 @@ impl Session {
                         Matching::Table(table) => {
                             if let Some(key) = MessageKey::from_body(pdu.body)
                                 && let Some((sent, at)) = table.accepted(key, sent)
-                                && sent >= shared.measure_from
                             {
-                                shared.tally.submit_receipt.saturating_record(at.saturating_sub(sent));
+                                shared.tally.matched(sent, at, shared.measure_from);
                             }
                         }
                         Matching::Log(log) => match MessageKey::from_body(pdu.body) {
@@ -390,10 +389,8 @@ impl Session {
                 match &mut shared.matching {
                     Matching::Off => {}
                     Matching::Table(table) => {
-                        if let Some((sent, at)) = table.receipt(key, now)
-                            && sent >= shared.measure_from
-                        {
-                            tally.submit_receipt.saturating_record(at.saturating_sub(sent));
+                        if let Some((sent, at)) = table.receipt(key, now) {
+                            tally.matched(sent, at, shared.measure_from);
                         }
                     }
                     Matching::Log(log) => log.receipts.push((key, now)),

@@ -240,6 +240,10 @@ impl<'a> Worker<'a> {
             return;
         }
         let now = self.shared.clock.now();
+        if now < pace.armed && !pace.stalled {
+            // Woken by a response: what is due by now waits for the tick, and goes out in fewer writes.
+            return;
+        }
         let due = pace.schedule.next();
         if due <= now && !pace.stalled {
             self.shared.tally.lag.saturating_record(now - due);

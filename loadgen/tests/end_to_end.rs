@@ -33,6 +33,15 @@ fn receipts_are_matched_with_and_without_verification() {
 }
 
 #[test]
+fn windows_larger_than_the_sockets_buffers_lose_nothing() {
+    let floor = Floor::start(&["--receipts"]);
+    let flags = ["--count", "200000", "--receipts", "--verify", "--window", "50000", "--sessions", "2"];
+    let (code, result, text) = run(&floor.address, &flags);
+    assert_eq!(code, 0, "{text}");
+    assert_eq!(result["verification"]["receipts_matched"], 200_000);
+}
+
+#[test]
 fn open_loop_keeps_the_rate_and_says_how_late_it_was() {
     let floor = Floor::start(&[]);
     for arrivals in ["even", "poisson"] {
@@ -106,6 +115,7 @@ fn throttling_is_counted_and_on_request_repeated() {
     let (code, result, text) = run(&target, &flags);
     assert_eq!(code, 0, "{text}");
     assert_eq!((&result["accepted"], &result["refused"]), (&20.into(), &10.into()));
+    assert_eq!(result["errors"]["ESME_RTHROTTLED (0x00000058)"], 10);
     assert!(text.contains("ESME_RTHROTTLED (0x00000058)"), "{text}");
     for extra in [&["--retry-throttled"][..], &["--retry-throttled", "--rate", "2000"]] {
         let (code, result, text) = run(&target, &[&flags[..], extra].concat());
