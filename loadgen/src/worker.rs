@@ -319,6 +319,11 @@ impl<'a> Worker<'a> {
                     !idle && given_up && self.sessions.iter().any(|session| session.flight.open() > 0);
                 let alone = self.sessions.iter().all(|s| s.state == State::Ended || !s.sends);
                 if now >= self.end || sent || stuck || alone {
+                    if let Some(pace) = &mut self.pace {
+                        // What was meant to be sent before the end is sent, however late.
+                        pace.armed = 0;
+                        self.pace_out();
+                    }
                     self.shared.tally.sending_ended = now;
                     self.phase = Phase::Draining;
                     self.publish();

@@ -48,11 +48,12 @@ fn open_loop_keeps_the_rate_and_says_how_late_it_was() {
         let flags = ["--rate", "20000", "--arrivals", arrivals, "--duration", "500ms", "--warmup", "100ms"];
         let (code, result, text) = run(&floor.address, &flags);
         assert_eq!(code, 0, "{text}");
-        // 600 ms at 20,000/s, of which 100 ms are not measured.
-        let submitted = result["submitted"].as_u64().unwrap();
-        assert!((11_000..=12_600).contains(&submitted), "{arrivals}: {submitted}");
-        let measured = result["submit_resp"]["count"].as_u64().unwrap();
-        assert!((9_000..=10_600).contains(&measured), "{arrivals}: {measured}");
+        // 600 ms at 20,000/s, of which 100 ms are not measured; Poisson arrivals spread a little around that.
+        let (submitted, measured) =
+            (result["submitted"].as_f64().unwrap(), result["submit_resp"]["count"].as_f64().unwrap());
+        let spread = if arrivals == "even" { 1.0 } else { 500.0 };
+        assert!((submitted - 12_000.0).abs() <= spread, "{arrivals}: {submitted}");
+        assert!((measured - 10_000.0).abs() <= spread, "{arrivals}: {measured}");
         assert_eq!(result["open_loop"]["asked_per_s"], 20_000.0);
         assert!(result["open_loop"]["generator_lag"]["count"].as_u64().unwrap() > 0);
     }
