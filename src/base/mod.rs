@@ -2,6 +2,8 @@
 
 pub mod handle;
 pub mod message_id;
+pub mod mobile;
+pub mod prefix_map;
 pub mod slab;
 pub mod time;
 pub mod token_bucket;
@@ -9,4 +11,8 @@ pub mod wheel;
 
 pub use handle::{AccountId, DeliveryToken, SessionHandle};
 pub use message_id::{MessageId, MessageIdSource};
+pub use prefix_map::PrefixMap;
+pub use slab::Slab;
 pub use time::{Now, Time, WallTime};
+pub use token_bucket::TokenBucket;
+pub use wheel::Wheel;

@@ -1,1 +1,220 @@
-//! slab
+//! A bounded table of values by slot. Memory comes in chunks that never move, so growth copies nothing and costs
+//! the same at the first and at the millionth entry; freed slots are reused last in, first out (the warmest first).
+
+const CHUNK_BITS: u32 = 12;
+/// Slots of one chunk.
+const CHUNK_SLOTS: usize = 1 << CHUNK_BITS;
+const CHUNK_MASK: u32 = (CHUNK_SLOTS - 1) as u32;
+/// Ends the list of free slots; never a slot.
+const NONE: u32 = u32::MAX;
+
+#[derive(Debug)]
+enum Entry<T> {
+    /// Free; the next free slot.
+    Free(u32),
+    Used(T),
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    generation: u32,
+    entry: Entry<T>,
+}
+
+/// A bounded slab. Slots are dense from 0; `u32::MAX` is never one.
+#[derive(Debug)]
+pub struct Slab<T> {
+    /// Each is reserved in full and then filled slot by slot: untouched slots cost no resident memory, and no push
+    /// ever moves one.
+    chunks: Vec<Vec<Slot<T>>>,
+    free: u32,
+    len: u32,
+    /// Slots ever used.
+    touched: u32,
+    maximum: u32,
+}
+
+impl<T> Slab<T> {
+    /// An empty slab for at most `maximum` entries. Allocates nothing yet.
+    ///
+    /// # Panics
+    /// When `maximum` is `u32::MAX`: that many slots have no names.
+    pub fn new(maximum: u32) -> Self {
+        assert!(maximum < NONE);
+        Self { chunks: Vec::new(), free: NONE, len: 0, touched: 0, maximum }
+    }
+
+    /// Entries held.
+    pub const fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// Whether nothing is held.
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether [`Slab::insert`] would refuse.
+    pub const fn is_full(&self) -> bool {
+        self.len == self.maximum
+    }
+
+    /// The most entries it may hold.
+    pub const fn maximum(&self) -> u32 {
+        self.maximum
+    }
+
+    /// Puts `value` into a slot and names it; `None` (and the value dropped) when full.
+    #[inline]
+    pub fn insert(&mut self, value: T) -> Option<u32> {
+        if self.len == self.maximum {
+            return None;
+        }
+        let slot = self.free;
+        if slot == NONE {
+            return Some(self.insert_fresh(value));
+        }
+        let place = self.place_mut(slot)?;
+        let Entry::Free(next) = place.entry else { unreachable!("a used slot on the free list") };
+        place.entry = Entry::Used(value);
+        self.free = next;
+        self.len += 1;
+        Some(slot)
+    }
+
+    /// As [`Slab::insert`] for a value that must know its slot and generation.
+    pub fn insert_with(&mut self, make: impl FnOnce(u32, u32) -> T) -> Option<u32> {
+        if self.is_full() {
+            return None;
+        }
+        let slot = if self.free == NONE { self.touched } else { self.free };
+        let value = make(slot, self.generation(slot));
+        self.insert(value)
+    }
+
+    fn insert_fresh(&mut self, value: T) -> u32 {
+        let slot = self.touched;
+        if slot & CHUNK_MASK == 0 {
+            let left = (self.maximum - slot) as usize;
+            self.chunks.push(Vec::with_capacity(left.min(CHUNK_SLOTS)));
+        }
+        self.chunks[(slot >> CHUNK_BITS) as usize].push(Slot { generation: 0, entry: Entry::Used(value) });
+        self.touched += 1;
+        self.len += 1;
+        slot
+    }
+
+    /// The value in `slot`, if it holds one.
+    #[inline]
+    pub fn get(&self, slot: u32) -> Option<&T> {
+        match self.place(slot)?.entry {
+            Entry::Used(ref value) => Some(value),
+            Entry::Free(_) => None,
+        }
+    }
+
+    /// The value in `slot`, if it holds one.
+    #[inline]
+    pub fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
+        match self.place_mut(slot)?.entry {
+            Entry::Used(ref mut value) => Some(value),
+            Entry::Free(_) => None,
+        }
+    }
+
+    /// Takes the value out of `slot` and makes every handle with the slot's present generation stale.
+    #[inline]
+    pub fn remove(&mut self, slot: u32) -> Option<T> {
+        let free = self.free;
+        let place = self.place_mut(slot)?;
+        if matches!(place.entry, Entry::Free(_)) {
+            return None;
+        }
+        place.generation = place.generation.wrapping_add(1);
+        let Entry::Used(value) = std::mem::replace(&mut place.entry, Entry::Free(free)) else { return None };
+        self.free = slot;
+        self.len -= 1;
+        Some(value)
+    }
+
+    /// How often `slot` has been vacated; 0 for one never used. A handle made while this was another number is stale.
+    #[inline]
+    pub fn generation(&self, slot: u32) -> u32 {
+        self.place(slot).map_or(0, |place| place.generation)
+    }
+
+    /// Every entry with its slot, by slot. Walks all slots ever used: for sweeps, not for hot paths.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        self.chunks.iter().flatten().zip(0u32..).filter_map(|(place, slot)| match place.entry {
+            Entry::Used(ref value) => Some((slot, value)),
+            Entry::Free(_) => None,
+        })
+    }
+
+    #[inline]
+    fn place(&self, slot: u32) -> Option<&Slot<T>> {
+        self.chunks.get((slot >> CHUNK_BITS) as usize)?.get((slot & CHUNK_MASK) as usize)
+    }
+
+    #[inline]
+    fn place_mut(&mut self, slot: u32) -> Option<&mut Slot<T>> {
+        self.chunks.get_mut((slot >> CHUNK_BITS) as usize)?.get_mut((slot & CHUNK_MASK) as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    #[test]
+    fn is_bounded_and_reuses_the_last_freed_slot() {
+        let mut slab = Slab::new(3);
+        assert_eq!([slab.insert('a'), slab.insert('b'), slab.insert('c')], [Some(0), Some(1), Some(2)]);
+        assert!(slab.is_full());
+        assert_eq!(slab.insert('d'), None);
+        assert_eq!((slab.remove(0), slab.remove(2), slab.remove(2)), (Some('a'), Some('c'), None));
+        assert_eq!([slab.insert('e'), slab.insert('f')], [Some(2), Some(0)]);
+        assert_eq!(slab.iter().collect::<Vec<_>>(), [(0, &'f'), (1, &'b'), (2, &'e')]);
+        assert_eq!((slab.remove(3), slab.get(3), slab.get(u32::MAX)), (None, None, None));
+    }
+
+    #[test]
+    fn growth_moves_nothing() {
+        let mut slab = Slab::new(3 * CHUNK_SLOTS as u32);
+        let first = slab.insert(1u64).unwrap();
+        let before: *const u64 = slab.get(first).unwrap();
+        while slab.insert(2).is_some() {}
+        let after: *const u64 = slab.get(first).unwrap();
+        assert_eq!(before, after);
+        assert_eq!(slab.len(), slab.maximum());
+    }
+
+    proptest! {
+        /// Against a map from slot to value: contents, count and generations agree after any sequence of steps.
+        #[test]
+        fn behaves_as_a_map(steps in prop::collection::vec((any::<bool>(), 0u32..12), 1..200)) {
+            let mut slab = Slab::new(8);
+            let mut model: HashMap<u32, usize> = HashMap::new();
+            let mut vacated: HashMap<u32, u32> = HashMap::new();
+            for (step, &(insert, slot)) in steps.iter().enumerate() {
+                if insert {
+                    match slab.insert(step) {
+                        Some(slot) => prop_assert!(model.insert(slot, step).is_none()),
+                        None => prop_assert_eq!(model.len(), 8),
+                    }
+                } else {
+                    let removed = slab.remove(slot);
+                    prop_assert_eq!(removed, model.remove(&slot));
+                    *vacated.entry(slot).or_default() += u32::from(removed.is_some());
+                }
+                prop_assert_eq!(slab.len() as usize, model.len());
+                for slot in 0..12 {
+                    prop_assert_eq!(slab.get(slot), model.get(&slot));
+                    prop_assert_eq!(slab.generation(slot), vacated.get(&slot).copied().unwrap_or(0));
+                }
+            }
+        }
+    }
+}
