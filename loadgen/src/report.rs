@@ -167,7 +167,7 @@ impl Report {
             sessions_lost: tally.sessions_lost,
             threads: plan.threads,
             window: match plan.load {
-                Load::Closed { window, .. } => Some(u64::from(window)),
+                Load::Closed { window } => Some(u64::from(window)),
                 Load::Open { window, .. } => window.map(u64::from),
                 Load::Idle => None,
             },

@@ -115,10 +115,7 @@ impl<'a> Worker<'a> {
             matching,
             measure_from,
             window: plan.window(),
-            refill: match plan.load {
-                Load::Closed { refill, .. } => Some(u64::from(refill)),
-                Load::Open { .. } | Load::Idle => None,
-            },
+            closed_loop: matches!(plan.load, Load::Closed { .. }),
             quota,
             retry_throttled: plan.retry_throttled,
             last_progress: 0,
