@@ -118,8 +118,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     #[inline]
     fn queue_of(&self, slot: u32) -> Queue {
         let Some(message) = self.messages.get(slot) else { return Queue::Session(NONE) };
-        let serves =
-            |session: &Session| session.receives && !session.is_lost && session.account == message.account;
+        let serves = |session: &Session| session.receives && session.account == message.account;
         if matches!(message.role, Role::Receipt | Role::Notification)
             && let Some(entry) = self.sessions.find(message.submitter)
             && self.sessions.entries.get(entry).is_some_and(serves)
