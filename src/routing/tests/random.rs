@@ -369,8 +369,10 @@ impl Simulation {
     fn drain(&mut self) {
         self.world.full_lane = None;
         self.shard.store.durable = None;
-        for handle in self.world.bound.keys().copied().collect::<Vec<_>>() {
-            self.end(handle);
+        for slot in 0..SESSIONS {
+            if let Some(handle) = self.handle(slot) {
+                self.end(handle);
+            }
         }
         for (slot, account) in [(0, ALICE), (5, BOB)] {
             self.generation += 1;
