@@ -153,8 +153,8 @@ pub struct SessionInfo {
 pub struct MessageInfo {
     /// Its id.
     pub message_id: MessageId,
-    /// Whose message.
-    pub account: AccountId,
+    /// Whose message; not remembered beside a final state.
+    pub account: Option<AccountId>,
     /// message_state (3.4 section 5.2.28).
     pub message_state: u8,
     /// network_error_code's last part; 0 = none.

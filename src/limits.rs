@@ -12,7 +12,7 @@ pub const PDU_BYTES_MAX: usize = 70_000;
 pub const PDU_BYTES_MAX_UNBOUND: usize = 1_024;
 
 /// Scratch into which one worker reads every socket. One read takes at most this.
-pub const READ_BYTES: usize = 128 * 1024;
+pub const READ_BYTES: usize = 64 * 1024;
 
 /// Octets of one chunk of a session's out-queue. Chunks come from the worker's pool.
 pub const OUT_CHUNK_BYTES: usize = 32 * 1024;
@@ -49,3 +49,34 @@ pub const WINDOW_MAX: usize = 16_384;
 
 /// Unknown or out-of-place PDUs after which a session that never bound is closed.
 pub const UNBOUND_ERRORS_MAX: u32 = 5;
+
+/// Chunks that a worker's pool holds from the start, and the most that it keeps when sessions give them back.
+pub const POOL_CHUNKS_PREALLOCATED: usize = 64;
+/// See [`POOL_CHUNKS_PREALLOCATED`].
+pub const POOL_CHUNKS_KEPT: usize = 1_024;
+
+/// How long a closed session's connection waits for the peer's end after ours, in milliseconds.
+pub const LINGER_MS: u64 = 2_000;
+
+/// Connections handed to a worker that it has not taken yet. Beyond: the acceptor waits, and the kernel's backlog
+/// holds the rest.
+pub const ARRIVALS_MAX: usize = 1_024;
+
+/// Messages, timers and deliveries that a shard handles in one turn before the sessions on its thread have theirs.
+pub const SHARD_TURN_ITEMS_MAX: usize = 4_096;
+
+/// Readiness events taken from one poll.
+pub const POLL_EVENTS: usize = 1_024;
+
+/// A turn longer than this is counted, in nanoseconds.
+pub const LONG_TURN_NANOS: u64 = 10_000_000;
+
+/// How soon a thread looks again for room in a full lane, in milliseconds.
+pub const LANE_RETRY_MS: u64 = 1;
+
+/// Requests to the hot threads that control may have open at once. Beyond: the HTTP request waits its turn.
+pub const REQUESTS_OPEN_MAX: usize = 16;
+
+/// Octets of memory that a shard's store may take for bodies, for each message that it may hold. A 60-character
+/// message takes 128; long payloads use up the room sooner, and then submissions get ESME_RMSGQFUL.
+pub const STORE_BYTES_PER_MESSAGE: u64 = 512;

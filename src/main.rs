@@ -1,3 +1,7 @@
 //! The smscd binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    smscd::server::cli::main()
+}

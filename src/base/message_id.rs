@@ -15,13 +15,18 @@ const SHARD_BITS: u32 = 7;
 const SHORT_COUNTER_BITS: u32 = 27;
 /// 2024-01-01T00:00:00Z in Unix milliseconds.
 const EPOCH_UNIX_MS: u64 = 1_704_067_200_000;
-/// Ids that one millisecond of wall clock reserves.
-const IDS_PER_MS_BITS: u32 = 11;
+/// Ids that one millisecond of wall clock reserves for each shard.
+pub const COUNTERS_PER_MS: u64 = 2_048;
 
 /// The highest node number (5 bits).
 pub const NODE_MAX: u8 = 31;
 /// The highest shard index that fits an id (7 bits).
 pub const SHARD_MAX: u16 = 127;
+
+/// The counter at which a source starts at `wall`, all else aside.
+pub const fn clock_counter(wall: WallTime) -> u64 {
+    wall.unix_millis().saturating_sub(EPOCH_UNIX_MS) * COUNTERS_PER_MS
+}
 
 /// A message id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -121,9 +126,8 @@ impl MessageIdSource {
     /// When `node`, `shard` or `shards` exceed what an id can hold: configuration is checked before.
     pub fn new(node: u8, shard: u16, shards: u16, wall: WallTime, high_water: u64) -> Self {
         assert!(node <= NODE_MAX && shard < shards && shards <= SHARD_MAX + 1);
-        let from_clock = wall.unix_millis().saturating_sub(EPOCH_UNIX_MS) << IDS_PER_MS_BITS;
-        // Long ids stay above every short one even if the clock claims to be in 2024.
-        let next = from_clock.max(high_water + 1).max(1 << 32);
+        // Long ids stay above every short one even if the clock claims to be before 2024.
+        let next = clock_counter(wall).max(high_water + 1).max(1 << 32);
         // 20 short ids per second of wall clock, as a start that differs from the last run's.
         let short_start = ((wall.unix_seconds() * 20) as u32) / u32::from(shards) * u32::from(shards);
         Self {

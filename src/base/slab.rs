@@ -82,6 +82,16 @@ impl<T> Slab<T> {
         Some(slot)
     }
 
+    /// As [`Slab::insert`] for a value that must know its slot and generation.
+    pub fn insert_with(&mut self, make: impl FnOnce(u32, u32) -> T) -> Option<u32> {
+        if self.is_full() {
+            return None;
+        }
+        let slot = if self.free == NONE { self.touched } else { self.free };
+        let value = make(slot, self.generation(slot));
+        self.insert(value)
+    }
+
     fn insert_fresh(&mut self, value: T) -> u32 {
         let slot = self.touched;
         if slot & CHUNK_MASK == 0 {

@@ -1,1 +1,167 @@
-//! control
+//! The control thread: HTTP for operators (stats, metrics, sessions, MO injection), signals, orderly shutdown. The
+//! only async code; it reads the hot threads' counters and asks them through the control lane, nothing else.
+
+mod api;
+mod exchange;
+mod latencies;
+mod listener;
+mod metrics;
+mod mo;
+mod stats;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use crossbeam_channel::Receiver;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+
+use crate::config::Config;
+use crate::control_lane::{ControlPort, ControlReply};
+use crate::stats::ThreadCounters;
+
+use exchange::Exchange;
+use latencies::Latencies;
+
+/// How much longer than `smpp.unbind_timeout_ms` the threads may take to leave.
+const LEAVE_GRACE: Duration = Duration::from_secs(5);
+
+/// What the control thread works with. Built before any thread starts, moved into it.
+pub struct ControlSetup {
+    /// Bound and listening.
+    pub http: std::net::TcpListener,
+    /// The configuration in effect.
+    pub config: Arc<Config>,
+    /// Lanes to the hot threads, by thread index. Each takes at least [`REQUESTS_OPEN_MAX`](crate::limits::REQUESTS_OPEN_MAX) + 1 requests.
+    pub ports: Vec<ControlPort>,
+    /// The lane that all hot threads reply on; takes at least [`REQUESTS_OPEN_MAX`](crate::limits::REQUESTS_OPEN_MAX) + 1 replies per thread.
+    pub replies: Receiver<ControlReply>,
+    /// Notified (`notify_one`) after every reply.
+    pub reply_notify: Arc<Notify>,
+    /// The hot threads' counters, by thread index.
+    pub counters: Vec<Arc<ThreadCounters>>,
+    /// Index of the thread that hosts each shard.
+    pub shard_ports: Vec<usize>,
+    /// The shard of a destination address, of so many shards.
+    pub shard_of: fn(&[u8], u16) -> u16,
+    /// Number of shards.
+    pub shards: u16,
+    /// When the process started.
+    pub started: Instant,
+    /// Makes the SMPP listeners stop accepting.
+    pub stop_accepting: Box<dyn FnOnce() + Send>,
+}
+
+impl std::fmt::Debug for ControlSetup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ControlSetup").field("http", &self.http).finish_non_exhaustive()
+    }
+}
+
+/// What every HTTP request can see.
+struct Shared {
+    config: Arc<Config>,
+    counters: Vec<Arc<ThreadCounters>>,
+    shard_ports: Vec<usize>,
+    shard_of: fn(&[u8], u16) -> u16,
+    shards: u16,
+    started: Instant,
+    /// Whether binds are accepted.
+    ready: AtomicBool,
+    exchange: Exchange,
+    latencies: Latencies,
+}
+
+impl Shared {
+    fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
+    }
+}
+
+/// Serves HTTP on the calling thread until SIGTERM or SIGINT, then shuts the hot threads down and waits for them.
+///
+/// # Errors
+/// When the runtime or the signal handlers can't be set up, or a hot thread has not left in time.
+pub fn run(setup: ControlSetup) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the control thread's runtime")?;
+    runtime.block_on(async {
+        let stop = stop_signal().context("installing the signal handlers")?;
+        serve(setup, stop, LEAVE_GRACE).await
+    })
+}
+
+/// Completes at SIGTERM or SIGINT. SIGHUP is taken and said to have no effect: left alone it would end the process.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return tracing::info!("SIGTERM: shutting down"),
+                _ = interrupt.recv() => return tracing::info!("SIGINT: shutting down"),
+                _ = hangup.recv() => {
+                    tracing::warn!("SIGHUP: this version can't reload its configuration, going on with the present one");
+                }
+            }
+        }
+    })
+}
+
+/// [`run`] until `stop` completes; the threads may take `grace` longer than their unbinds to leave.
+async fn serve(setup: ControlSetup, stop: impl Future<Output = ()>, grace: Duration) -> anyhow::Result<()> {
+    setup.http.set_nonblocking(true).context("preparing the HTTP listener")?;
+    let listener = tokio::net::TcpListener::from_std(setup.http).context("preparing the HTTP listener")?;
+    let threads = setup.ports.len();
+    let unbind_timeout = Duration::from_millis(setup.config.smpp.unbind_timeout_ms);
+    let shared = Arc::new(Shared {
+        config: setup.config,
+        counters: setup.counters,
+        shard_ports: setup.shard_ports,
+        shard_of: setup.shard_of,
+        shards: setup.shards,
+        started: setup.started,
+        ready: AtomicBool::new(true),
+        exchange: Exchange::new(setup.ports),
+        latencies: Latencies::new(threads),
+    });
+    let collector = tokio::spawn(collect(Arc::clone(&shared), setup.replies, setup.reply_notify));
+    let router = api::router(Arc::clone(&shared));
+    let server = tokio::spawn(async move { axum::serve(listener::Bounded::new(listener), router).await });
+
+    stop.await;
+    shared.ready.store(false, Ordering::Relaxed);
+    (setup.stop_accepting)();
+    let left = shared.exchange.shutdown(unbind_timeout + grace).await;
+    server.abort();
+    collector.abort();
+    let staying: Vec<usize> = left.iter().enumerate().filter_map(|(i, left)| (!left).then_some(i)).collect();
+    anyhow::ensure!(staying.is_empty(), "threads {staying:?} did not leave in time");
+    Ok(())
+}
+
+/// Hands every reply of the hot threads to whoever waits for it.
+async fn collect(shared: Arc<Shared>, replies: Receiver<ControlReply>, notify: Arc<Notify>) {
+    loop {
+        while let Ok(reply) = replies.try_recv() {
+            match reply {
+                // Kept even when the request has given up waiting: no latency is lost.
+                ControlReply::Snapshot { request, latencies, .. } => {
+                    shared.latencies.absorb(latencies);
+                    shared.exchange.answered(request, exchange::Answer::Snapshot);
+                }
+                reply => shared.exchange.take(reply),
+            }
+        }
+        notify.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

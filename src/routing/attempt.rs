@@ -3,7 +3,7 @@
 use rand_xoshiro::rand_core::Rng;
 
 use super::message::{Message, NETWORK, Role, Stage, seconds_of};
-use super::{Fact, Shard, ShardOutput};
+use super::{Fact, RetrySettings, Shard, ShardOutput};
 use crate::base::mobile::{MobileNetwork, Outcome};
 use crate::base::{Now, Time};
 use crate::smpp::{MessageState, PduBody, SmFields};
@@ -54,7 +54,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             Outcome::Expired => self.finish(slot, MessageState::Expired, 0, now, out),
             Outcome::Absent { back_after_nanos, error } => {
                 let back_at = Time::from_nanos(now.mono.as_nanos().saturating_add(back_after_nanos));
-                self.retry(slot, error, back_at, now, out);
+                self.retry(slot, error, back_at, self.settings.retry_absent, now, out);
             }
         }
     }
@@ -66,6 +66,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         slot: u32,
         error: u16,
         at_latest: Time,
+        schedule: RetrySettings,
         now: Now,
         out: &mut impl ShardOutput,
     ) {
@@ -77,7 +78,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         }
         let wants_notification =
             message.role == Role::Mt && message.registered_delivery.intermediate() && !message.notified;
-        let wait_ms = self.settings.retry.wait_ms(u32::from(message.attempts), self.rng.next_u64());
+        let wait_ms = schedule.wait_ms(u32::from(message.attempts), self.rng.next_u64());
         let at = now.mono.plus_millis(wait_ms).min(at_latest).min(message.expires);
         message.stage = Stage::Waiting;
         message.notified |= wants_notification;

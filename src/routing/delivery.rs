@@ -4,7 +4,7 @@
 //! need be: one slow reader holds up only itself. Everything else goes to the account's receiving sessions in turn, and
 //! waits in the account's queue while none can take it.
 
-use super::message::{Message, NONE, Queue, Role, Stage, seconds_of};
+use super::message::{List, Message, NONE, Queue, Role, Stage, seconds_of};
 use super::outgoing;
 use super::sessions::Session;
 use super::{DeliveryResult, Fact, Shard, ShardOutput};
@@ -45,17 +45,21 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         };
         if let Some(session) = self.sessions.entries.get_mut(entry) {
             session.in_flight.remove(&mut self.messages, slot);
-            session.is_lost |= result == DeliveryResult::SessionLost;
-            session.credit = if session.is_lost { 0 } else { session.credit + 1 };
+            if !session.is_lost {
+                session.credit += 1;
+            }
         }
         self.hold(slot);
+        if result == DeliveryResult::SessionLost {
+            self.stop_serving(entry);
+        }
         match result {
             DeliveryResult::Answered(CommandStatus::ESME_ROK) => self.settled(slot, &message, now, out),
             DeliveryResult::Answered(CommandStatus::ESME_RX_P_APPN | CommandStatus::ESME_RX_R_APPN) => {
                 self.abandon(slot, MessageState::Rejected, now, out);
             }
             DeliveryResult::Answered(_) | DeliveryResult::TimedOut => {
-                self.retry(slot, message.error, Time::NEVER, now, out);
+                self.retry(slot, message.error, Time::NEVER, self.settings.retry_refused, now, out);
             }
             DeliveryResult::SessionLost | DeliveryResult::NotSent => self.requeue(slot),
         }
@@ -118,7 +122,8 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     #[inline]
     fn queue_of(&self, slot: u32) -> Queue {
         let Some(message) = self.messages.get(slot) else { return Queue::Session(NONE) };
-        let serves = |session: &Session| session.receives && session.account == message.account;
+        let serves =
+            |session: &Session| session.receives && !session.is_lost && session.account == message.account;
         if matches!(message.role, Role::Receipt | Role::Notification)
             && let Some(entry) = self.sessions.find(message.submitter)
             && self.sessions.entries.get(entry).is_some_and(serves)
@@ -164,6 +169,20 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         }
         self.enqueue_after(slot, queue, previous);
         self.last_requeued = slot;
+    }
+
+    /// Hands a session nothing more; what waited for it goes in front of its account's queue.
+    pub(super) fn stop_serving(&mut self, entry: u32) {
+        let Some(session) = self.sessions.entries.get_mut(entry) else { return };
+        session.is_lost = true;
+        session.credit = 0;
+        let queue = Queue::Account(session.account);
+        let mut waiting = std::mem::replace(&mut session.queue, List::EMPTY);
+        let mut previous = NONE;
+        while let Some(slot) = waiting.pop_front(&mut self.messages) {
+            self.enqueue_after(slot, queue, previous);
+            previous = slot;
+        }
     }
 
     /// Takes a session out of the tables; what it had in flight, then what waited for it, goes in front of its account's

@@ -25,8 +25,10 @@ pub struct ShardSettings {
     pub validity_max_s: u64,
     /// How long a receipt is offered to its ESME, in seconds from the final state.
     pub receipt_validity_s: u64,
-    /// When a failed attempt is repeated.
-    pub retry: RetrySettings,
+    /// When an attempt at an absent subscriber is repeated.
+    pub retry_absent: RetrySettings,
+    /// When a delivery that an ESME refused for now, or did not answer, is repeated.
+    pub retry_refused: RetrySettings,
     /// The highest id counter that an earlier run may have used; 0 if none.
     pub id_high_water: u64,
     /// Every account, by its [`crate::base::AccountId`]; at most [`ACCOUNTS_MAX`].
@@ -45,7 +47,8 @@ impl Default for ShardSettings {
             validity_default_s: 24 * 3_600,
             validity_max_s: 7 * 24 * 3_600,
             receipt_validity_s: 24 * 3_600,
-            retry: RetrySettings::default(),
+            retry_absent: RetrySettings::default(),
+            retry_refused: RetrySettings::default(),
             id_high_water: 0,
             accounts: Vec::new(),
         }

@@ -110,6 +110,14 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         }
     }
 
+    /// A session takes no more deliveries, but may still settle those that it has: an unbind is under way. What waits
+    /// for it goes to its account's queue.
+    pub fn session_closing(&mut self, session: SessionHandle) {
+        if let Some(entry) = self.sessions.find(session) {
+            self.stop_serving(entry);
+        }
+    }
+
     /// A session has ended or unbound. What it held unsettled goes back, in order, to the front of its account's queue.
     pub fn session_unbound(&mut self, session: SessionHandle) {
         if let Some(entry) = self.sessions.find(session) {

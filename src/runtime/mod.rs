@@ -1,1 +1,30 @@
-//! runtime
+//! The only place with mio, sockets, channels, pinning and clocks. It hosts the sans-IO cores.
+//!
+//! ```text
+//!                     ┌───────────┐  sockets   ┌──────────────────────────┐
+//!   ESMEs ──TCP─────▶│ acceptor  │───────────▶│ worker 0..W-1            │  sessions, buffers, windows, timers
+//!                     └───────────┘            └─────▲──────────────┬─────┘
+//!                        responses, receipts, MO     │  lanes        │ MT
+//!                                              ┌─────┴──────────────▼─────┐
+//!                                              │ routing shard 0..S-1      │  accept, route, store, retry
+//!                                              └──────────────────────────┘
+//! ```
+//!
+//! A runtime [`thread`] hosts a worker, a shard, or both. A worker and a shard on one thread call each other
+//! directly; every other pair has a [`lane`] in each direction. The cores can't tell.
+
+pub mod acceptor;
+pub mod accounts;
+pub mod admission;
+pub mod authenticator;
+pub mod clock;
+pub mod connection;
+pub mod lane;
+pub mod out_queue;
+pub mod pool;
+pub mod shard_host;
+pub mod sleeper;
+pub mod start;
+pub mod thread;
+pub mod values;
+pub mod worker;

@@ -1,1 +1,21 @@
-//! session
+//! The SMPP session as a sans-IO state machine: octets, results and `now` in; PDUs, requests and facts out through
+//! a [`Port`]. It owns no socket, no clock and no buffer beyond what waits for a window.
+//!
+//! [`smsc`] is our side towards an ESME. [`esme`] is the other role, for binding to an upstream SMSC. Both share
+//! the [`window`] of requests that await a response.
+
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+)]
+
+pub mod esme;
+pub mod port;
+pub mod smsc;
+pub mod window;
+
+pub use port::{
+    Authentication, BindMode, BindRequest, CloseReason, DeliveryResult, Disposition, Fact, Grant, Origin,
+    Output, Port, StallReason, SubmitRequest,
+};
+pub use smsc::{Received, Session, SessionSettings, Stop};

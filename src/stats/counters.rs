@@ -93,10 +93,12 @@ counters! {
         DeliveryAttempts => "delivery_attempts",
         /// Delivery attempts that failed for now.
         DeliveryRetries => "delivery_retries",
-        /// Receipts that were given up: validity over, or refused for good by the ESME.
-        ReceiptsExpired => "receipts_expired",
-        /// MO messages that were given up.
-        MoExpired => "mo_expired",
+        /// Intermediate notifications not made because as many messages are held as may be.
+        NotificationsSkipped => "notifications_skipped",
+        /// MO messages from the network that were refused: no account owns the destination, or no room.
+        MoRefused => "mo_refused",
+        /// Binds whose address_range is no regular expression that we take.
+        BadAddressRanges => "bad_address_ranges",
         /// Turns of the event loop.
         Turns => "turns",
         /// Turns that began with a sleep.

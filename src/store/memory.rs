@@ -13,11 +13,7 @@ const SLOT_BITS_MIN: u32 = 7;
 /// ... and the largest 2^17, above any PDU (`limits::PDU_BYTES_MAX`).
 const SLOT_BITS_MAX: u32 = 17;
 const CLASSES: usize = (SLOT_BITS_MAX - SLOT_BITS_MIN + 1) as usize;
-/// Slots of a chunk of the smallest class.
-const CHUNK_SLOTS_MAX: usize = CHUNK_BYTES >> SLOT_BITS_MIN;
 const NONE: u32 = u32::MAX;
-/// Ends a list of freed slots.
-const NO_SLOT: u16 = u16::MAX;
 
 /// A [`Location`] here is `chunk:32 | slot:14 | length:18`.
 const LENGTH_BITS: u32 = 18;
@@ -30,10 +26,8 @@ struct Chunk {
     live: u32,
     /// Slots below this have been used since the chunk last was empty.
     fresh: u32,
-    /// First freed slot.
-    free: u16,
-    /// Per slot, the next freed one. Kept apart from the memory, so that freeing a body does not fetch it.
-    next_free: Box<[u16]>,
+    /// Freed slots, the last one first. Beside the slots and not in them: a free one is not in any cache.
+    free: Vec<u16>,
     /// Neighbours in the list of chunks of this class with room; `next` also links the list of empty chunks.
     next: u32,
     previous: u32,
@@ -80,7 +74,7 @@ impl MemoryStore {
         self.count == 0
     }
 
-    /// Octets of body memory taken so far, whether in use or not.
+    /// Octets of memory taken so far, whether in use or not.
     pub fn bytes_taken(&self) -> u64 {
         (self.chunks.len() * CHUNK_BYTES) as u64
     }
@@ -105,8 +99,7 @@ impl MemoryStore {
                 slot_bits: 0,
                 live: 0,
                 fresh: 0,
-                free: NO_SLOT,
-                next_free: vec![0; CHUNK_SLOTS_MAX].into_boxed_slice(),
+                free: Vec::with_capacity(CHUNK_BYTES >> SLOT_BITS_MIN),
                 next: NONE,
                 previous: NONE,
             });
@@ -115,7 +108,8 @@ impl MemoryStore {
             return None;
         };
         let chunk = &mut self.chunks[index as usize];
-        (chunk.slot_bits, chunk.fresh, chunk.free) = (SLOT_BITS_MIN + class as u32, 0, NO_SLOT);
+        (chunk.slot_bits, chunk.fresh) = (SLOT_BITS_MIN + class as u32, 0);
+        chunk.free.clear();
         self.link(class, index);
         Some(index)
     }
@@ -157,17 +151,15 @@ impl Chunk {
     /// Takes a free slot of a chunk that is not full.
     fn take_slot(&mut self) -> u32 {
         self.live += 1;
-        if self.free == NO_SLOT {
-            self.fresh += 1;
-            return self.fresh - 1;
+        if let Some(slot) = self.free.pop() {
+            return u32::from(slot);
         }
-        let slot = self.free;
-        self.free = self.next_free[usize::from(slot)];
-        u32::from(slot)
+        self.fresh += 1;
+        self.fresh - 1
     }
 
     fn give_slot_back(&mut self, slot: u32) {
-        self.next_free[slot as usize] = std::mem::replace(&mut self.free, slot as u16);
+        self.free.push(slot as u16);
         self.live -= 1;
     }
 }
@@ -255,7 +247,7 @@ impl MessageStore for MemoryStore {
 
 // A chunk has at least eight slots, so that it can't go from full to empty in one step.
 const _: () = assert!(CHUNK_BYTES >> SLOT_BITS_MAX >= 8);
-const _: () = assert!(CHUNK_SLOTS_MAX <= 1 << SLOT_INDEX_BITS && CHUNK_SLOTS_MAX < NO_SLOT as usize);
+const _: () = assert!(CHUNK_BYTES >> SLOT_BITS_MIN <= 1 << SLOT_INDEX_BITS);
 const _: () = assert!((1 << SLOT_BITS_MAX) < (1 << LENGTH_BITS));
 const _: () = assert!(crate::limits::PDU_BYTES_MAX <= 1 << SLOT_BITS_MAX);
 

@@ -114,10 +114,33 @@ fn lost_deliveries_go_to_another_session_in_order() {
     }
     bench.turn();
     assert!(bench.deliveries().is_empty(), "a lost session gets nothing more");
-    bench.unbind(session(0));
     bench.bind(session(1), ALICE, 10);
     bench.turn();
     assert_eq!(ids_of(&bench.deliveries()), ids);
+}
+
+#[test]
+fn a_closing_session_settles_what_it_has_and_gets_nothing_more() {
+    let mut bench = bench();
+    bench.bind(session(0), ALICE, 1);
+    bench.bind(session(1), ALICE, 10);
+    let ids = finish(&mut bench, session(0), 3);
+    let held = bench.delivery();
+    bench.shard.session_closing(session(0));
+    bench.shard.check_invariants();
+    bench.turn();
+    let elsewhere = bench.deliveries();
+    assert!(elsewhere.iter().all(|delivery| delivery.to == session(1)));
+    assert_eq!(ids_of(&elsewhere), ids[1..]);
+    bench.accept(&held);
+    finish(&mut bench, session(0), 1);
+    let last = bench.delivery();
+    assert_eq!(last.to, session(1));
+    bench.unbind(session(0));
+    for delivery in elsewhere.iter().chain([&last]) {
+        bench.accept(delivery);
+    }
+    bench.assert_drained();
 }
 
 #[test]

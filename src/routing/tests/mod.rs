@@ -174,6 +174,8 @@ pub(super) struct Bench {
     pub(super) now: Now,
 }
 
+const RETRY: RetrySettings = RetrySettings { first_ms: 1_000, factor: 2, max_ms: 60_000, jitter_percent: 0 };
+
 pub(super) fn settings() -> ShardSettings {
     ShardSettings {
         messages_max: 100,
@@ -181,7 +183,8 @@ pub(super) fn settings() -> ShardSettings {
         validity_default_s: 3_600,
         validity_max_s: 24 * 3_600,
         receipt_validity_s: 7_200,
-        retry: RetrySettings { first_ms: 1_000, factor: 2, max_ms: 60_000, jitter_percent: 0 },
+        retry_absent: RETRY,
+        retry_refused: RETRY,
         accounts: vec![AccountRouting::default(), AccountRouting::default()],
         ..ShardSettings::default()
     }

@@ -1,0 +1,208 @@
+//! `[[account]]`: who may bind, how, and what it owns.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::error::Findings;
+use super::password;
+use super::secret::Secret;
+use super::smpp::check_c_octet_string;
+use crate::limits;
+
+/// Most addresses and prefixes of one account.
+const ADDRESSES_MAX: usize = 10_000;
+/// Longest password that a bind may carry; the specification allows 8 characters, the field uses more.
+const PASSWORD_OCTETS_MAX: usize = 64;
+
+/// A way to bind (3.4 section 4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BindType {
+    /// bind_transmitter: submits only.
+    Transmitter,
+    /// bind_receiver: receives only.
+    Receiver,
+    /// bind_transceiver: both.
+    Transceiver,
+}
+
+/// One account. Several sessions may bind with its system_id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AccountConfig {
+    /// system_id of its binds, 1 to 15 characters, unique.
+    pub system_id: String,
+    /// Password in the clear; either this or `password_hash`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<Secret>,
+    /// argon2id PHC string, as `smscd hash-password` prints it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_hash: Option<Secret>,
+    /// Whether it may bind at all.
+    pub enabled: bool,
+    /// Bind types that it may use.
+    pub bind: Vec<BindType>,
+    /// Sessions bound at once. Beyond: ESME_RALYBND.
+    pub sessions_max: u32,
+    /// Requests of one session that may await our response. Beyond: its socket is not read.
+    pub window: u32,
+    /// deliver_sm towards one session that may await its response. Beyond: they wait.
+    pub deliver_window: u32,
+    /// Addresses it owns: messages to them are delivered to its receiving sessions.
+    pub addresses: Vec<String>,
+    /// Leading digits of addresses it owns; the longest match decides, an exact address before any.
+    pub prefixes: Vec<String>,
+    /// Whether the address_range of a receiving bind makes addresses this account's too, after all configured ones.
+    pub claims_by_address_range: bool,
+    /// Digits of the dates in a receipt's text: 10 or 12.
+    pub receipt_date_digits: u8,
+    /// Messages per second over all its sessions. Beyond: ESME_RTHROTTLED. 0 = unlimited.
+    pub rate_per_s: u32,
+    /// Messages that may come at once before `rate_per_s` holds them back; 0 = as many as one second allows.
+    pub burst: u32,
+}
+
+impl Default for AccountConfig {
+    /// An account without a name: what a key left out of `[[account]]` means.
+    fn default() -> Self {
+        Self {
+            system_id: String::new(),
+            password: None,
+            password_hash: None,
+            enabled: true,
+            bind: vec![BindType::Transmitter, BindType::Receiver, BindType::Transceiver],
+            sessions_max: 10_000,
+            window: 1_000,
+            deliver_window: 1_000,
+            addresses: Vec::new(),
+            prefixes: Vec::new(),
+            claims_by_address_range: false,
+            receipt_date_digits: 10,
+            rate_per_s: 0,
+            burst: 0,
+        }
+    }
+}
+
+impl AccountConfig {
+    /// The account of the default configuration: demo, demo. It owns an address, so that MO works at once.
+    pub fn demo() -> Self {
+        Self {
+            system_id: "demo".to_owned(),
+            password: Some(Secret::new("demo")),
+            addresses: vec!["12345".to_owned()],
+            claims_by_address_range: true,
+            ..Self::default()
+        }
+    }
+
+    /// Whether anyone who has read the manual can bind with it.
+    fn is_public(&self) -> bool {
+        self.enabled
+            && self.system_id == "demo"
+            && self.password.as_ref().is_some_and(|password| password.expose() == "demo")
+    }
+
+    /// Whether `password` is this account's. Takes as long for a wrong one as for the right one; with a
+    /// `password_hash` it costs tens of milliseconds and 19 MiB, so it must not run on a worker.
+    pub fn accepts(&self, password: &[u8]) -> bool {
+        match (&self.password, &self.password_hash) {
+            (Some(plain), None) => password::same(plain.expose().as_bytes(), password),
+            (None, Some(hash)) => password::matches_hash(hash.expose(), password),
+            _ => false,
+        }
+    }
+
+    /// Whether it may use this bind type.
+    pub fn may_bind(&self, bind: BindType) -> bool {
+        self.bind.contains(&bind)
+    }
+
+    fn validate(&self, key: &str, findings: &mut Findings) {
+        if let Err(what) = check_c_octet_string(&self.system_id, 15) {
+            findings.add(format!("{key}.system_id"), what);
+        }
+        match (&self.password, &self.password_hash) {
+            (Some(_), Some(_)) => {
+                findings
+                    .add(format!("{key}.password_hash"), "give either password or password_hash, not both");
+            }
+            (None, None) => findings.add(format!("{key}.password"), "give password or password_hash"),
+            (Some(plain), None) => {
+                if let Err(what) = check_c_octet_string(plain.expose(), PASSWORD_OCTETS_MAX) {
+                    findings.add(format!("{key}.password"), what);
+                }
+            }
+            (None, Some(hash)) => {
+                if let Err(what) = password::check_hash(hash.expose()) {
+                    findings.add(format!("{key}.password_hash"), what);
+                }
+            }
+        }
+        if self.bind.is_empty() {
+            findings.add(
+                format!("{key}.bind"),
+                "needs at least one bind type; to shut an account out, set enabled = false",
+            );
+        }
+        findings.in_range(format!("{key}.sessions_max"), u64::from(self.sessions_max), (1, 1 << 20));
+        let window = (1, limits::WINDOW_MAX as u64);
+        findings.in_range(format!("{key}.window"), u64::from(self.window), window);
+        findings.in_range(format!("{key}.deliver_window"), u64::from(self.deliver_window), window);
+        if self.addresses.len() + self.prefixes.len() > ADDRESSES_MAX {
+            findings
+                .add(format!("{key}.addresses"), format!("more than {ADDRESSES_MAX} addresses and prefixes"));
+        }
+        for (name, list) in [("addresses", &self.addresses), ("prefixes", &self.prefixes)] {
+            for (i, address) in list.iter().enumerate() {
+                if let Err(what) = check_c_octet_string(address, 20) {
+                    findings.add(format!("{key}.{name}[{i}]"), what);
+                }
+            }
+        }
+        if !matches!(self.receipt_date_digits, 10 | 12) {
+            findings.add(format!("{key}.receipt_date_digits"), "must be 10 or 12");
+        }
+        if self.burst != 0 && self.rate_per_s == 0 {
+            findings.add(format!("{key}.burst"), "has no effect without rate_per_s");
+        }
+    }
+}
+
+/// Checks every account, and that no two of them claim the same thing.
+pub(super) fn validate(accounts: &[AccountConfig], exposed: bool, findings: &mut Findings) {
+    if accounts.len() > limits::ACCOUNTS_MAX {
+        findings.add("account", format!("more than {} accounts", limits::ACCOUNTS_MAX));
+        return;
+    }
+    let mut system_ids = HashMap::new();
+    let mut owned = HashMap::new();
+    for (i, account) in accounts.iter().enumerate() {
+        let key = format!("account[{i}]");
+        account.validate(&key, findings);
+        if exposed && account.is_public() {
+            findings.add(
+                format!("{key}.password"),
+                "smpp.listen is reachable from other machines while account demo has the password demo: change the \
+                 password, set enabled = false, or listen on loopback",
+            );
+        }
+        if let Some(first) = system_ids.insert(account.system_id.as_str(), i) {
+            findings.add(
+                format!("{key}.system_id"),
+                format!("\"{}\" is account[{first}] already", account.system_id),
+            );
+        }
+        for (name, list) in [("addresses", &account.addresses), ("prefixes", &account.prefixes)] {
+            for (j, address) in list.iter().enumerate() {
+                if let Some(first) = owned.insert((name, address.as_str()), i) {
+                    findings.add(
+                        format!("{key}.{name}[{j}]"),
+                        format!("\"{address}\" is owned by account[{first}] already"),
+                    );
+                }
+            }
+        }
+    }
+}

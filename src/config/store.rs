@@ -1,0 +1,101 @@
+//! `[store]`: where messages are kept, for how long, and how many.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::error::Findings;
+
+/// What submit_sm_resp with status 0 promises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// The message is in memory; it is lost with the process.
+    #[default]
+    None,
+    /// The message is written to the kernel; it is lost with the machine.
+    Buffered,
+    /// The message is on disk.
+    Sync,
+}
+
+impl Durability {
+    /// Every setting, strongest first.
+    pub const ALL: [Self; 3] = [Self::Sync, Self::Buffered, Self::None];
+
+    /// Its name, as the file and the flag spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Buffered => "buffered",
+            Self::Sync => "sync",
+        }
+    }
+
+    /// Whether this version can keep the promise: the one place that refuses the others.
+    const fn is_available(self) -> bool {
+        matches!(self, Self::None)
+    }
+}
+
+/// The message store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreConfig {
+    /// Folder of what outlives the process.
+    pub data_dir: PathBuf,
+    /// What an accepted message survives.
+    pub durability: Durability,
+    /// Pending messages (MT, MO and receipts) over all shards. Beyond: ESME_RMSGQFUL.
+    pub messages_max: u64,
+    /// Final states remembered for GET /messages/ID and query_sm; the oldest goes first.
+    pub final_history_records: u64,
+    /// validity_period of a message that gives none.
+    pub validity_default_s: u64,
+    /// Longest validity_period and farthest schedule. Beyond: ESME_RINVEXPIRY, ESME_RINVSCHED.
+    pub validity_max_s: u64,
+    /// How long a receipt is offered to its ESME, from the final state.
+    pub receipt_validity_s: u64,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("./smscd-data"),
+            durability: Durability::default(),
+            messages_max: 4_000_000,
+            final_history_records: 1_000_000,
+            validity_default_s: 86_400,
+            validity_max_s: 604_800,
+            receipt_validity_s: 86_400,
+        }
+    }
+}
+
+impl StoreConfig {
+    pub(super) fn validate(&self, findings: &mut Findings) {
+        if self.data_dir.as_os_str().is_empty() {
+            findings.add("store.data_dir", "needs a folder");
+        }
+        if !self.durability.is_available() {
+            findings.add(
+                "store.durability",
+                format!(
+                    "\"{}\" is not available: this version keeps messages in memory, and --durability none is the \
+                     only accepted value",
+                    self.durability.name()
+                ),
+            );
+        }
+        findings.in_range("store.messages_max", self.messages_max, (1_000, 1_000_000_000));
+        findings.in_range("store.final_history_records", self.final_history_records, (0, 1_000_000_000));
+        findings.in_range("store.validity_max_s", self.validity_max_s, (1, 366 * 86_400));
+        findings.in_range("store.receipt_validity_s", self.receipt_validity_s, (1, 366 * 86_400));
+        findings.in_range(
+            "store.validity_default_s",
+            self.validity_default_s,
+            (1, self.validity_max_s.max(1)),
+        );
+        findings.in_range("store.receipt_validity_s", self.receipt_validity_s, (1, 366 * 86_400));
+    }
+}

@@ -1,0 +1,240 @@
+//! The default file against the code, and the errors of bad ones.
+
+use super::*;
+
+#[test]
+fn the_default_file_is_the_default() {
+    assert_eq!(Config::from_toml(DEFAULT_TOML, "default.toml").unwrap(), Config::default());
+    assert_eq!(Config::from_toml("", "empty.toml").unwrap(), Config::default());
+}
+
+#[test]
+fn the_default_file_shows_every_key_with_a_comment() {
+    let mut config = Config::default();
+    config.accounts[0].password_hash = Some(Secret::new("x"));
+    let value = toml::Table::try_from(&config).unwrap();
+    let mut section = String::new();
+    let mut shown = Vec::new();
+    let mut commented = false;
+    for line in DEFAULT_TOML.lines() {
+        if let Some(header) = line.strip_prefix('[') {
+            section = header.trim_matches(['[', ']']).to_owned() + ".";
+        } else if let Some((key, _)) = line.strip_prefix("# ").unwrap_or(line).split_once(" = ")
+            && !key.contains(' ')
+        {
+            assert!(commented, "{section}{key} has no comment above it");
+            shown.push(format!("{section}{key}"));
+        } else {
+            commented = line.starts_with('#') || (commented && !line.is_empty());
+        }
+        // A section's comment may stand above its header.
+        commented |= line.starts_with('#');
+    }
+    fn keys(table: &toml::Table, path: &str, out: &mut Vec<String>) {
+        for (key, value) in table {
+            match value {
+                // Inline in the file: shown by its outer key.
+                toml::Value::Table(inner) if key != "delay" => keys(inner, &format!("{path}{key}."), out),
+                toml::Value::Array(items) if items.first().is_some_and(toml::Value::is_table) => {
+                    keys(items[0].as_table().unwrap(), &format!("{path}{key}."), out);
+                }
+                _ => out.push(format!("{path}{key}")),
+            }
+        }
+    }
+    let mut wanted = Vec::new();
+    keys(&value, "", &mut wanted);
+    assert!(wanted.len() > 60);
+    shown.sort();
+    wanted.sort();
+    assert_eq!(shown, wanted);
+}
+
+/// The problems of `text`, one a line.
+fn problems(text: &str) -> String {
+    Config::from_toml(text, "f.toml").expect_err(text).to_string()
+}
+
+#[test]
+fn errors_name_file_line_and_key() {
+    let account = |body: &str| format!("\n[[account]]\nsystem_id = \"a\"\npassword = \"p\"\n{body}\n");
+    let profile = |body: &str| format!("[network]\nseed = 2\n[[network.profile]]\n{body}\n");
+    for (text, wanted) in [
+        ("[smpp]\nlisten = \"127.0.0.1:1\"".to_owned(), "f.toml:2: smpp.listen: "),
+        (
+            "[smpp]\n\nlisten = [\"localhost:1\"]".to_owned(),
+            "f.toml:3: smpp.listen[0]: invalid socket address",
+        ),
+        ("[smpp]\nlisten = []".to_owned(), "f.toml:2: smpp.listen: needs at least one"),
+        ("[smpp]\nlissen = []".to_owned(), "f.toml:2: smpp.lissen: unknown field"),
+        ("[sms]\nlisten = []".to_owned(), "f.toml:1: sms: unknown field"),
+        ("[smpp]\nlisten = [\"127.0.0.1:1\",\n\"127.0.0.1:1\"]".to_owned(), "f.toml:3: smpp.listen[1]: "),
+        (
+            "[smpp]\nsystem_id = \"0123456789abcdef\"".to_owned(),
+            "f.toml:2: smpp.system_id: has 16 characters",
+        ),
+        (
+            "[smpp]\nsystem_id = \"sm\u{e4}c\"".to_owned(),
+            "f.toml:2: smpp.system_id: may hold printable ASCII",
+        ),
+        ("[smpp]\ninterface_version = 0x33".to_owned(), "f.toml:2: smpp.interface_version: 0x33"),
+        ("[smpp]\ninterface_version = 300".to_owned(), "f.toml:2: smpp.interface_version: "),
+        ("[smpp]\nresponse_timeout_ms = -1".to_owned(), "f.toml:2: smpp.response_timeout_ms: "),
+        ("[smpp]\npdu_bytes_max = 70001".to_owned(), "f.toml:2: smpp.pdu_bytes_max: 70001 is out of range"),
+        (
+            "[smpp]\ninactivity_timeout_ms = 5".to_owned(),
+            "f.toml:1: smpp.enquire_link_interval_ms: 30000 is not below",
+        ),
+        ("[http]\nlisten = \"0.0.0.0:2780\"".to_owned(), "f.toml:2: http.listen: 0.0.0.0:2780 is reachable"),
+        ("[http]\nadmin_token = \"a b\"".to_owned(), "f.toml:2: http.admin_token: "),
+        ("[engine]\nworkers = 129".to_owned(), "f.toml:2: engine.workers: 129 is out of range"),
+        ("[engine]\nnode = 32".to_owned(), "f.toml:2: engine.node: 32"),
+        ("[engine]\npin = 1".to_owned(), "f.toml:2: engine.pin: invalid type"),
+        (
+            "[store]\ndurability = \"sync\"".to_owned(),
+            "f.toml:2: store.durability: \"sync\" is not available",
+        ),
+        ("[store]\ndurability = \"disk\"".to_owned(), "f.toml:2: store.durability: unknown variant"),
+        ("[store]\nvalidity_default_s = 700000".to_owned(), "f.toml:2: store.validity_default_s: "),
+        (
+            "[retry.absent]\nfirst_ms = 1\nfactor = 2\nmax_ms = 1\njitter_percent = 0".to_owned(),
+            "f.toml:2: retry.absent.first_ms: ",
+        ),
+        ("[retry.absent]\nfirst_ms = 10".to_owned(), "f.toml:1: retry.absent: missing field `factor`"),
+        ("[limits]\nsessions_max = 0".to_owned(), "f.toml:2: limits.sessions_max: 0 is out of range"),
+        ("[log]\nlevel = \"loud\"".to_owned(), "f.toml:2: log.level: unknown variant"),
+        (profile("prefix = \"49\""), "f.toml:3: network.profile: one profile needs prefix"),
+        (profile("prefix = \"4a\""), "f.toml:4: network.profile[0].prefix: must be"),
+        (profile("delivered_per_mille = 900"), "f.toml:4: network.profile[0].delivered_per_mille: "),
+        (
+            profile("delay = { mean_ms = 200 }"),
+            "f.toml:4: network.profile[0].delay.mean_ms: 200 is out of range",
+        ),
+        (profile("[[network.profile]]"), "f.toml:4: network.profile[1].prefix: \"\" is given twice"),
+        ("[network.mo]\ntext = \"\"".to_owned(), "f.toml:2: network.mo.text: has 0 septets"),
+        ("[network.mo]\ntext = \"\u{416}\"".to_owned(), "f.toml:2: network.mo.text: has characters"),
+        (
+            "[network.mo]\nsource_addr = \"012345678901234567890\"".to_owned(),
+            "f.toml:2: network.mo.source_addr: must be 1 to 18 digits",
+        ),
+        ("\n[[account]]\nsystem_id = \"a\"".to_owned(), "f.toml:2: account[0].password: give password"),
+        ("\n[[account]]\npassword = \"a\"".to_owned(), "f.toml:2: account[0].system_id: has 0 characters"),
+        (account("password_hash = \"x\""), "f.toml:5: account[0].password_hash: give either"),
+        (account("bind = []"), "f.toml:5: account[0].bind: needs at least one"),
+        (account("bind = [\"trx\"]"), "f.toml:5: account[0].bind[0]: unknown variant"),
+        (account("window = 16385"), "f.toml:5: account[0].window: 16385"),
+        (account("burst = 5"), "f.toml:5: account[0].burst: has no effect"),
+        (
+            account("prefixes = [\"1\", \"1\"]"),
+            "f.toml:5: account[0].prefixes[1]: \"1\" is owned by account[0]",
+        ),
+        (account("addresses = [\"\"]"), "f.toml:5: account[0].addresses[0]: "),
+        (account("") + &account(""), "f.toml:8: account[1].system_id: \"a\" is account[0] already"),
+        (
+            "[[account]]\nsystem_id = \"a\"\npassword_hash = \"x\"".to_owned(),
+            "f.toml:3: account[0].password_hash: is not a PHC",
+        ),
+        ("[smpp\n".to_owned(), "f.toml:1: "),
+        ("[smpp]\nlisten =".to_owned(), "f.toml:2: "),
+        ("[smpp]\n[smpp]".to_owned(), "f.toml:2: "),
+    ] {
+        let found = problems(&text);
+        assert!(
+            found.lines().any(|line| line.starts_with(wanted)),
+            "{text}\nwanted {wanted}\nfound  {found}"
+        );
+    }
+}
+
+#[test]
+fn every_problem_is_named_at_once_and_no_secret_with_it() {
+    let found = problems(
+        "[engine]\nnode = 40\n[[account]]\nsystem_id = \"a\"\npassword = \"hunter2\\u0001\"\nwindow = 0",
+    );
+    assert_eq!(found.lines().count(), 3, "{found}");
+    assert!(!found.contains("hunter2"), "{found}");
+    let found = problems("[[account]]\nsystem_id = \"a\"\npassword = 12345");
+    assert_eq!(found, "f.toml:3: account[0].password: invalid type: integer, expected a string");
+}
+
+#[test]
+fn the_demo_account_stays_on_loopback() {
+    let found = problems("[smpp]\nlisten = [\"127.0.0.1:2775\", \"0.0.0.0:2776\"]");
+    assert!(found.contains("account[0].password: smpp.listen is reachable"), "{found}");
+    let other = "[smpp]\nlisten = [\"[::]:0\"]\n[[account]]\nsystem_id = \"demo\"\npassword = ";
+    assert!(problems(&format!("{other}\"demo\"")).contains("f.toml:5: account[0].password: "));
+    assert!(Config::from_toml(&format!("{other}\"else\""), "f").is_ok());
+    assert!(Config::from_toml(&format!("{other}\"demo\"\nenabled = false"), "f").is_ok());
+    assert!(
+        Config::from_toml("[smpp]\nlisten = [\"[::1]:0\", \"127.9.9.9:0\", \"[::ffff:127.0.0.1]:0\"]", "f")
+            .is_ok()
+    );
+}
+
+#[test]
+fn flags_override_the_file_and_are_named_in_errors() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("smscd.toml");
+    std::fs::write(&path, "[store]\ndurability = \"sync\"\n[engine]\nworkers = 4\n").unwrap();
+    let overrides = Overrides {
+        durability: Some(Durability::None),
+        listen: vec!["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()],
+        shards: Some(2),
+        no_pin: true,
+        ..Overrides::default()
+    };
+    let config = Config::load(Some(&path), &overrides).unwrap();
+    assert_eq!((config.engine.workers, config.engine.shards, config.engine.pin), (4, 2, false));
+    assert_eq!(config.smpp.listen.len(), 2);
+
+    let wrong = |overrides: Overrides| Config::load(None, &overrides).unwrap_err().to_string();
+    let exposed = Some("0.0.0.0:1".parse().unwrap());
+    assert!(wrong(Overrides { http: exposed, ..Overrides::default() }).starts_with("--http: http.listen: "));
+    assert!(
+        wrong(Overrides { workers: Some(500), ..Overrides::default() })
+            .starts_with("--workers: engine.workers: ")
+    );
+    let twice = vec!["127.0.0.1:1".parse().unwrap(); 2];
+    assert!(
+        wrong(Overrides { listen: twice, ..Overrides::default() }).starts_with("--listen: smpp.listen[1]: ")
+    );
+    let missing =
+        Config::load(Some(&dir.path().join("nope.toml")), &Overrides::default()).unwrap_err().to_string();
+    assert!(missing.contains("nope.toml: "), "{missing}");
+}
+
+#[test]
+fn the_printed_configuration_reads_back_without_its_secrets() {
+    let mut config = Config::default();
+    config.http.admin_token = Secret::new("t0ken");
+    let text = config.to_toml();
+    assert!(!text.contains("t0ken") && text.contains("password = \"(redacted)\""), "{text}");
+    let back = Config::from_toml(&text, "printed").unwrap();
+    assert_eq!(back.smpp, config.smpp);
+    assert_eq!(back.network, config.network);
+    assert!(!format!("{config:?}").contains("t0ken"));
+}
+
+#[test]
+fn accounts_accept_their_password_only() {
+    let demo = AccountConfig::demo();
+    assert!(demo.accepts(b"demo") && !demo.accepts(b"demo1") && !demo.accepts(b""));
+    let hash = password::hash(b"s3cret").unwrap();
+    let hashed = AccountConfig { password_hash: Some(Secret::new(hash)), ..AccountConfig::default() };
+    assert!(hashed.accepts(b"s3cret") && !hashed.accepts(b"demo"));
+    assert!(!AccountConfig::default().accepts(b""));
+}
+
+#[test]
+fn the_samples_are_accepted() {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(samples).unwrap() {
+        let path = entry.unwrap().path();
+        if let Err(error) = Config::load(Some(&path), &Overrides::default()) {
+            panic!("{error}");
+        }
+        seen += 1;
+    }
+    assert!(seen >= 3);
+}

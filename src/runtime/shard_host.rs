@@ -1,0 +1,316 @@
+//! Hosts one routing shard on a runtime thread: its lanes from and to the workers, and the counting of its facts.
+
+use std::sync::Arc;
+
+use tracing::warn;
+
+use super::lane::{LaneReceiver, LaneSender};
+use super::thread::{ThreadStats, ThreadWaker};
+use super::values::{ToShard, ToWorker};
+use super::worker::Worker;
+use crate::base::{DeliveryToken, MessageId, Now, SessionHandle, Time, WallTime};
+use crate::control_lane::{MessageInfo, MoMessage, MoRefused, Wake};
+use crate::limits::{LANE_BLOCKS_PER_TURN, SHARD_TURN_ITEMS_MAX};
+use crate::network::Network;
+use crate::routing::{self, Shard, ShardOutput, SubmitOutcome};
+use crate::session::{DeliveryResult, Disposition, Origin, SubmitRequest};
+use crate::smpp::{CommandStatus, DeliverSm, MessageState, PduBody, SubmitSm};
+use crate::stats::{AccountCounter, Counter, Latency};
+use crate::store::MemoryStore;
+
+/// The routing core as this runtime hosts it.
+pub type HostedShard = Shard<MemoryStore, Network>;
+
+/// The lane to one worker on another thread, and how to wake it.
+pub type ToWorkerLane = Option<(LaneSender<ToWorker>, Arc<ThreadWaker>)>;
+
+/// A shard and its surroundings.
+pub struct ShardHost {
+    shard: HostedShard,
+    /// By worker index; `None` is the worker on this thread.
+    to_workers: Vec<ToWorkerLane>,
+    /// With the index of the worker that sends.
+    from_workers: Vec<(u16, LaneReceiver<ToShard>)>,
+    /// Which lane has the first go; rotates.
+    first_lane: usize,
+}
+
+impl ShardHost {
+    /// Hosts `shard`.
+    pub const fn new(
+        shard: HostedShard,
+        to_workers: Vec<ToWorkerLane>,
+        from_workers: Vec<(u16, LaneReceiver<ToShard>)>,
+    ) -> Self {
+        Self { shard, to_workers, from_workers, first_lane: 0 }
+    }
+
+    /// Decides a submission of the worker on this thread.
+    #[inline]
+    pub fn submit(&mut self, submit: &SubmitRequest<'_>, now: Now) -> Disposition {
+        let submit = routing::Submit {
+            origin: to_routing(submit.origin),
+            account: submit.account,
+            version: submit.version,
+            sm: *submit.sm,
+            body: submit.body,
+        };
+        match self.shard.submit(&submit, now) {
+            SubmitOutcome::Accepted(message_id) => Disposition::Answered(Ok(message_id)),
+            SubmitOutcome::Refused(status) => Disposition::Answered(Err(status)),
+            SubmitOutcome::Later => Disposition::InFlight,
+        }
+    }
+
+    /// Takes a message from a worker in, other than a submission of the worker on this thread.
+    pub fn take(&mut self, message: ToShard, body: &[u8], now: Now, stats: &mut ThreadStats) {
+        match message {
+            ToShard::Submit { origin, account, version } => {
+                let result = match SubmitSm::decode(body) {
+                    Ok(sm) => {
+                        let submit =
+                            routing::Submit { origin: to_routing(origin), account, version, sm, body };
+                        match self.shard.submit(&submit, now) {
+                            SubmitOutcome::Accepted(message_id) => Ok(message_id),
+                            SubmitOutcome::Refused(status) => Err(status),
+                            SubmitOutcome::Later => return,
+                        }
+                    }
+                    // The worker decoded the same octets; to answer is still better than to assume so.
+                    Err(error) => Err(error.status),
+                };
+                if let Some(lane) = lane_to(&mut self.to_workers, origin.session.worker) {
+                    lane.push_reply(ToWorker::SubmitResult { origin, result });
+                }
+            }
+            ToShard::DeliveryResult { token, result } => {
+                let result = match result {
+                    DeliveryResult::Answered(status) => routing::DeliveryResult::Answered(status),
+                    DeliveryResult::TimedOut => routing::DeliveryResult::TimedOut,
+                    DeliveryResult::NotSent => routing::DeliveryResult::NotSent,
+                };
+                self.shard.delivery_result(token, result, now, &mut FactsOnly { stats });
+            }
+            ToShard::Bound { address_range, session, account, version, receives, deliver_credit } => {
+                let bound = routing::Bound {
+                    session,
+                    account,
+                    version,
+                    receives,
+                    deliver_credit,
+                    address_range: address_range.as_bytes(),
+                };
+                self.shard.session_bound(&bound, &mut FactsOnly { stats });
+            }
+            ToShard::DeliveriesOff { session } => self.shard.session_closing(session),
+            ToShard::Unbound { session } => self.shard.session_unbound(session),
+        }
+    }
+
+    /// Takes a bounded batch from every lane, starting with another one each turn. A worker that does not take its
+    /// answers is not served until it does.
+    pub fn drain_lanes(&mut self, now: Now, stats: &mut ThreadStats) {
+        let lanes = self.from_workers.len();
+        if lanes == 0 {
+            return;
+        }
+        self.first_lane = (self.first_lane + 1) % lanes;
+        for offset in 0..lanes {
+            let index = (self.first_lane + offset) % lanes;
+            for _ in 0..LANE_BLOCKS_PER_TURN {
+                let Some((worker, lane)) = self.from_workers.get(index) else { break };
+                if lane_to(&mut self.to_workers, *worker).is_some_and(|lane| lane.backlog() > 0) {
+                    break;
+                }
+                let Some(mut block) = lane.take() else { break };
+                for (message, body) in block.drain() {
+                    self.take(message, body, now, stats);
+                }
+                if let Some((_, lane)) = self.from_workers.get(index) {
+                    lane.give_back(block);
+                }
+            }
+        }
+    }
+
+    /// Runs what is due: verdicts, retries, expiries, deliveries. `worker` is the one on this thread, if any. True:
+    /// more is ready now.
+    pub fn turn(&mut self, worker: &mut Option<Worker>, now: Now, stats: &mut ThreadStats) -> bool {
+        let mut output = TurnOutput { to_workers: &mut self.to_workers, worker, now, stats };
+        self.shard.turn(now, SHARD_TURN_ITEMS_MAX, &mut output)
+    }
+
+    /// Publishes what the turn has added, and wakes the threads that sleep.
+    pub fn publish(&mut self, stats: &ThreadStats) {
+        for (lane, waker) in self.to_workers.iter_mut().flatten() {
+            if lane.publish() {
+                waker.wake();
+                stats.counters.add(Counter::Wakes, 1);
+            }
+        }
+    }
+
+    /// Whether anything came in, to decide on sleeping.
+    pub fn has_input(&self) -> bool {
+        self.from_workers.iter().any(|(_, lane)| !lane.is_empty())
+    }
+
+    /// Whether answers wait for room in a lane.
+    pub fn is_stalled(&self) -> bool {
+        self.to_workers.iter().flatten().any(|(lane, _)| !lane.is_idle())
+    }
+
+    /// When something falls due.
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.shard.next_deadline()
+    }
+
+    /// Takes an MO message in.
+    ///
+    /// # Errors
+    /// Why it is not taken.
+    pub fn inject_mo(
+        &mut self,
+        message: &MoMessage,
+        now: Now,
+        stats: &mut ThreadStats,
+    ) -> Result<MessageId, MoRefused> {
+        let mo = routing::Mo {
+            source_addr: &message.source_addr,
+            destination_addr: &message.destination_addr,
+            data_coding: message.data_coding,
+            esm_class: message.esm_class,
+            short_message: &message.short_message,
+        };
+        self.shard.inject_mo(&mo, now, &mut FactsOnly { stats }).map_err(|refused| match refused {
+            routing::MoRefused::NoOwner => MoRefused::NoOwner,
+            routing::MoRefused::Full => MoRefused::Full,
+        })
+    }
+
+    /// What is known of a message.
+    pub fn message(&mut self, message_id: MessageId) -> Option<MessageInfo> {
+        let view = self.shard.query(message_id)?;
+        let text = |addr: &[u8]| String::from_utf8_lossy(addr).into_owned();
+        Some(MessageInfo {
+            message_id,
+            account: view.held.as_ref().map(|held| held.account),
+            message_state: view.state as u8,
+            error_code: view.error,
+            attempts: view.held.as_ref().map_or(0, |held| held.attempts),
+            accepted_unix_ms: view.held.as_ref().map_or(0, |held| held.accepted.unix_millis()),
+            final_unix_ms: view.finished.map_or(0, WallTime::unix_millis),
+            addresses: view
+                .held
+                .and_then(|held| held.addresses)
+                .map(|(source, destination)| (text(&source), text(&destination))),
+        })
+    }
+}
+
+fn lane_to(lanes: &mut [ToWorkerLane], worker: u16) -> Option<&mut LaneSender<ToWorker>> {
+    lanes.get_mut(usize::from(worker))?.as_mut().map(|(lane, _)| lane)
+}
+
+const fn to_routing(origin: Origin) -> routing::Origin {
+    routing::Origin {
+        session: origin.session,
+        sequence_number: origin.sequence_number,
+        received_at: origin.received_at,
+    }
+}
+
+/// Counts what a shard says has happened.
+fn count(fact: routing::Fact, stats: &mut ThreadStats) {
+    use routing::Fact;
+    let (account, counter) = match fact {
+        Fact::Finished { account, state, nanos } => {
+            stats.latencies.record(Latency::EndToEnd, nanos);
+            let counter = match state {
+                MessageState::Delivered => AccountCounter::Delivered,
+                MessageState::Expired => AccountCounter::Expired,
+                MessageState::Deleted => AccountCounter::Deleted,
+                MessageState::Rejected => AccountCounter::RejectedByNetwork,
+                _ => AccountCounter::Undeliverable,
+            };
+            (account, counter)
+        }
+        Fact::ReceiptCreated { account } => (account, AccountCounter::ReceiptsCreated),
+        Fact::ReceiptSettled { account, nanos } => {
+            stats.latencies.record(Latency::Receipt, nanos);
+            (account, AccountCounter::ReceiptsSent)
+        }
+        Fact::ReceiptFailed { account } => (account, AccountCounter::ReceiptsFailed),
+        Fact::MoAccepted { account } => (account, AccountCounter::MoAccepted),
+        Fact::MoDelivered { account, .. } => (account, AccountCounter::MoDelivered),
+        Fact::MoFailed { account } => (account, AccountCounter::MoFailed),
+        Fact::Attempt => return stats.counters.add(Counter::DeliveryAttempts, 1),
+        Fact::Retry => return stats.counters.add(Counter::DeliveryRetries, 1),
+        Fact::StaleToken => return stats.counters.add(Counter::StaleDeliveryTokens, 1),
+        Fact::NotificationSkipped { .. } => return stats.counters.add(Counter::NotificationsSkipped, 1),
+        Fact::MoRefused(_) => return stats.counters.add(Counter::MoRefused, 1),
+        Fact::BadAddressRange { .. } => return stats.counters.add(Counter::BadAddressRanges, 1),
+        Fact::BodyMissing { message_id } => return warn!(%message_id, "the store has lost a message's body"),
+    };
+    stats.counters.add_account(account, counter, 1);
+}
+
+/// The output while a worker's session core is busy on this thread: only facts. Deliveries wait for the turn.
+struct FactsOnly<'a> {
+    stats: &'a mut ThreadStats,
+}
+
+impl ShardOutput for FactsOnly<'_> {
+    fn submit_result(&mut self, origin: routing::Origin, result: Result<MessageId, CommandStatus>) {
+        debug_assert!(false, "a late answer outside of a turn: {origin:?} {result:?}");
+    }
+
+    fn deliver(&mut self, _: SessionHandle, _: DeliveryToken, _: &DeliverSm<'_>) -> bool {
+        false
+    }
+
+    #[inline]
+    fn fact(&mut self, fact: routing::Fact) {
+        count(fact, self.stats);
+    }
+}
+
+/// The output of a turn: to the worker on this thread directly, to the others by lane.
+struct TurnOutput<'a> {
+    to_workers: &'a mut [ToWorkerLane],
+    worker: &'a mut Option<Worker>,
+    now: Now,
+    stats: &'a mut ThreadStats,
+}
+
+impl ShardOutput for TurnOutput<'_> {
+    fn submit_result(&mut self, origin: routing::Origin, result: Result<MessageId, CommandStatus>) {
+        let origin = Origin {
+            session: origin.session,
+            sequence_number: origin.sequence_number,
+            received_at: origin.received_at,
+        };
+        match (lane_to(self.to_workers, origin.session.worker), &mut self.worker) {
+            (Some(lane), _) => lane.push_reply(ToWorker::SubmitResult { origin, result }),
+            (None, Some(worker)) => worker.submit_result(origin, result, self.stats),
+            (None, None) => debug_assert!(false, "a session of no worker"),
+        }
+    }
+
+    #[inline]
+    fn deliver(&mut self, to: SessionHandle, token: DeliveryToken, deliver_sm: &DeliverSm<'_>) -> bool {
+        match (lane_to(self.to_workers, to.worker), &mut self.worker) {
+            (Some(lane), _) => {
+                let message = ToWorker::Deliver { session: to, token };
+                lane.push_request(message, deliver_sm.body_len(), |out| deliver_sm.encode_body(out))
+            }
+            (None, Some(worker)) => worker.deliver(to, token, deliver_sm, self.now, self.stats),
+            (None, None) => false,
+        }
+    }
+
+    #[inline]
+    fn fact(&mut self, fact: routing::Fact) {
+        count(fact, self.stats);
+    }
+}

@@ -1,0 +1,263 @@
+//! A runtime thread: one mio poll, and on it a worker, a routing shard, or both.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use mio::{Events, Poll, Token, Waker};
+
+use super::clock::Clock;
+use super::shard_host::ShardHost;
+use super::sleeper::Sleeper;
+use super::worker::Worker;
+use crate::base::{Now, Time};
+use crate::control_lane::{ControlEnd, ControlReply, ControlRequest, MoRefused, Wake};
+use crate::limits::{LANE_RETRY_MS, LONG_TURN_NANOS, POLL_EVENTS};
+use crate::stats::{Counter, LatencySet, ThreadCounters};
+
+/// The waker's token; no session slot reaches it.
+pub const WAKER: Token = Token(usize::MAX);
+
+/// What the thread's cores have to report. Written by this thread only.
+pub struct ThreadStats {
+    /// Read by control at any time.
+    pub counters: Arc<ThreadCounters>,
+    /// Handed to control on request.
+    pub latencies: Box<LatencySet>,
+}
+
+/// Wakes a runtime thread if it sleeps.
+#[derive(Debug)]
+pub struct ThreadWaker {
+    sleeper: Sleeper,
+    waker: Waker,
+}
+
+impl ThreadWaker {
+    /// A waker for the thread that polls `poll`.
+    ///
+    /// # Errors
+    /// When the system gives no event descriptor.
+    pub fn new(poll: &Poll) -> io::Result<Self> {
+        Ok(Self { sleeper: Sleeper::new(), waker: Waker::new(poll.registry(), WAKER)? })
+    }
+}
+
+impl Wake for ThreadWaker {
+    fn wake(&self) {
+        if self.sleeper.take_wake() {
+            // A failed wake-up delays, until the next timer, and loses nothing.
+            let woken = self.waker.wake();
+            debug_assert!(woken.is_ok(), "{woken:?}");
+        }
+    }
+}
+
+/// What tells the threads of one process when all workers have left, so that the shards may.
+#[derive(Debug)]
+pub struct Leaving {
+    workers: AtomicUsize,
+    wakers: Vec<Arc<ThreadWaker>>,
+}
+
+impl Leaving {
+    /// `workers` are running; `wakers` wake every thread.
+    pub const fn new(workers: usize, wakers: Vec<Arc<ThreadWaker>>) -> Self {
+        Self { workers: AtomicUsize::new(workers), wakers }
+    }
+
+    fn worker_left(&self) {
+        self.workers.fetch_sub(1, Ordering::AcqRel);
+        for waker in &self.wakers {
+            waker.wake();
+        }
+    }
+
+    fn all_left(&self) -> bool {
+        self.workers.load(Ordering::Acquire) == 0
+    }
+}
+
+/// A runtime thread, ready to run.
+pub struct RuntimeThread {
+    /// Its index among the runtime threads.
+    pub index: usize,
+    /// Its poll.
+    pub poll: Poll,
+    /// Its own waker, for the announcement of sleep.
+    pub waker: Arc<ThreadWaker>,
+    /// The process's clock.
+    pub clock: Clock,
+    /// The worker here, if any.
+    pub worker: Option<Worker>,
+    /// The shard here, if any.
+    pub shard: Option<ShardHost>,
+    /// Its counters and latencies.
+    pub stats: ThreadStats,
+    /// Its end of the control lane.
+    pub control: ControlEnd,
+    /// How long it looks for work before it sleeps, in nanoseconds.
+    pub spin_nanos: u64,
+    /// From the start of a shutdown until connections are dropped, in milliseconds.
+    pub stop_timeout_ms: u64,
+    /// Which workers are still here.
+    pub leaving: Arc<Leaving>,
+}
+
+/// Where a shutdown of the thread stands.
+enum Stop {
+    No,
+    /// Sessions are unbinding.
+    Draining {
+        deadline: Time,
+    },
+    /// The worker has left; a shard stays while any worker does.
+    WorkerLeft,
+}
+
+impl RuntimeThread {
+    /// Runs until control says to shut down and all has drained.
+    ///
+    /// # Errors
+    /// When the poll fails: nothing can be served after that.
+    pub fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(POLL_EVENTS);
+        let mut stop = Stop::No;
+        let mut more = false;
+        let mut stalled = false;
+        let mut idle_since = Time::ZERO;
+        loop {
+            let timeout = if more { Some(Duration::ZERO) } else { self.timeout(stalled, idle_since, &stop) };
+            let slept = self.poll(&mut events, timeout)?;
+            let now = self.clock.now();
+            self.stats.counters.add(Counter::Turns, 1);
+            self.stats.counters.add(Counter::Sleeps, u64::from(slept));
+            let had_input = !events.is_empty() || self.has_input();
+            if had_input || more {
+                idle_since = now.mono;
+            }
+            self.take_requests(now, &mut stop);
+            if let Some(worker) = &mut self.worker {
+                worker.take_events(&events, WAKER);
+                worker.take_in(&mut self.shard, &mut self.stats);
+            }
+            more = self.run_shard(now);
+            stalled = self.shard.as_ref().is_some_and(ShardHost::is_stalled);
+            if let Some(worker) = &mut self.worker {
+                let left = worker.put_out(&mut self.shard, &mut self.stats);
+                more |= left.more;
+                stalled |= left.stalled;
+            }
+            if let Some(shard) = &mut self.shard {
+                shard.publish(&self.stats);
+            }
+            if self.clock.time().nanos_since(now.mono) > LONG_TURN_NANOS {
+                self.stats.counters.add(Counter::LongTurns, 1);
+            }
+            if self.leave(&mut stop) {
+                self.control.reply(ControlReply::Left { thread: self.index });
+                return Ok(());
+            }
+        }
+    }
+
+    fn run_shard(&mut self, now: Now) -> bool {
+        let Some(shard) = &mut self.shard else { return false };
+        shard.drain_lanes(now, &mut self.stats);
+        shard.turn(&mut self.worker, now, &mut self.stats)
+    }
+
+    /// Polls, asleep only if nothing has come in since the announcement. True: it may have slept.
+    fn poll(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<bool> {
+        let mut timeout = timeout;
+        let sleeps = timeout != Some(Duration::ZERO);
+        if sleeps {
+            self.waker.sleeper.announce();
+            if self.has_input() {
+                timeout = Some(Duration::ZERO);
+            }
+        }
+        let polled = self.poll.poll(events, timeout);
+        if sleeps {
+            self.waker.sleeper.awake();
+        }
+        match polled {
+            Ok(()) => Ok(sleeps),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(sleeps),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// How long the poll may sleep. `None`: until something comes.
+    fn timeout(&self, stalled: bool, idle_since: Time, stop: &Stop) -> Option<Duration> {
+        let now = self.clock.time();
+        if self.spin_nanos > 0 && now.nanos_since(idle_since) < self.spin_nanos {
+            return Some(Duration::ZERO);
+        }
+        let worker = self.worker.as_ref().and_then(Worker::next_deadline);
+        let shard = self.shard.as_ref().and_then(ShardHost::next_deadline);
+        let retry = stalled.then(|| now.plus_millis(LANE_RETRY_MS));
+        let stop = match stop {
+            Stop::Draining { deadline } => Some(*deadline),
+            _ => None,
+        };
+        let first = [worker, shard, retry, stop].into_iter().flatten().min()?;
+        Some(first - now)
+    }
+
+    fn has_input(&self) -> bool {
+        !self.control.requests.is_empty()
+            || self.worker.as_ref().is_some_and(Worker::has_input)
+            || self.shard.as_ref().is_some_and(ShardHost::has_input)
+    }
+
+    fn take_requests(&mut self, now: Now, stop: &mut Stop) {
+        while let Ok(request) = self.control.requests.try_recv() {
+            match request {
+                ControlRequest::Snapshot { request, spare } => {
+                    let latencies = std::mem::replace(&mut self.stats.latencies, spare);
+                    self.control.reply(ControlReply::Snapshot { request, thread: self.index, latencies });
+                }
+                ControlRequest::Sessions { request } => {
+                    let sessions = self.worker.as_ref().map(Worker::sessions).unwrap_or_default();
+                    self.control.reply(ControlReply::Sessions { request, thread: self.index, sessions });
+                }
+                ControlRequest::InjectMo { request, message } => {
+                    let result = match (&mut self.shard, &stop) {
+                        (Some(shard), Stop::No) => shard.inject_mo(&message, now, &mut self.stats),
+                        _ => Err(MoRefused::ShuttingDown),
+                    };
+                    self.control.reply(ControlReply::InjectMo { request, result });
+                }
+                ControlRequest::QueryMessage { request, message_id } => {
+                    let message = self.shard.as_mut().and_then(|shard| shard.message(message_id));
+                    self.control.reply(ControlReply::Message { request, thread: self.index, message });
+                }
+                ControlRequest::Shutdown => {
+                    if matches!(stop, Stop::No) {
+                        *stop = Stop::Draining { deadline: now.mono.plus_millis(self.stop_timeout_ms) };
+                        if let Some(worker) = &mut self.worker {
+                            worker.begin_stop(&mut self.shard, &mut self.stats);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Moves a shutdown on. True: this thread is done.
+    fn leave(&mut self, stop: &mut Stop) -> bool {
+        if let Stop::Draining { deadline } = stop {
+            let open = self.worker.as_ref().map_or(0, Worker::connections);
+            if open > 0 && self.clock.time() < *deadline {
+                return false;
+            }
+            if self.worker.is_some() {
+                self.leaving.worker_left();
+            }
+            *stop = Stop::WorkerLeft;
+        }
+        matches!(stop, Stop::WorkerLeft) && (self.shard.is_none() || self.leaving.all_left())
+    }
+}

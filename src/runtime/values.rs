@@ -1,0 +1,94 @@
+//! The values that cross threads: exactly the inputs and outputs of the session and routing cores.
+
+use crate::base::{AccountId, DeliveryToken, MessageId, SessionHandle};
+use crate::session::{DeliveryResult, Origin};
+use crate::smpp::{CommandStatus, InterfaceVersion};
+
+/// From a worker to a routing shard. The body beside a `Submit` is the submit_sm's body.
+#[derive(Clone, Copy, Debug)]
+pub enum ToShard {
+    /// A submission to decide.
+    Submit {
+        /// Where the answer goes.
+        origin: Origin,
+        /// Whose message.
+        account: AccountId,
+        /// The session's effective version.
+        version: InterfaceVersion,
+    },
+    /// The outcome of a delivery.
+    DeliveryResult {
+        /// Which delivery.
+        token: DeliveryToken,
+        /// What came of it.
+        result: DeliveryResult,
+    },
+    /// A session has bound.
+    Bound {
+        /// Addresses that it asks to serve.
+        address_range: AddressRange,
+        /// Its handle.
+        session: SessionHandle,
+        /// Whose.
+        account: AccountId,
+        /// Its effective version.
+        version: InterfaceVersion,
+        /// Whether deliveries may be handed to it.
+        receives: bool,
+        /// Deliveries that this shard may have open with it.
+        deliver_credit: u32,
+    },
+    /// A session takes no more deliveries, but may still answer those it has.
+    DeliveriesOff {
+        /// Its handle.
+        session: SessionHandle,
+    },
+    /// A session is gone.
+    Unbound {
+        /// Its handle, from now on stale.
+        session: SessionHandle,
+    },
+}
+
+/// From a routing shard to a worker. The body beside a `Deliver` is the deliver_sm's body.
+#[derive(Clone, Copy, Debug)]
+pub enum ToWorker {
+    /// A submission has been decided.
+    SubmitResult {
+        /// Whose answer.
+        origin: Origin,
+        /// The id it was accepted under, or the status it is refused with.
+        result: Result<MessageId, CommandStatus>,
+    },
+    /// A deliver_sm to send.
+    Deliver {
+        /// To which session.
+        session: SessionHandle,
+        /// How its outcome is reported.
+        token: DeliveryToken,
+    },
+}
+
+/// A bind's address_range by value: at most 40 octets (3.4 section 5.2.7).
+#[derive(Clone, Copy, Debug)]
+pub struct AddressRange {
+    octets: [u8; 40],
+    len: u8,
+}
+
+impl AddressRange {
+    /// The text of an address_range; the codec has bounded its length.
+    pub fn new(text: &[u8]) -> Self {
+        let mut octets = [0; 40];
+        let len = text.len().min(octets.len());
+        for (to, from) in octets.iter_mut().zip(text) {
+            *to = *from;
+        }
+        Self { octets, len: len as u8 }
+    }
+
+    /// The text.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.octets.get(..usize::from(self.len)).unwrap_or_default()
+    }
+}

@@ -1,0 +1,104 @@
+//! What comes to a worker from outside its sockets: new connections, and verdicts on binds.
+
+use mio::net::TcpStream;
+use mio::{Interest, Token};
+
+use super::super::connection::Connection;
+use super::super::shard_host::ShardHost;
+use super::super::thread::ThreadStats;
+use super::Worker;
+use crate::base::{SessionHandle, Time};
+use crate::control_lane::SessionInfo;
+use crate::session::StallReason;
+use crate::stats::Counter;
+
+/// New connections taken per turn: a storm of them must not hold up those that are bound.
+const ARRIVALS_PER_TURN: usize = 64;
+
+impl Worker {
+    /// Takes new connections in.
+    pub(super) fn take_arrivals(&mut self, stats: &mut ThreadStats) {
+        for _ in 0..ARRIVALS_PER_TURN {
+            let Ok(arrival) = self.arrivals.try_recv() else { return };
+            let now = self.clock.time();
+            let worker = self.index;
+            let (mut stream, peer) = (TcpStream::from_std(arrival.stream), arrival.peer);
+            let registry = &self.registry;
+            let slot = self.connections.insert_with(|slot, generation| {
+                let handle = SessionHandle { slot, generation, worker };
+                let interest = Interest::READABLE | Interest::WRITABLE;
+                // A failure shows as a connection that never has anything to say; the init timer ends it.
+                let registered = registry.register(&mut stream, Token(slot as usize), interest);
+                debug_assert!(registered.is_ok(), "{registered:?}");
+                Connection::new(stream, peer, handle, now)
+            });
+            let Some(slot) = slot else {
+                // The acceptor knows the bound; this is a second lock on the same door.
+                stats.counters.add(Counter::ConnectionsRefused, 1);
+                self.load.release(peer.ip());
+                continue;
+            };
+            stats.counters.add(Counter::ConnectionsAccepted, 1);
+            self.arm_timer(slot, now);
+            // What came with the handshake made its event before the registration.
+            self.mark_ready(slot);
+        }
+    }
+
+    /// Takes the authenticator's verdicts in.
+    pub(super) fn take_answers(&mut self, shard: &mut Option<ShardHost>, stats: &mut ThreadStats) {
+        while let Ok(answer) = self.answers.try_recv() {
+            let now = self.clock.now();
+            let slot = answer.session.slot;
+            let waiting = self
+                .connections
+                .get_mut(slot)
+                .filter(|found| found.handle == answer.session && found.session.is_authenticating());
+            if waiting.is_none() {
+                // It left while its password was being checked: its place goes back.
+                stats.counters.add(Counter::StaleSessionHandles, 1);
+                if let Ok(grant) = answer.verdict {
+                    self.accounts.release_session(grant.account);
+                }
+                continue;
+            }
+            let settings = std::sync::Arc::clone(&self.settings);
+            let close = self.with_port(slot, now, shard, stats, |session, port| {
+                session.authenticated(answer.verdict, now.mono, &settings, port)
+            });
+            if let Some(Some(reason)) = close {
+                self.close(slot, reason, now, shard, stats);
+                continue;
+            }
+            if let Some(connection) = self.connections.get_mut(slot)
+                && connection.stalled == Some(StallReason::Authentication)
+            {
+                connection.stalled = None;
+            }
+            self.arm_timer(slot, now.mono);
+            self.mark_ready(slot);
+        }
+    }
+}
+
+/// One bound session as GET /sessions shows it.
+pub(super) fn session_info(connection: &Connection, worker: u16, now: Time) -> Option<SessionInfo> {
+    let session = &connection.session;
+    let (bound_at, last_received_at) = session.times();
+    let (submitted, delivered) = session.totals();
+    Some(SessionInfo {
+        account: session.account()?,
+        bind: session.mode().name(),
+        peer: connection.peer,
+        interface_version: session.interface_version(),
+        worker,
+        bound_for_ms: now.nanos_since(bound_at) / 1_000_000,
+        idle_ms: now.nanos_since(last_received_at) / 1_000_000,
+        window: session.in_flight(),
+        deliver_window: session.deliver_window(),
+        submitted,
+        delivered,
+        queued_bytes: connection.out.len() as u64,
+        throttled_by: connection.stalled.map(StallReason::name),
+    })
+}

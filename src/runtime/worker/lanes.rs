@@ -1,0 +1,108 @@
+//! What the shards on other threads sent: answers to submissions, and deliveries.
+
+use super::super::thread::ThreadStats;
+use super::super::values::{ToShard, ToWorker};
+use super::Worker;
+use crate::base::{DeliveryToken, MessageId, Now, SessionHandle};
+use crate::limits::LANE_BLOCKS_PER_TURN;
+use crate::session::{DeliveryResult, Origin, StallReason};
+use crate::smpp::{CommandStatus, DeliverSm, PduBody};
+
+impl Worker {
+    /// Takes a bounded batch from every lane, starting with another one each turn.
+    pub(super) fn drain_lanes(&mut self, stats: &mut ThreadStats) {
+        let lanes = self.from_shards.len();
+        if lanes == 0 {
+            return;
+        }
+        self.first_lane = (self.first_lane + 1) % lanes;
+        for offset in 0..lanes {
+            let index = (self.first_lane + offset) % lanes;
+            for _ in 0..LANE_BLOCKS_PER_TURN {
+                let Some(mut block) = self.from_shards.get(index).and_then(|lane| lane.take()) else { break };
+                let now = self.clock.now();
+                for (message, body) in block.drain() {
+                    match message {
+                        ToWorker::SubmitResult { origin, result } => {
+                            self.submit_result(origin, result, stats)
+                        }
+                        ToWorker::Deliver { session, token } => {
+                            self.deliver_body(session, token, body, now, stats)
+                        }
+                    }
+                }
+                if let Some(lane) = self.from_shards.get(index) {
+                    lane.give_back(block);
+                }
+            }
+        }
+    }
+
+    /// A submission has been decided.
+    pub fn submit_result(
+        &mut self,
+        origin: Origin,
+        result: Result<MessageId, CommandStatus>,
+        stats: &mut ThreadStats,
+    ) {
+        let close = self.with_output(origin.session, origin.received_at, stats, |session, output| {
+            session.submit_result(origin.sequence_number, result, output)
+        });
+        let slot = origin.session.slot;
+        if let Some(Some(reason)) = close {
+            self.ending.push((slot, reason));
+        }
+        if let Some(connection) = self.connections.get_mut(slot)
+            && connection.stalled == Some(StallReason::Window)
+        {
+            connection.stalled = None;
+            self.mark_ready(slot);
+        }
+    }
+
+    /// A shard on this thread hands over a delivery. False: the session takes none.
+    pub fn deliver(
+        &mut self,
+        to: SessionHandle,
+        token: DeliveryToken,
+        deliver_sm: &DeliverSm<'_>,
+        now: Now,
+        stats: &mut ThreadStats,
+    ) -> bool {
+        let len = deliver_sm.body_len();
+        self.hand_over(to, token, len, now, stats, |out| deliver_sm.encode_body(out))
+    }
+
+    fn deliver_body(
+        &mut self,
+        to: SessionHandle,
+        token: DeliveryToken,
+        body: &[u8],
+        now: Now,
+        stats: &mut ThreadStats,
+    ) {
+        if !self.hand_over(to, token, body.len(), now, stats, |out| out.extend_from_slice(body)) {
+            self.links.reply(ToShard::DeliveryResult { token, result: DeliveryResult::NotSent }, token.shard);
+        }
+    }
+
+    fn hand_over(
+        &mut self,
+        to: SessionHandle,
+        token: DeliveryToken,
+        len: usize,
+        now: Now,
+        stats: &mut ThreadStats,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> bool {
+        let taken = self.with_output(to, now.mono, stats, |session, output| {
+            session.deliver(token, len, now.mono, output, write)
+        });
+        let taken = taken.unwrap_or(false);
+        if taken {
+            let at = now.mono.plus_millis(self.settings.response_timeout_ms);
+            self.arm_timer_by(to.slot, at);
+        }
+        taken
+    }
+}

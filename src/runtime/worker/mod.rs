@@ -1,0 +1,310 @@
+//! A worker: hosts sessions for their whole life, on one thread.
+//!
+//! Its turn: take in what the shards sent ([`lanes`]), read the sockets that have something ([`read`]), run the
+//! timers that are due, write what has been queued and close what has ended ([`flush`]). [`ports`] is what a session
+//! core sees of all this.
+
+mod flush;
+mod intake;
+mod lanes;
+mod ports;
+mod read;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender};
+use mio::{Events, Registry, Token};
+
+use intake::session_info;
+pub use ports::{ShardLink, ShardLinks};
+
+use super::accounts::AccountTable;
+use super::authenticator::{Answer, Question};
+use super::connection::Connection;
+use super::pool::ChunkPool;
+use super::shard_host::ShardHost;
+use super::values::ToWorker;
+use super::{acceptor::Arrival, admission::Load, clock::Clock, lane::LaneReceiver, thread::ThreadStats};
+use crate::base::Time;
+use crate::base::slab::Slab;
+use crate::base::wheel::Wheel;
+use crate::control_lane::SessionInfo;
+use crate::limits::{POOL_CHUNKS_KEPT, POOL_CHUNKS_PREALLOCATED, READ_BYTES};
+use crate::session::{CloseReason, SessionSettings};
+use crate::stats::Counter;
+
+/// What a worker is built from.
+pub struct WorkerParts {
+    /// Its index.
+    pub index: u16,
+    /// Where its sockets are registered.
+    pub registry: Registry,
+    /// The process's clock.
+    pub clock: Clock,
+    /// Session timers and names.
+    pub settings: Arc<SessionSettings>,
+    /// Half-read PDUs are given up after this.
+    pub pdu_timeout_ms: u64,
+    /// A peer that reads nothing is given up after this.
+    pub write_timeout_ms: u64,
+    /// PDUs per session and turn.
+    pub turn_pdus_max: u32,
+    /// Octets per session and turn.
+    pub turn_bytes_max: usize,
+    /// Connections it may host.
+    pub connections_max: u32,
+    /// Who may bind.
+    pub accounts: Arc<AccountTable>,
+    /// Passwords to check elsewhere.
+    pub questions: Sender<Question>,
+    /// Their verdicts.
+    pub answers: Receiver<Answer>,
+    /// New connections.
+    pub arrivals: Receiver<Arrival>,
+    /// Where their end is noted.
+    pub load: Arc<Load>,
+    /// Lanes to every shard on another thread.
+    pub links: ShardLinks,
+    /// Lanes from every shard on another thread.
+    pub from_shards: Vec<LaneReceiver<ToWorker>>,
+}
+
+/// The worker.
+pub struct Worker {
+    index: u16,
+    registry: Registry,
+    clock: Clock,
+    settings: Arc<SessionSettings>,
+    pdu_timeout_ms: u64,
+    write_timeout_ms: u64,
+    turn_pdus_max: u32,
+    turn_bytes_max: usize,
+    accounts: Arc<AccountTable>,
+    questions: Sender<Question>,
+    answers: Receiver<Answer>,
+    arrivals: Receiver<Arrival>,
+    links: ShardLinks,
+    from_shards: Vec<LaneReceiver<ToWorker>>,
+    /// Which lane from a shard has the first go; rotates.
+    first_lane: usize,
+    connections: Slab<Connection>,
+    timers: Wheel,
+    pool: ChunkPool,
+    scratch: Box<[u8]>,
+    /// Slots with something to read or take.
+    ready: VecDeque<u32>,
+    /// Slots with something to write, or on their way out.
+    dirty: Vec<u32>,
+    /// Slots whose session has said that it is done, and why.
+    ending: Vec<(u32, CloseReason)>,
+    /// This worker's share of the connections, known to the acceptor.
+    load: Arc<Load>,
+    /// How many of the ready ones wait for room in a lane.
+    lane_stalled: usize,
+}
+
+/// What a worker's turn left undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TurnLeft {
+    /// Something is ready now.
+    pub more: bool,
+    /// Something waits for room in a lane: look again soon.
+    pub stalled: bool,
+}
+
+impl Worker {
+    /// A worker without sessions.
+    pub fn new(parts: WorkerParts) -> Self {
+        Self {
+            index: parts.index,
+            registry: parts.registry,
+            clock: parts.clock,
+            settings: parts.settings,
+            pdu_timeout_ms: parts.pdu_timeout_ms,
+            write_timeout_ms: parts.write_timeout_ms,
+            turn_pdus_max: parts.turn_pdus_max,
+            turn_bytes_max: parts.turn_bytes_max,
+            accounts: parts.accounts,
+            questions: parts.questions,
+            answers: parts.answers,
+            arrivals: parts.arrivals,
+            links: parts.links,
+            from_shards: parts.from_shards,
+            first_lane: 0,
+            connections: Slab::new(parts.connections_max),
+            timers: Wheel::new(),
+            pool: ChunkPool::new(POOL_CHUNKS_PREALLOCATED, POOL_CHUNKS_KEPT),
+            scratch: vec![0; READ_BYTES].into_boxed_slice(),
+            ready: VecDeque::new(),
+            dirty: Vec::new(),
+            ending: Vec::new(),
+            load: parts.load,
+            lane_stalled: 0,
+        }
+    }
+
+    /// This worker's index.
+    pub const fn index(&self) -> u16 {
+        self.index
+    }
+
+    /// Notes what the poll saw.
+    pub fn take_events(&mut self, events: &Events, waker: Token) {
+        for event in events {
+            if event.token() == waker {
+                continue;
+            }
+            let slot = event.token().0 as u32;
+            let Some(connection) = self.connections.get_mut(slot) else { continue };
+            if event.is_readable() || event.is_read_closed() || event.is_error() {
+                connection.readable = true;
+                connection.read_closed |= event.is_read_closed() || event.is_error();
+                if !connection.in_ready {
+                    connection.in_ready = true;
+                    self.ready.push_back(slot);
+                }
+            }
+            if event.is_writable() && !connection.out.is_empty() && !connection.in_dirty {
+                connection.in_dirty = true;
+                self.dirty.push(slot);
+            }
+        }
+    }
+
+    /// First half of a turn: everything that comes in. `shard` is the routing shard on the same thread, if any.
+    pub fn take_in(&mut self, shard: &mut Option<ShardHost>, stats: &mut ThreadStats) {
+        self.take_arrivals(stats);
+        self.take_answers(shard, stats);
+        self.drain_lanes(stats);
+        self.read_ready(shard, stats);
+        self.run_timers(shard, stats);
+    }
+
+    /// Second half: everything that goes out.
+    pub fn put_out(&mut self, shard: &mut Option<ShardHost>, stats: &mut ThreadStats) -> TurnLeft {
+        while let Some((slot, reason)) = self.ending.pop() {
+            let now = self.clock.now();
+            self.close(slot, reason, now, shard, stats);
+        }
+        self.flush_dirty(shard, stats);
+        self.links.publish(stats);
+        let stalled = self.lane_stalled > 0 || !self.links.is_idle();
+        TurnLeft { more: self.ready.len() > self.lane_stalled, stalled }
+    }
+
+    /// Whether anything came in since the last turn, to decide on sleeping.
+    pub fn has_input(&self) -> bool {
+        !self.arrivals.is_empty()
+            || !self.answers.is_empty()
+            || self.from_shards.iter().any(|lane| !lane.is_empty())
+    }
+
+    /// When the first session timer may fire.
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.timers.next_deadline()
+    }
+
+    /// Sessions that are not closed yet.
+    pub const fn connections(&self) -> u32 {
+        self.connections.len()
+    }
+
+    /// Starts to shut down: every bound session is asked to unbind, every other one is closed.
+    pub fn begin_stop(&mut self, shard: &mut Option<ShardHost>, stats: &mut ThreadStats) {
+        let slots: Vec<u32> = self.connections.iter().map(|(slot, _)| slot).collect();
+        let now = self.clock.now();
+        for slot in slots {
+            let settings = Arc::clone(&self.settings);
+            let close = self.with_port(slot, now, shard, stats, |session, port| {
+                session.unbind(now.mono, &settings, port)
+            });
+            if let Some(Some(reason)) = close {
+                self.close(slot, reason, now, shard, stats);
+            }
+            self.arm_timer(slot, now.mono);
+        }
+    }
+
+    /// The bound sessions, for GET /sessions.
+    pub fn sessions(&self) -> Vec<SessionInfo> {
+        let now = self.clock.time();
+        let bound = self.connections.iter().filter(|(_, connection)| connection.session.is_bound());
+        bound.filter_map(|(_, connection)| session_info(connection, self.index, now)).collect()
+    }
+
+    fn mark_ready(&mut self, slot: u32) {
+        if let Some(connection) = self.connections.get_mut(slot)
+            && !connection.in_ready
+        {
+            connection.in_ready = true;
+            self.ready.push_back(slot);
+        }
+    }
+
+    fn mark_dirty(&mut self, slot: u32) {
+        if let Some(connection) = self.connections.get_mut(slot)
+            && !connection.in_dirty
+        {
+            connection.in_dirty = true;
+            self.dirty.push(slot);
+        }
+    }
+
+    fn run_timers(&mut self, shard: &mut Option<ShardHost>, stats: &mut ThreadStats) {
+        let now = self.clock.now();
+        while let Some(slot) = self.timers.pop_due(now.mono) {
+            let Some(connection) = self.connections.get_mut(slot) else { continue };
+            if let Some(reason) = connection.overdue(now.mono, self.pdu_timeout_ms, self.write_timeout_ms) {
+                self.close_now(slot, reason, now, shard, stats);
+                continue;
+            }
+            let settings = Arc::clone(&self.settings);
+            let close = self.with_port(slot, now, shard, stats, |session, port| {
+                session.on_timer(now.mono, &settings, port)
+            });
+            match close.flatten() {
+                Some(reason) => self.close(slot, reason, now, shard, stats),
+                None => self.arm_timer(slot, now.mono),
+            }
+        }
+    }
+
+    /// Schedules the connection's one timer entry for its first deadline. It is re-armed lazily: activity moves
+    /// the true deadline, and the entry finds that out when it fires.
+    fn arm_timer(&mut self, slot: u32, now: Time) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let at =
+            connection.next_deadline(&self.settings, self.pdu_timeout_ms, self.write_timeout_ms).max(now);
+        connection.armed_for = at;
+        if at == Time::NEVER {
+            self.timers.cancel(slot);
+        } else {
+            self.timers.schedule(slot, at);
+        }
+    }
+
+    /// Makes sure that the timer entry fires no later than `at`.
+    fn arm_timer_by(&mut self, slot: u32, at: Time) {
+        if let Some(connection) = self.connections.get_mut(slot)
+            && at < connection.armed_for
+        {
+            connection.armed_for = at;
+            self.timers.schedule(slot, at);
+        }
+    }
+
+    fn count_close(&self, reason: CloseReason, heard: bool, stats: &ThreadStats) {
+        let counter = match reason {
+            CloseReason::BrokenFrame => Counter::FramesBroken,
+            CloseReason::ForeignProtocol => Counter::ForeignProtocols,
+            CloseReason::SessionInitTimeout => Counter::SessionInitTimeouts,
+            CloseReason::Inactive => Counter::InactivityTimeouts,
+            CloseReason::PduTimeout => Counter::PduTimeouts,
+            CloseReason::WriteTimeout => Counter::WriteTimeouts,
+            CloseReason::PeerGone if !heard => Counter::ConnectionsEmpty,
+            _ => return,
+        };
+        stats.counters.add(counter, 1);
+    }
+}

@@ -1,0 +1,316 @@
+//! What a session core sees of its worker: the out-queue, the shards, the accounts, the counters.
+
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+
+use super::super::accounts::{AccountTable, Judgement};
+use super::super::authenticator::Question;
+use super::super::connection::{Connection, ResponseRuns};
+use super::super::lane::LaneSender;
+use super::super::out_queue::OutQueue;
+use super::super::pool::ChunkPool;
+use super::super::shard_host::ShardHost;
+use super::super::thread::{ThreadStats, ThreadWaker};
+use super::super::values::{AddressRange, ToShard};
+use super::Worker;
+use crate::base::{AccountId, DeliveryToken, Now, SessionHandle, Time};
+use crate::control_lane::Wake;
+use crate::routing::shard_of;
+use crate::session::{
+    Authentication, BindMode, BindRequest, DeliveryResult, Disposition, Fact, Grant, Output, Port, Session,
+    StallReason, SubmitRequest,
+};
+use crate::smpp::{CommandStatus, InterfaceVersion};
+use crate::stats::{AccountCounter, Counter, Latency};
+
+/// The lane to one shard on another thread, and how to wake it.
+pub type ShardLink = (LaneSender<ToShard>, Arc<ThreadWaker>);
+
+/// A worker's ends of the lanes to all shards.
+pub struct ShardLinks {
+    /// By shard index; `None` is the shard on this thread.
+    lanes: Vec<Option<ShardLink>>,
+}
+
+impl ShardLinks {
+    /// Lanes by shard index.
+    pub const fn new(lanes: Vec<Option<ShardLink>>) -> Self {
+        Self { lanes }
+    }
+
+    /// Publishes what the turn has added, and wakes the threads that sleep.
+    pub fn publish(&mut self, stats: &ThreadStats) {
+        for (lane, waker) in self.lanes.iter_mut().flatten() {
+            if lane.publish() {
+                waker.wake();
+                stats.counters.add(Counter::Wakes, 1);
+            }
+        }
+    }
+
+    /// Whether nothing waits for a free block.
+    pub fn is_idle(&self) -> bool {
+        self.lanes.iter().flatten().all(|(lane, _)| lane.is_idle())
+    }
+
+    /// Sends a reply to a shard on another thread.
+    pub(super) fn reply(&mut self, message: ToShard, shard: u16) {
+        if let Some(lane) = self.lane(shard) {
+            lane.push_reply(message);
+        }
+    }
+
+    fn shards(&self) -> u16 {
+        self.lanes.len() as u16
+    }
+
+    fn lane(&mut self, shard: u16) -> Option<&mut LaneSender<ToShard>> {
+        self.lanes.get_mut(usize::from(shard))?.as_mut().map(|(lane, _)| lane)
+    }
+}
+
+/// The out-queue of one session and the counters: all that a delivery or a late answer needs.
+pub(super) struct SessionOutput<'a> {
+    out: &'a mut OutQueue,
+    runs: ResponseRuns<'a>,
+    pool: &'a mut ChunkPool,
+    stats: &'a mut ThreadStats,
+    account: Option<AccountId>,
+    /// When the request was read that is being answered.
+    received_at: Time,
+}
+
+impl SessionOutput<'_> {
+    fn count(&self, counter: AccountCounter) {
+        if let Some(account) = self.account {
+            self.stats.counters.add_account(account, counter, 1);
+        }
+    }
+}
+
+impl Output for SessionOutput<'_> {
+    #[inline]
+    fn send(&mut self, len: usize, write: impl FnOnce(&mut Vec<u8>)) {
+        self.out.append(len, self.pool, write);
+        self.stats.counters.add(Counter::PdusSent, 1);
+    }
+
+    #[inline]
+    fn fact(&mut self, fact: Fact) {
+        let counter = match fact {
+            Fact::Submitted => return self.count(AccountCounter::Submitted),
+            Fact::SubmitAnswered(status) => {
+                Connection::note_response(&mut self.runs, self.received_at);
+                return self.count(match status {
+                    CommandStatus::ESME_ROK => AccountCounter::Accepted,
+                    CommandStatus::ESME_RTHROTTLED | CommandStatus::ESME_RMSGQFUL => {
+                        AccountCounter::Throttled
+                    }
+                    _ => AccountCounter::Rejected,
+                });
+            }
+            Fact::DeliverAnswered { nanos } => {
+                return self.stats.latencies.record(Latency::DeliverResp, nanos);
+            }
+            Fact::Bound(mode) => {
+                self.count(AccountCounter::SessionsOpened);
+                match mode {
+                    BindMode::Transmitter => Counter::BoundTransmitter,
+                    BindMode::Receiver => Counter::BoundReceiver,
+                    BindMode::Transceiver => Counter::BoundTransceiver,
+                }
+            }
+            Fact::Unbound(mode) => {
+                self.count(AccountCounter::SessionsClosed);
+                match mode {
+                    BindMode::Transmitter => Counter::UnboundTransmitter,
+                    BindMode::Receiver => Counter::UnboundReceiver,
+                    BindMode::Transceiver => Counter::UnboundTransceiver,
+                }
+            }
+            Fact::BindRefused(_) => Counter::BindsRefused,
+            Fact::WrongState => Counter::WrongState,
+            Fact::UnknownCommand => Counter::UnknownCommands,
+            Fact::MalformedPdu => Counter::MalformedPdus,
+            Fact::UnmatchedResponse => Counter::UnmatchedResponses,
+            Fact::ResponseTimeout => Counter::ResponseTimeouts,
+        };
+        self.stats.counters.add(counter, 1);
+    }
+}
+
+/// Everything a session may ask for.
+pub(super) struct SessionPort<'a> {
+    output: SessionOutput<'a>,
+    handle: SessionHandle,
+    now: Now,
+    links: &'a mut ShardLinks,
+    shard: Option<&'a mut ShardHost>,
+    accounts: &'a AccountTable,
+    questions: &'a Sender<Question>,
+}
+
+impl Output for SessionPort<'_> {
+    #[inline]
+    fn send(&mut self, len: usize, write: impl FnOnce(&mut Vec<u8>)) {
+        self.output.send(len, write);
+    }
+
+    #[inline]
+    fn fact(&mut self, fact: Fact) {
+        self.output.fact(fact);
+    }
+}
+
+impl SessionPort<'_> {
+    /// Tells every shard, in the order of the calls.
+    fn tell_all(&mut self, message: ToShard) {
+        for shard in 0..self.links.shards() {
+            match (self.links.lane(shard), &mut self.shard) {
+                (Some(lane), _) => lane.push_reply(message),
+                (None, Some(host)) => host.take(message, &[], self.now, self.output.stats),
+                (None, None) => debug_assert!(false, "a shard without lane or host"),
+            }
+        }
+    }
+}
+
+impl Port for SessionPort<'_> {
+    fn authenticate(&mut self, bind: &BindRequest<'_>) -> Authentication {
+        match self.accounts.judge(bind) {
+            Judgement::Now(authentication) => authentication,
+            Judgement::Verify(account) => {
+                let question = Question {
+                    session: self.handle,
+                    account,
+                    mode: bind.mode,
+                    password: bind.password.into(),
+                };
+                match self.questions.try_send(question) {
+                    Ok(()) => Authentication::Pending,
+                    Err(_) => Authentication::Refused(CommandStatus::ESME_RTHROTTLED),
+                }
+            }
+        }
+    }
+
+    fn bound(&mut self, grant: &Grant, mode: BindMode, version: InterfaceVersion, address_range: &[u8]) {
+        self.output.account = Some(grant.account);
+        let shards = u32::from(self.links.shards());
+        // Shares of the window; a little over it when there are more shards than window (the session holds those).
+        let deliver_credit = grant.deliver_window.div_ceil(shards.max(1)).max(grant.deliver_window.min(8));
+        self.tell_all(ToShard::Bound {
+            session: self.handle,
+            account: grant.account,
+            version,
+            receives: mode.receives(),
+            deliver_credit,
+            address_range: AddressRange::new(address_range),
+        });
+    }
+
+    #[inline]
+    fn submit(&mut self, submit: &SubmitRequest<'_>) -> Disposition {
+        let shard = shard_of(submit.sm.destination_addr, self.links.shards());
+        let mut lane = self.links.lane(shard);
+        // Before the rate is charged: a request that stalls comes again.
+        if let Some(lane) = &mut lane
+            && !lane.has_room(submit.body.len())
+        {
+            self.output.stats.counters.add(Counter::LaneStalls, 1);
+            return Disposition::Stall(StallReason::Lane);
+        }
+        let account = self.accounts.get(submit.account);
+        if !account.is_none_or(|account| account.take_rate(1, self.now.mono)) {
+            return Disposition::Answered(Err(CommandStatus::ESME_RTHROTTLED));
+        }
+        let Some(lane) = lane else {
+            let Some(host) = &mut self.shard else {
+                return Disposition::Answered(Err(CommandStatus::ESME_RSYSERR));
+            };
+            return host.submit(submit, self.now);
+        };
+        let message =
+            ToShard::Submit { origin: submit.origin, account: submit.account, version: submit.version };
+        let pushed = lane.push_request(message, submit.body.len(), |out| out.extend_from_slice(submit.body));
+        if pushed { Disposition::InFlight } else { Disposition::Stall(StallReason::Lane) }
+    }
+
+    #[inline]
+    fn delivery_result(&mut self, token: DeliveryToken, result: DeliveryResult) {
+        let message = ToShard::DeliveryResult { token, result };
+        match (self.links.lane(token.shard), &mut self.shard) {
+            (Some(lane), _) => lane.push_reply(message),
+            (None, Some(host)) => host.take(message, &[], self.now, self.output.stats),
+            (None, None) => debug_assert!(false, "a token of no shard"),
+        }
+    }
+
+    fn deliveries_off(&mut self) {
+        self.tell_all(ToShard::DeliveriesOff { session: self.handle });
+    }
+}
+
+impl SessionPort<'_> {
+    /// The session is gone: every shard puts back what it had there.
+    pub(super) fn unbound(&mut self) {
+        self.tell_all(ToShard::Unbound { session: self.handle });
+    }
+}
+
+impl Worker {
+    /// Runs `f` on the session in `slot` with everything it may ask for. `None`: no such connection.
+    pub(super) fn with_port<R>(
+        &mut self,
+        slot: u32,
+        now: Now,
+        shard: &mut Option<ShardHost>,
+        stats: &mut ThreadStats,
+        f: impl FnOnce(&mut Session, &mut SessionPort<'_>) -> R,
+    ) -> Option<R> {
+        let connection = self.connections.get_mut(slot)?;
+        let handle = connection.handle;
+        let (session, out, runs) = connection.parts();
+        let account = session.account();
+        let mut port = SessionPort {
+            output: SessionOutput { out, runs, pool: &mut self.pool, stats, account, received_at: now.mono },
+            handle,
+            now,
+            links: &mut self.links,
+            shard: shard.as_mut(),
+            accounts: &self.accounts,
+            questions: &self.questions,
+        };
+        let result = f(session, &mut port);
+        if !connection.out.is_empty() && !connection.in_dirty {
+            connection.in_dirty = true;
+            self.dirty.push(slot);
+        }
+        Some(result)
+    }
+
+    /// Runs `f` on the session that `handle` names with its output alone. `None`: the handle is stale.
+    pub(super) fn with_output<R>(
+        &mut self,
+        handle: SessionHandle,
+        received_at: Time,
+        stats: &mut ThreadStats,
+        f: impl FnOnce(&mut Session, &mut SessionOutput<'_>) -> R,
+    ) -> Option<R> {
+        let Some(connection) = self.connections.get_mut(handle.slot).filter(|found| found.handle == handle)
+        else {
+            stats.counters.add(Counter::StaleSessionHandles, 1);
+            return None;
+        };
+        let (session, out, runs) = connection.parts();
+        let account = session.account();
+        let mut output = SessionOutput { out, runs, pool: &mut self.pool, stats, account, received_at };
+        let result = f(session, &mut output);
+        if !connection.out.is_empty() && !connection.in_dirty {
+            connection.in_dirty = true;
+            self.dirty.push(handle.slot);
+        }
+        Some(result)
+    }
+}

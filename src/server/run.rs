@@ -1,0 +1,149 @@
+//! Assembly: builds the layers from the configuration, starts them, and takes them down in order.
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::sync::Notify;
+use tracing::{info, warn};
+
+use super::id_lease::IdLease;
+use super::shards;
+use crate::config::{Config, EnginePlan};
+use crate::control::{self, ControlSetup};
+use crate::routing::shard_of;
+use crate::runtime::clock::Clock;
+use crate::runtime::start::{self, Engine, EngineParts};
+
+/// Connections that the kernel may hold for a listener before the acceptor takes them.
+const BACKLOG: i32 = 4_096;
+/// File descriptors beside the connections: listeners, polls, wakers, files, HTTP.
+const DESCRIPTORS_BESIDE: u64 = 512;
+
+/// The daemon, running.
+pub struct Daemon {
+    config: Arc<Config>,
+    plan: EnginePlan,
+    started: Instant,
+    http: TcpListener,
+    smpp_addresses: Vec<SocketAddr>,
+    reply_notify: Arc<Notify>,
+    engine: Engine,
+}
+
+/// Runs the daemon until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When an address can't be listened on, the data folder can't be used, or a thread can't be started or fails.
+pub fn run(config: Config) -> anyhow::Result<()> {
+    let daemon = Daemon::start(config)?;
+    let smpp: Vec<String> = daemon.smpp_addresses.iter().map(ToString::to_string).collect();
+    let http = daemon.http.local_addr()?;
+    let mut stdout = std::io::stdout().lock();
+    // Scripts wait for this line; nobody reading it is no reason to stop.
+    drop(writeln!(stdout, "smscd ready smpp={} http={http}", smpp.join(",")));
+    drop(stdout.flush());
+    drop(stdout);
+    daemon.serve()
+}
+
+impl Daemon {
+    /// Binds the listeners and starts the engine: from here on ESMEs are served.
+    ///
+    /// # Errors
+    /// When an address can't be listened on, the data folder can't be used, or a thread can't be started.
+    pub fn start(config: Config) -> anyhow::Result<Self> {
+        let config = Arc::new(config);
+        let started = Instant::now();
+        let clock = Clock::start();
+        let plan = EnginePlan::for_cores(cores(), &config.engine);
+        raise_descriptor_limit(u64::from(config.limits.connections_max) + DESCRIPTORS_BESIDE);
+
+        let listeners: Vec<TcpListener> =
+            config.smpp.listen.iter().map(|address| listen(*address)).collect::<anyhow::Result<_>>()?;
+        let smpp_addresses =
+            listeners.iter().map(TcpListener::local_addr).collect::<std::io::Result<Vec<_>>>()?;
+        let http = listen(config.http.listen)?;
+
+        let lease = IdLease::take(&config.store.data_dir, clock.now().wall)?;
+        let shards = shards::build(&config, &plan, lease.high_water(), clock.now())?;
+        let reply_notify = Arc::new(Notify::new());
+        let notify = Arc::clone(&reply_notify);
+        let engine = start::start(EngineParts {
+            config: &config,
+            plan: &plan,
+            listeners,
+            shards,
+            clock,
+            notify: Arc::new(move || notify.notify_one()),
+        })?;
+        info!(workers = plan.workers, shards = plan.shards, threads = plan.threads.len(), "engine started");
+        Ok(Self { config, plan, started, http, smpp_addresses, reply_notify, engine })
+    }
+
+    /// Where it listens for ESMEs.
+    pub fn smpp_addresses(&self) -> &[SocketAddr] {
+        &self.smpp_addresses
+    }
+
+    /// Serves HTTP on the calling thread until SIGTERM or SIGINT, then takes everything down in order.
+    ///
+    /// # Errors
+    /// When control can't be started, or a thread fails or does not leave in time.
+    pub fn serve(self) -> anyhow::Result<()> {
+        let acceptor = self.engine.acceptor.clone();
+        control::run(ControlSetup {
+            http: self.http,
+            config: self.config,
+            ports: self.engine.ports.clone(),
+            replies: self.engine.replies.clone(),
+            reply_notify: self.reply_notify,
+            counters: self.engine.counters.clone(),
+            shard_ports: self.plan.shard_threads(),
+            shard_of,
+            shards: self.plan.shards,
+            started: self.started,
+            stop_accepting: Box::new(move || acceptor.stop()),
+        })
+        // Without its control thread the daemon can't be stopped in order: leave at once.
+        .context("control")?;
+        self.engine.join()?;
+        info!("stopped");
+        Ok(())
+    }
+}
+
+/// Cores that this process may use.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let socket = || -> std::io::Result<TcpListener> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        // A restart must not wait for the last run's connections to be forgotten.
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(socket.into())
+    };
+    socket().with_context(|| format!("listening on {address}"))
+}
+
+/// Raises the soft limit on file descriptors as far as is needed and allowed.
+fn raise_descriptor_limit(needed: u64) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= needed) {
+        return;
+    }
+    let current = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(current), maximum: limit.maximum });
+    if raised.is_err() || current < needed {
+        warn!(needed, allowed = current, "fewer file descriptors than limits.connections_max may need");
+    }
+}

@@ -1,0 +1,122 @@
+//! Builds the routing shards, their stores and their simulated network from the configuration.
+
+use anyhow::Context;
+
+use crate::base::Now;
+use crate::config::{Config, Delay, Distribution, EnginePlan, MoConfig, NetworkProfile};
+use crate::limits::STORE_BYTES_PER_MESSAGE;
+use crate::network::{self, MoSource, MoSourceSettings, Network};
+use crate::routing::{AccountRouting, RetrySettings, Shard, ShardSettings, shard_of};
+use crate::runtime::shard_host::HostedShard;
+use crate::smpp::text::gsm;
+use crate::smpp::time_format::DateDigits;
+use crate::store::MemoryStore;
+
+/// All shards, by index. `id_high_water` is the highest id counter that an earlier run may have used.
+///
+/// # Errors
+/// When the network's profiles or the accounts' addresses contradict each other.
+pub(super) fn build(
+    config: &Config,
+    plan: &EnginePlan,
+    id_high_water: u64,
+    now: Now,
+) -> anyhow::Result<Vec<HostedShard>> {
+    let profiles: Vec<network::NetworkProfile> = config.network.profiles.iter().map(profile).collect();
+    let accounts: Vec<AccountRouting> = config
+        .accounts
+        .iter()
+        .map(|account| AccountRouting {
+            addresses: account.addresses.iter().map(|address| address.clone().into_bytes()).collect(),
+            prefixes: account.prefixes.iter().map(|prefix| prefix.clone().into_bytes()).collect(),
+            claims_by_address_range: account.claims_by_address_range,
+            receipt_dates: if account.receipt_date_digits == 12 {
+                DateDigits::Twelve
+            } else {
+                DateDigits::Ten
+            },
+        })
+        .collect();
+    let share = |total: u64| u32::try_from(total.div_ceil(u64::from(plan.shards))).unwrap_or(u32::MAX - 1);
+    (0..plan.shards)
+        .map(|shard| {
+            let settings = ShardSettings {
+                shard,
+                shards: plan.shards,
+                node: config.engine.node,
+                seed: config.network.seed,
+                messages_max: share(config.store.messages_max),
+                final_history_records: share(config.store.final_history_records),
+                validity_default_s: config.store.validity_default_s,
+                validity_max_s: config.store.validity_max_s,
+                receipt_validity_s: config.store.receipt_validity_s,
+                retry_absent: retry(&config.retry.absent),
+                retry_refused: retry(&config.retry.refused),
+                id_high_water,
+                accounts: accounts.clone(),
+            };
+            let mut network =
+                Network::new(config.network.seed, shard, &profiles).context("[[network.profile]]")?;
+            if let Some(source) = mo_source(&config.network.mo, shard, plan.shards, now) {
+                network = network.with_mo_source(source);
+            }
+            let messages_max = settings.messages_max;
+            let store = MemoryStore::new(messages_max, u64::from(messages_max) * STORE_BYTES_PER_MESSAGE);
+            Shard::new(settings, store, network, now.wall).context("[[account]]")
+        })
+        .collect()
+}
+
+fn retry(schedule: &crate::config::RetrySchedule) -> RetrySettings {
+    RetrySettings {
+        first_ms: schedule.first_ms,
+        factor: schedule.factor,
+        max_ms: schedule.max_ms,
+        jitter_percent: schedule.jitter_percent,
+    }
+}
+
+fn profile(profile: &NetworkProfile) -> network::NetworkProfile {
+    // The configuration is validated: shares are at most 1000, times at most a day.
+    let permille = |share: u32| u16::try_from(share).unwrap_or(u16::MAX);
+    network::NetworkProfile {
+        prefix: profile.prefix.clone().into_bytes(),
+        delay: delay(&profile.delay),
+        delivered_permille: permille(profile.delivered_per_mille),
+        undeliverable_permille: permille(profile.undeliverable_per_mille),
+        undeliverable_error: profile.undeliverable_error,
+        absent_permille: permille(profile.absent_per_mille),
+        absent_ms: u32::try_from(profile.absent_ms).unwrap_or(u32::MAX),
+        rejected_permille: permille(profile.rejected_per_mille),
+        expired_permille: permille(profile.expired_per_mille),
+        ..network::NetworkProfile::default()
+    }
+}
+
+fn delay(delay: &Delay) -> network::Delay {
+    let us = |ms: u64| u32::try_from(ms.saturating_mul(1_000)).unwrap_or(u32::MAX);
+    let (mean_us, max_us) = (us(delay.mean_ms), us(delay.max_ms));
+    match delay.distribution {
+        Distribution::Fixed => network::Delay::Fixed { us: mean_us },
+        Distribution::Uniform => {
+            network::Delay::Uniform { min_us: 0, max_us: mean_us.saturating_mul(2).min(max_us) }
+        }
+        Distribution::Exponential => network::Delay::Exponential { mean_us, max_us },
+        Distribution::Lognormal => network::Delay::LogNormal { mean_us, sigma_percent: 100, max_us },
+    }
+}
+
+/// The MO source, on the one shard that its destination address belongs to.
+fn mo_source(config: &MoConfig, shard: u16, shards: u16, now: Now) -> Option<MoSource> {
+    let here = shard_of(config.destination_addr.as_bytes(), shards) == shard;
+    (config.messages_per_s > 0 && here).then(|| {
+        let settings = MoSourceSettings {
+            rate_per_s: config.messages_per_s,
+            source_addr_first: config.source_addr.parse().unwrap_or(0),
+            source_addr_count: config.source_addr_count,
+            destination_addr: config.destination_addr.clone().into_bytes(),
+            text: gsm::encode(&config.text).unwrap_or_default(),
+        };
+        MoSource::new(settings, now.mono)
+    })
+}

@@ -1,0 +1,1 @@
+//! The other role: this daemon as an ESME of an upstream SMSC.

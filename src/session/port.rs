@@ -1,0 +1,235 @@
+//! What a session asks of the shell that hosts it, and the values that go both ways.
+
+use crate::base::{AccountId, DeliveryToken, MessageId, SessionHandle, Time};
+use crate::smpp::{CommandId, CommandStatus, InterfaceVersion, SubmitSm};
+
+/// The three kinds of bind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BindMode {
+    /// May submit.
+    Transmitter,
+    /// May receive.
+    Receiver,
+    /// Both.
+    Transceiver,
+}
+
+impl BindMode {
+    /// Whether deliver_sm may be sent to it.
+    pub const fn receives(self) -> bool {
+        matches!(self, Self::Receiver | Self::Transceiver)
+    }
+
+    /// Whether it may send submit_sm.
+    pub const fn transmits(self) -> bool {
+        matches!(self, Self::Transmitter | Self::Transceiver)
+    }
+
+    /// The word for it in `/sessions`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Transmitter => "transmitter",
+            Self::Receiver => "receiver",
+            Self::Transceiver => "transceiver",
+        }
+    }
+
+    /// The mode that a bind request asks for.
+    pub fn of_command(command_id: CommandId) -> Option<Self> {
+        match command_id {
+            CommandId::BIND_TRANSMITTER => Some(Self::Transmitter),
+            CommandId::BIND_RECEIVER => Some(Self::Receiver),
+            CommandId::BIND_TRANSCEIVER => Some(Self::Transceiver),
+            _ => None,
+        }
+    }
+}
+
+/// A bind request to be judged.
+#[derive(Clone, Copy, Debug)]
+pub struct BindRequest<'a> {
+    /// Who claims to bind.
+    pub system_id: &'a [u8],
+    /// The claim's proof. Never logged.
+    pub password: &'a [u8],
+    /// As what.
+    pub mode: BindMode,
+    /// Addresses that a receiving bind wants to serve.
+    pub address_range: &'a [u8],
+    /// interface_version as given.
+    pub interface_version: u8,
+}
+
+/// What an accepted bind is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The account behind the system_id.
+    pub account: AccountId,
+    /// Requests of the ESME that may await our response. Beyond it nothing is read from the session.
+    pub window: u32,
+    /// Requests of ours that may await the ESME's response.
+    pub deliver_window: u32,
+}
+
+/// The judgement of a bind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authentication {
+    /// Let in.
+    Accepted(Grant),
+    /// Answered with this status, then closed.
+    Refused(CommandStatus),
+    /// The answer comes through [`super::Session::authenticated`]; nothing is read meanwhile.
+    Pending,
+}
+
+/// Where the answer to a submission goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The submitting session.
+    pub session: SessionHandle,
+    /// sequence_number of the request.
+    pub sequence_number: u32,
+    /// When it was read from the socket.
+    pub received_at: Time,
+}
+
+/// A submit_sm that is well-formed and allowed in the session's state.
+#[derive(Clone, Copy, Debug)]
+pub struct SubmitRequest<'a> {
+    /// Where the answer goes.
+    pub origin: Origin,
+    /// Whose message.
+    pub account: AccountId,
+    /// The session's effective version.
+    pub version: InterfaceVersion,
+    /// The decoded body.
+    pub sm: &'a SubmitSm<'a>,
+    /// The body as it came.
+    pub body: &'a [u8],
+}
+
+/// What became of a submission at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// Decided.
+    Answered(Result<MessageId, CommandStatus>),
+    /// The answer comes through [`super::Session::submit_result`].
+    InFlight,
+    /// There is no room: the request stays unread, and so does everything after it.
+    Stall(StallReason),
+}
+
+/// Why nothing more is taken from a session for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StallReason {
+    /// As many requests await our response as its window allows.
+    Window,
+    /// The lane to a shard is full.
+    Lane,
+    /// Its bind is being judged.
+    Authentication,
+    /// It does not read what is queued for it.
+    PeerNotReading,
+}
+
+impl StallReason {
+    /// The word for it in `/sessions`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Window => "window",
+            Self::Lane => "lane",
+            Self::Authentication => "authentication",
+            Self::PeerNotReading => "peer_not_reading",
+        }
+    }
+}
+
+/// The outcome of a delivery handed to a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliveryResult {
+    /// The ESME answered.
+    Answered(CommandStatus),
+    /// It did not answer within the response timer.
+    TimedOut,
+    /// The delivery never left: the session is closing, or can't receive.
+    NotSent,
+}
+
+/// Why a session ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// unbind and unbind_resp were exchanged.
+    Unbound,
+    /// The bind was refused.
+    BindRefused,
+    /// command_length out of range.
+    BrokenFrame,
+    /// The first octets belong to another protocol.
+    ForeignProtocol,
+    /// No bind in time.
+    SessionInitTimeout,
+    /// Nothing received for too long, or an enquire_link unanswered.
+    Inactive,
+    /// The peer kept sending what an unbound session may not.
+    TooManyErrors,
+    /// Our unbind was not answered in time.
+    UnbindTimeout,
+    /// The peer closed or reset the connection.
+    PeerGone,
+    /// A PDU stayed half-read for too long.
+    PduTimeout,
+    /// The peer took nothing off its socket for too long.
+    WriteTimeout,
+}
+
+/// What happened, for the shell to count and record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// A bind was accepted.
+    Bound(BindMode),
+    /// A bound session ended.
+    Unbound(BindMode),
+    /// A bind was refused with this status.
+    BindRefused(CommandStatus),
+    /// A submission arrived.
+    Submitted,
+    /// A submission was answered with this status.
+    SubmitAnswered(CommandStatus),
+    /// A request came that the state does not allow.
+    WrongState,
+    /// A request with an unknown command_id came.
+    UnknownCommand,
+    /// A request with a malformed body came.
+    MalformedPdu,
+    /// A response came that matches no request.
+    UnmatchedResponse,
+    /// A request of ours was answered after this many nanoseconds.
+    DeliverAnswered {
+        /// From written to answered.
+        nanos: u64,
+    },
+    /// A request of ours was not answered in time.
+    ResponseTimeout,
+}
+
+/// Where a session's PDUs and facts go. Monomorphised: a call costs what it does.
+pub trait Output {
+    /// Queues a PDU of `len` octets that `write` encodes.
+    fn send(&mut self, len: usize, write: impl FnOnce(&mut Vec<u8>));
+    /// Reports what happened.
+    fn fact(&mut self, fact: Fact);
+}
+
+/// All that a session asks of its shell.
+pub trait Port: Output {
+    /// Judges a bind.
+    fn authenticate(&mut self, bind: &BindRequest<'_>) -> Authentication;
+    /// The session is bound: make it known to the shards.
+    fn bound(&mut self, grant: &Grant, mode: BindMode, version: InterfaceVersion, address_range: &[u8]);
+    /// Takes a submission in.
+    fn submit(&mut self, submit: &SubmitRequest<'_>) -> Disposition;
+    /// Reports the outcome of a delivery.
+    fn delivery_result(&mut self, token: DeliveryToken, result: DeliveryResult);
+    /// The session takes no more deliveries; what is under way may still be answered.
+    fn deliveries_off(&mut self);
+}

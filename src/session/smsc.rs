@@ -1,0 +1,814 @@
+//! The SMSC's side of a session: states, the bind, dispatch of what an ESME sends, windows, timers, unbind.
+//!
+//! ```text
+//!   Open ──bind──▶ Authenticating ──▶ Bound ──our unbind──▶ Unbinding ──unbind_resp──▶ Closing
+//!     └──────────────(at once)─────────▲ └──ESME's unbind──▶ Draining ──nothing open──▶ Closing
+//! ```
+//!
+//! *Closing* means that what is queued still goes out, then the socket is shut down. Only a broken frame, a refused
+//! bind, a timer or too many errors before a bind lead there from any state (promise 8).
+
+use std::collections::VecDeque;
+
+use super::port::{
+    Authentication, BindMode, BindRequest, CloseReason, DeliveryResult, Disposition, Fact, Grant, Origin,
+    Output, Port, StallReason, SubmitRequest,
+};
+use super::window::{Open, Window, next_sequence};
+use crate::base::{AccountId, DeliveryToken, MessageId, SessionHandle, Time};
+use crate::limits::{HEADER_LEN, PDU_BYTES_MAX_UNBOUND, UNBOUND_ERRORS_MAX};
+use crate::smpp::frame::{self, Frame, FrameError, FrameStep};
+use crate::smpp::{Bind, CommandId, CommandStatus, Header, InterfaceVersion, PduBody, SubmitSm};
+
+/// What all sessions of one listener share. Times are in milliseconds; 0 switches a timer off where said so.
+#[derive(Clone, Debug)]
+pub struct SessionSettings {
+    /// Our system_id in bind responses; at most 15 octets.
+    pub system_id: Vec<u8>,
+    /// The highest version that we speak.
+    pub version_max: InterfaceVersion,
+    /// From connect to bind.
+    pub session_init_timeout_ms: u64,
+    /// Silence after which we send enquire_link; 0 = never.
+    pub enquire_link_interval_ms: u64,
+    /// Silence after which the session is closed; 0 = never.
+    pub inactivity_timeout_ms: u64,
+    /// From a request of ours to its response.
+    pub response_timeout_ms: u64,
+    /// From our unbind to unbind_resp, and from the ESME's unbind to ours if something is still open.
+    pub unbind_timeout_ms: u64,
+    /// Largest command_length once bound.
+    pub pdu_bytes_max: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    Authenticating { mode: BindMode, sequence_number: u32 },
+    Bound,
+    Unbinding { deadline: Time },
+    Draining { sequence_number: u32, deadline: Time },
+    Closing(CloseReason),
+}
+
+/// Why [`Session::receive`] stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// What is left is not a whole PDU; it becomes one with this many octets (a lower bound).
+    NeedMore(usize),
+    /// The turn's budget of PDUs is used up; whole PDUs may be left.
+    Budget,
+    /// What is left can't be taken now.
+    Stalled(StallReason),
+    /// Nothing more is taken from this session: flush, then close.
+    Close(CloseReason),
+}
+
+/// The result of [`Session::receive`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Octets handled; the rest comes again.
+    pub consumed: usize,
+    /// PDUs handled.
+    pub pdus: u32,
+    /// Why it stopped.
+    pub stop: Stop,
+}
+
+/// What one PDU led to.
+enum Flow {
+    Next,
+    Stall(StallReason),
+    Close(CloseReason),
+}
+
+/// One session. Held by value in its worker's table.
+#[derive(Debug)]
+pub struct Session {
+    handle: SessionHandle,
+    state: State,
+    mode: BindMode,
+    version: InterfaceVersion,
+    interface_version: u8,
+    account: AccountId,
+    /// Submissions that await our response.
+    in_flight: u32,
+    in_flight_max: u32,
+    next_sequence: u32,
+    opened_at: Time,
+    bound_at: Time,
+    last_received_at: Time,
+    enquire_link: Option<(u32, Time)>,
+    unbound_errors: u32,
+    window: Window,
+    /// Deliveries that wait for the window, already encoded without a header.
+    held: VecDeque<(DeliveryToken, u32)>,
+    held_bytes: VecDeque<u8>,
+    address_range: Box<[u8]>,
+    submitted: u64,
+    delivered: u64,
+}
+
+impl Session {
+    /// A session on a connection just accepted.
+    pub fn new(handle: SessionHandle, now: Time) -> Self {
+        Self {
+            handle,
+            state: State::Open,
+            mode: BindMode::Transmitter,
+            version: InterfaceVersion::V33,
+            interface_version: 0,
+            account: AccountId(u16::MAX),
+            in_flight: 0,
+            in_flight_max: 0,
+            next_sequence: 1,
+            opened_at: now,
+            bound_at: now,
+            last_received_at: now,
+            enquire_link: None,
+            unbound_errors: 0,
+            window: Window::new(0),
+            held: VecDeque::new(),
+            held_bytes: VecDeque::new(),
+            address_range: Box::default(),
+            submitted: 0,
+            delivered: 0,
+        }
+    }
+
+    /// Handles as many whole PDUs of `buffer` as `pdus_max`, the windows and the port allow.
+    pub fn receive(
+        &mut self,
+        buffer: &[u8],
+        pdus_max: u32,
+        now: Time,
+        settings: &SessionSettings,
+        port: &mut impl Port,
+    ) -> Received {
+        let mut consumed = 0;
+        let mut pdus = 0;
+        let stop = loop {
+            if let State::Closing(reason) = self.state {
+                break Stop::Close(reason);
+            }
+            if let State::Authenticating { .. } = self.state {
+                break Stop::Stalled(StallReason::Authentication);
+            }
+            if pdus == pdus_max {
+                break Stop::Budget;
+            }
+            let rest = buffer.get(consumed..).unwrap_or_default();
+            let bytes_max = if self.is_bound() {
+                settings.pdu_bytes_max
+            } else {
+                settings.pdu_bytes_max.min(PDU_BYTES_MAX_UNBOUND)
+            };
+            let (frame, len) = match frame::next_frame(rest, bytes_max) {
+                Ok(FrameStep::Complete { frame, consumed }) => (frame, consumed),
+                Ok(FrameStep::Incomplete { needed }) => break Stop::NeedMore(needed),
+                Err(error) => break Stop::Close(self.broken_frame(rest, error, port)),
+            };
+            match self.pdu(&frame, now, settings, port) {
+                Flow::Next => {
+                    consumed += len;
+                    pdus += 1;
+                }
+                Flow::Stall(reason) => break Stop::Stalled(reason),
+                Flow::Close(reason) => {
+                    consumed += len;
+                    pdus += 1;
+                    self.state = State::Closing(reason);
+                }
+            }
+        };
+        if consumed > 0 {
+            self.last_received_at = now;
+        }
+        Received { consumed, pdus, stop }
+    }
+
+    /// A pending bind has been judged. Returns why to close, if it was refused.
+    pub fn authenticated(
+        &mut self,
+        verdict: Result<Grant, CommandStatus>,
+        now: Time,
+        settings: &SessionSettings,
+        port: &mut impl Port,
+    ) -> Option<CloseReason> {
+        let State::Authenticating { mode, sequence_number } = self.state else { return None };
+        match verdict {
+            Ok(grant) => {
+                self.bind(&grant, mode, sequence_number, now, settings, port);
+                None
+            }
+            Err(status) => {
+                self.refuse_bind(mode, sequence_number, status, port);
+                self.state = State::Closing(CloseReason::BindRefused);
+                Some(CloseReason::BindRefused)
+            }
+        }
+    }
+
+    /// A submission that was in flight has been decided. Returns why to close, if that was all a drain waited for.
+    pub fn submit_result(
+        &mut self,
+        sequence_number: u32,
+        result: Result<MessageId, CommandStatus>,
+        port: &mut impl Output,
+    ) -> Option<CloseReason> {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.answer_submit(sequence_number, result, port);
+        self.finish_drain(port)
+    }
+
+    /// Sends a delivery, or holds it until the window has room. `body_len` octets come from `write`.
+    /// False: this session takes no deliveries (any more).
+    pub fn deliver(
+        &mut self,
+        token: DeliveryToken,
+        body_len: usize,
+        now: Time,
+        port: &mut impl Output,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> bool {
+        if !self.takes_deliveries() {
+            return false;
+        }
+        if self.held.is_empty() {
+            let open = Open { token, sequence_number: self.next_sequence, sent_at: now };
+            if self.window.insert(open) {
+                self.send_request(CommandId::DELIVER_SM, body_len, port, write);
+                self.delivered += 1;
+                return true;
+            }
+        }
+        // Rare: more shards than window. The credit of each shard bounds what can be held.
+        let mut body = Vec::with_capacity(body_len);
+        write(&mut body);
+        self.held.push_back((token, body.len() as u32));
+        self.held_bytes.extend(body);
+        true
+    }
+
+    /// Asks the ESME to unbind (shutdown, or an administrator). Returns why to close at once if it isn't bound.
+    pub fn unbind(
+        &mut self,
+        now: Time,
+        settings: &SessionSettings,
+        port: &mut impl Port,
+    ) -> Option<CloseReason> {
+        match self.state {
+            State::Bound => {
+                self.state = State::Unbinding { deadline: now.plus_millis(settings.unbind_timeout_ms) };
+                self.send_request(CommandId::UNBIND, 0, port, |_| ());
+                self.stop_deliveries(port);
+                None
+            }
+            State::Unbinding { .. } | State::Draining { .. } => None,
+            State::Open | State::Authenticating { .. } => {
+                self.state = State::Closing(CloseReason::Unbound);
+                Some(CloseReason::Unbound)
+            }
+            State::Closing(reason) => Some(reason),
+        }
+    }
+
+    /// The connection is gone or given up: tells the port that the bind has ended. What was delivered and not
+    /// answered is the shards' to redeliver once they learn of it.
+    pub fn closed(&mut self, reason: CloseReason, port: &mut impl Port) {
+        self.return_held(port);
+        if self.is_bound() {
+            port.fact(Fact::Unbound(self.mode));
+        }
+        self.account = AccountId(u16::MAX);
+        self.state = State::Closing(reason);
+    }
+
+    /// The first timer that can fire.
+    pub fn next_deadline(&mut self, settings: &SessionSettings) -> Time {
+        match self.state {
+            State::Open | State::Authenticating { .. } => {
+                self.opened_at.plus_millis(settings.session_init_timeout_ms)
+            }
+            State::Unbinding { deadline } | State::Draining { deadline, .. } => deadline,
+            State::Closing(_) => Time::NEVER,
+            State::Bound => {
+                let mut first = Time::NEVER;
+                if let Some((_, sent_at)) = self.enquire_link {
+                    first = first.min(sent_at.plus_millis(settings.response_timeout_ms));
+                } else if settings.enquire_link_interval_ms > 0 {
+                    first = first.min(self.last_received_at.plus_millis(settings.enquire_link_interval_ms));
+                }
+                if settings.inactivity_timeout_ms > 0 {
+                    first = first.min(self.last_received_at.plus_millis(settings.inactivity_timeout_ms));
+                }
+                if let Some(open) = self.window.oldest() {
+                    first = first.min(open.sent_at.plus_millis(settings.response_timeout_ms));
+                }
+                first
+            }
+        }
+    }
+
+    /// Runs the timers that are due. Returns why to close, if one says so.
+    pub fn on_timer(
+        &mut self,
+        now: Time,
+        settings: &SessionSettings,
+        port: &mut impl Port,
+    ) -> Option<CloseReason> {
+        match self.state {
+            State::Open | State::Authenticating { .. } => (now
+                >= self.opened_at.plus_millis(settings.session_init_timeout_ms))
+            .then_some(CloseReason::SessionInitTimeout),
+            State::Unbinding { deadline } => (now >= deadline).then_some(CloseReason::UnbindTimeout),
+            State::Draining { deadline, .. } => {
+                if now >= deadline {
+                    // What is still open has an unknown outcome for the ESME, but it gets its unbind_resp.
+                    self.in_flight = 0;
+                }
+                self.finish_drain(port)
+            }
+            State::Closing(reason) => Some(reason),
+            State::Bound => self.bound_timers(now, settings, port),
+        }
+    }
+
+    /// Whether it has passed a bind and not ended.
+    pub const fn is_bound(&self) -> bool {
+        matches!(self.state, State::Bound | State::Unbinding { .. } | State::Draining { .. })
+    }
+
+    /// Whether a bind is being judged.
+    pub const fn is_authenticating(&self) -> bool {
+        matches!(self.state, State::Authenticating { .. })
+    }
+
+    /// Whether deliver_sm may be handed to it.
+    pub const fn takes_deliveries(&self) -> bool {
+        matches!(self.state, State::Bound) && self.mode.receives()
+    }
+
+    /// Whose session, once bound.
+    pub fn account(&self) -> Option<AccountId> {
+        (self.account.0 != u16::MAX).then_some(self.account)
+    }
+
+    /// As what it is bound.
+    pub const fn mode(&self) -> BindMode {
+        self.mode
+    }
+
+    /// The effective version.
+    pub const fn version(&self) -> InterfaceVersion {
+        self.version
+    }
+
+    /// interface_version as the ESME gave it.
+    pub const fn interface_version(&self) -> u8 {
+        self.interface_version
+    }
+
+    /// When it bound, and when it last sent an octet that made a PDU.
+    pub const fn times(&self) -> (Time, Time) {
+        (self.bound_at, self.last_received_at)
+    }
+
+    /// Submissions that await our response, and the most allowed.
+    pub const fn in_flight(&self) -> (u32, u32) {
+        (self.in_flight, self.in_flight_max)
+    }
+
+    /// Requests of ours that await a response, and the most allowed.
+    pub const fn deliver_window(&self) -> (u32, u32) {
+        (self.window.open(), self.window.max())
+    }
+
+    /// Submissions received and deliveries sent.
+    pub const fn totals(&self) -> (u64, u64) {
+        (self.submitted, self.delivered)
+    }
+
+    fn pdu(
+        &mut self,
+        frame: &Frame<'_>,
+        now: Time,
+        settings: &SessionSettings,
+        port: &mut impl Port,
+    ) -> Flow {
+        match frame.header.command_id {
+            CommandId::SUBMIT_SM => self.submit_sm(frame, now, port),
+            CommandId::DELIVER_SM_RESP | CommandId::DATA_SM_RESP => {
+                self.deliver_resp(&frame.header, now, port);
+                Flow::Next
+            }
+            CommandId::ENQUIRE_LINK => {
+                self.respond(frame, CommandStatus::ESME_ROK, port);
+                Flow::Next
+            }
+            CommandId::ENQUIRE_LINK_RESP => {
+                match self.enquire_link {
+                    Some((sequence_number, _)) if sequence_number == frame.header.sequence_number => (),
+                    _ => port.fact(Fact::UnmatchedResponse),
+                }
+                self.enquire_link = None;
+                Flow::Next
+            }
+            CommandId::GENERIC_NACK => {
+                self.generic_nack(&frame.header, now, port);
+                Flow::Next
+            }
+            CommandId::UNBIND => self.peer_unbind(frame, now, settings, port),
+            CommandId::UNBIND_RESP => match self.state {
+                State::Unbinding { .. } => Flow::Close(CloseReason::Unbound),
+                _ => {
+                    port.fact(Fact::UnmatchedResponse);
+                    Flow::Next
+                }
+            },
+            CommandId::BIND_TRANSMITTER | CommandId::BIND_RECEIVER | CommandId::BIND_TRANSCEIVER => {
+                self.peer_bind(frame, now, settings, port)
+            }
+            // MC to ESME only, and without a response: nothing to answer.
+            CommandId::ALERT_NOTIFICATION | CommandId::OUTBIND => {
+                port.fact(Fact::WrongState);
+                Flow::Next
+            }
+            id if id.is_response() => {
+                port.fact(Fact::UnmatchedResponse);
+                Flow::Next
+            }
+            id if !id.is_known() => {
+                port.fact(Fact::UnknownCommand);
+                send_header(
+                    CommandId::GENERIC_NACK,
+                    CommandStatus::ESME_RINVCMDID,
+                    frame.header.sequence_number,
+                    port,
+                );
+                self.unbound_error()
+            }
+            _ if !matches!(self.state, State::Bound | State::Unbinding { .. }) => {
+                self.wrong_state(frame, port)
+            }
+            CommandId::DELIVER_SM => self.wrong_state(frame, port),
+            // Known operations that this SMSC does not offer (field-notes quirk 22): their own response.
+            _ => {
+                self.respond(frame, CommandStatus::ESME_RINVCMDID, port);
+                port.fact(Fact::UnknownCommand);
+                Flow::Next
+            }
+        }
+    }
+
+    fn submit_sm(&mut self, frame: &Frame<'_>, now: Time, port: &mut impl Port) -> Flow {
+        let may_submit =
+            matches!(self.state, State::Bound | State::Unbinding { .. }) && self.mode.transmits();
+        if !may_submit {
+            return self.wrong_state(frame, port);
+        }
+        if self.in_flight >= self.in_flight_max {
+            return Flow::Stall(StallReason::Window);
+        }
+        let sequence_number = frame.header.sequence_number;
+        let decoded = SubmitSm::decode(frame.body)
+            .and_then(|sm| crate::smpp::validate_submit(&sm, self.version).map(|()| sm));
+        let sm = match decoded {
+            Ok(sm) => sm,
+            Err(error) => {
+                port.fact(Fact::MalformedPdu);
+                port.fact(Fact::Submitted);
+                self.submitted += 1;
+                self.answer_submit(sequence_number, Err(error.status), port);
+                return Flow::Next;
+            }
+        };
+        let origin = Origin { session: self.handle, sequence_number, received_at: now };
+        let request =
+            SubmitRequest { origin, account: self.account, version: self.version, sm: &sm, body: frame.body };
+        match port.submit(&request) {
+            Disposition::Answered(result) => self.answer_submit(sequence_number, result, port),
+            Disposition::InFlight => self.in_flight += 1,
+            Disposition::Stall(reason) => return Flow::Stall(reason),
+        }
+        port.fact(Fact::Submitted);
+        self.submitted += 1;
+        Flow::Next
+    }
+
+    fn answer_submit(
+        &self,
+        sequence_number: u32,
+        result: Result<MessageId, CommandStatus>,
+        port: &mut impl Output,
+    ) {
+        match result {
+            Ok(message_id) => {
+                let text = message_id.text();
+                let len = HEADER_LEN + text.as_bytes().len() + 1;
+                port.send(len, |out| {
+                    let header =
+                        header(CommandId::SUBMIT_SM_RESP, CommandStatus::ESME_ROK, sequence_number, len);
+                    out.extend_from_slice(&header.encode());
+                    out.extend_from_slice(text.as_bytes());
+                    out.push(0);
+                });
+                port.fact(Fact::SubmitAnswered(CommandStatus::ESME_ROK));
+            }
+            Err(status) => {
+                let status = status.for_version(self.version);
+                send_header(CommandId::SUBMIT_SM_RESP, status, sequence_number, port);
+                port.fact(Fact::SubmitAnswered(status));
+            }
+        }
+    }
+
+    fn peer_bind(
+        &mut self,
+        frame: &Frame<'_>,
+        now: Time,
+        settings: &SessionSettings,
+        port: &mut impl Port,
+    ) -> Flow {
+        let Some(mode) = BindMode::of_command(frame.header.command_id) else { return Flow::Next };
+        if self.state != State::Open {
+            port.fact(Fact::WrongState);
+            self.respond(frame, CommandStatus::ESME_RALYBND, port);
+            return Flow::Next;
+        }
+        let sequence_number = frame.header.sequence_number;
+        let bind = match Bind::decode(frame.body) {
+            Ok(bind) => bind,
+            Err(error) => {
+                port.fact(Fact::MalformedPdu);
+                self.refuse_bind(mode, sequence_number, error.status, port);
+                return Flow::Close(CloseReason::BindRefused);
+            }
+        };
+        self.mode = mode;
+        self.interface_version = bind.interface_version;
+        self.version = InterfaceVersion::from_octet(bind.interface_version).min(settings.version_max);
+        self.address_range = bind.address_range.into();
+        let request = BindRequest {
+            system_id: bind.system_id,
+            password: bind.password,
+            mode,
+            address_range: bind.address_range,
+            interface_version: bind.interface_version,
+        };
+        match port.authenticate(&request) {
+            Authentication::Accepted(grant) => {
+                self.bind(&grant, mode, sequence_number, now, settings, port);
+                Flow::Next
+            }
+            Authentication::Refused(status) => {
+                self.refuse_bind(mode, sequence_number, status, port);
+                Flow::Close(CloseReason::BindRefused)
+            }
+            Authentication::Pending => {
+                self.state = State::Authenticating { mode, sequence_number };
+                Flow::Next
+            }
+        }
+    }
+
+    fn bind(
+        &mut self,
+        grant: &Grant,
+        mode: BindMode,
+        sequence_number: u32,
+        now: Time,
+        settings: &SessionSettings,
+        port: &mut impl Port,
+    ) {
+        self.state = State::Bound;
+        self.account = grant.account;
+        self.in_flight_max = grant.window;
+        self.window = Window::new(grant.deliver_window);
+        self.bound_at = now;
+        // Below 3.4 no TLV may be sent; from there on sc_interface_version says what was agreed.
+        let tlv: &[u8] =
+            if self.version.has_tlvs() { &[0x02, 0x10, 0x00, 0x01, self.version.octet()] } else { &[] };
+        let len = HEADER_LEN + settings.system_id.len() + 1 + tlv.len();
+        port.send(len, |out| {
+            let command_id = bind_command(mode).response();
+            out.extend_from_slice(
+                &header(command_id, CommandStatus::ESME_ROK, sequence_number, len).encode(),
+            );
+            out.extend_from_slice(&settings.system_id);
+            out.push(0);
+            out.extend_from_slice(tlv);
+        });
+        port.fact(Fact::Bound(mode));
+        let address_range = std::mem::take(&mut self.address_range);
+        port.bound(grant, mode, self.version, &address_range);
+        self.address_range = address_range;
+    }
+
+    fn refuse_bind(
+        &self,
+        mode: BindMode,
+        sequence_number: u32,
+        status: CommandStatus,
+        port: &mut impl Output,
+    ) {
+        send_header(bind_command(mode).response(), status, sequence_number, port);
+        port.fact(Fact::BindRefused(status));
+    }
+
+    fn peer_unbind(
+        &mut self,
+        frame: &Frame<'_>,
+        now: Time,
+        settings: &SessionSettings,
+        port: &mut impl Port,
+    ) -> Flow {
+        match self.state {
+            State::Bound | State::Unbinding { .. } => {
+                self.stop_deliveries(port);
+                let deadline = now.plus_millis(settings.unbind_timeout_ms);
+                self.state = State::Draining { sequence_number: frame.header.sequence_number, deadline };
+                self.finish_drain(port).map_or(Flow::Next, Flow::Close)
+            }
+            _ => self.wrong_state(frame, port),
+        }
+    }
+
+    /// Ends a drain once every submission is answered.
+    fn finish_drain(&mut self, port: &mut impl Output) -> Option<CloseReason> {
+        let State::Draining { sequence_number, .. } = self.state else { return None };
+        if self.in_flight > 0 {
+            return None;
+        }
+        send_header(CommandId::UNBIND_RESP, CommandStatus::ESME_ROK, sequence_number, port);
+        Some(CloseReason::Unbound)
+    }
+
+    fn deliver_resp(&mut self, header: &Header, now: Time, port: &mut impl Port) {
+        let Some(open) = self.window.remove(header.sequence_number) else {
+            port.fact(Fact::UnmatchedResponse);
+            return;
+        };
+        port.fact(Fact::DeliverAnswered { nanos: now.nanos_since(open.sent_at) });
+        port.delivery_result(open.token, DeliveryResult::Answered(header.command_status));
+        self.send_held(now, port);
+    }
+
+    fn generic_nack(&mut self, header: &Header, now: Time, port: &mut impl Port) {
+        // It answers one of our requests if the number matches; never answer it (reference section 9).
+        if self.enquire_link.is_some_and(|(sequence_number, _)| sequence_number == header.sequence_number) {
+            self.enquire_link = None;
+        } else {
+            let status = if header.command_status.is_ok() {
+                CommandStatus::ESME_RSYSERR
+            } else {
+                header.command_status
+            };
+            self.deliver_resp(&Header { command_status: status, ..*header }, now, port);
+        }
+    }
+
+    fn bound_timers(
+        &mut self,
+        now: Time,
+        settings: &SessionSettings,
+        port: &mut impl Port,
+    ) -> Option<CloseReason> {
+        if settings.inactivity_timeout_ms > 0
+            && now >= self.last_received_at.plus_millis(settings.inactivity_timeout_ms)
+        {
+            return Some(CloseReason::Inactive);
+        }
+        while let Some(open) = self.window.oldest() {
+            if now < open.sent_at.plus_millis(settings.response_timeout_ms) {
+                break;
+            }
+            self.window.remove(open.sequence_number);
+            port.fact(Fact::ResponseTimeout);
+            port.delivery_result(open.token, DeliveryResult::TimedOut);
+        }
+        self.send_held(now, port);
+        match self.enquire_link {
+            Some((_, sent_at)) if now >= sent_at.plus_millis(settings.response_timeout_ms) => {
+                // Any valid PDU since then answers for it (3.4 section 4.11).
+                if self.last_received_at <= sent_at {
+                    return Some(CloseReason::Inactive);
+                }
+                self.enquire_link = None;
+            }
+            None if settings.enquire_link_interval_ms > 0
+                && now >= self.last_received_at.plus_millis(settings.enquire_link_interval_ms) =>
+            {
+                self.enquire_link = Some((self.next_sequence, now));
+                self.send_request(CommandId::ENQUIRE_LINK, 0, port, |_| ());
+                self.window.release_if_idle();
+            }
+            _ => (),
+        }
+        None
+    }
+
+    fn send_held(&mut self, now: Time, port: &mut impl Port) {
+        while self.window.has_room() && self.takes_deliveries() {
+            let Some(&(token, len)) = self.held.front() else { return };
+            let open = Open { token, sequence_number: self.next_sequence, sent_at: now };
+            if !self.window.insert(open) {
+                return;
+            }
+            self.held.pop_front();
+            let body: Vec<u8> = self.held_bytes.drain(..len as usize).collect();
+            self.send_request(CommandId::DELIVER_SM, body.len(), port, |out| out.extend_from_slice(&body));
+            self.delivered += 1;
+        }
+    }
+
+    /// From here on the session takes no deliveries; those sent may still be answered.
+    fn stop_deliveries(&mut self, port: &mut impl Port) {
+        if self.mode.receives() {
+            port.deliveries_off();
+        }
+        self.return_held(port);
+    }
+
+    /// Gives back what was held and never sent.
+    fn return_held(&mut self, port: &mut impl Port) {
+        for (token, _) in self.held.drain(..) {
+            port.delivery_result(token, DeliveryResult::NotSent);
+        }
+        self.held_bytes.clear();
+    }
+
+    fn send_request(
+        &mut self,
+        command_id: CommandId,
+        body_len: usize,
+        port: &mut impl Output,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let sequence_number = self.next_sequence;
+        self.next_sequence = next_sequence(sequence_number);
+        let len = HEADER_LEN + body_len;
+        port.send(len, |out| {
+            out.extend_from_slice(
+                &header(command_id, CommandStatus::ESME_ROK, sequence_number, len).encode(),
+            );
+            write(out);
+        });
+    }
+
+    /// Answers a request with a header-only response of its own kind.
+    fn respond(&self, frame: &Frame<'_>, status: CommandStatus, port: &mut impl Output) {
+        send_header(frame.header.command_id.response(), status, frame.header.sequence_number, port);
+    }
+
+    fn wrong_state(&mut self, frame: &Frame<'_>, port: &mut impl Output) -> Flow {
+        port.fact(Fact::WrongState);
+        self.respond(frame, CommandStatus::ESME_RINVBNDSTS, port);
+        self.unbound_error()
+    }
+
+    fn unbound_error(&mut self) -> Flow {
+        if self.is_bound() {
+            return Flow::Next;
+        }
+        self.unbound_errors += 1;
+        if self.unbound_errors >= UNBOUND_ERRORS_MAX {
+            Flow::Close(CloseReason::TooManyErrors)
+        } else {
+            Flow::Next
+        }
+    }
+
+    fn broken_frame(&mut self, octets: &[u8], error: FrameError, port: &mut impl Output) -> CloseReason {
+        let FrameError::CommandLength { sequence_number, .. } = error;
+        let foreign = !self.is_bound() && frame::looks_foreign(octets).is_some();
+        let reason = if foreign {
+            // A browser, a TLS client or a scanner: a PDU would tell it nothing.
+            CloseReason::ForeignProtocol
+        } else {
+            let sequence_number = sequence_number.unwrap_or(0);
+            send_header(CommandId::GENERIC_NACK, CommandStatus::ESME_RINVCMDLEN, sequence_number, port);
+            CloseReason::BrokenFrame
+        };
+        self.state = State::Closing(reason);
+        reason
+    }
+}
+
+const fn bind_command(mode: BindMode) -> CommandId {
+    match mode {
+        BindMode::Transmitter => CommandId::BIND_TRANSMITTER,
+        BindMode::Receiver => CommandId::BIND_RECEIVER,
+        BindMode::Transceiver => CommandId::BIND_TRANSCEIVER,
+    }
+}
+
+fn header(command_id: CommandId, command_status: CommandStatus, sequence_number: u32, len: usize) -> Header {
+    Header { command_length: len as u32, command_id, command_status, sequence_number }
+}
+
+fn send_header(command_id: CommandId, status: CommandStatus, sequence_number: u32, port: &mut impl Output) {
+    port.send(HEADER_LEN, |out| {
+        out.extend_from_slice(&header(command_id, status, sequence_number, HEADER_LEN).encode());
+    });
+}
