@@ -23,6 +23,7 @@
     clippy::string_slice
 )]
 
+pub mod checks;
 mod codes;
 pub mod command_id;
 pub mod command_status;
@@ -34,8 +35,13 @@ pub mod header;
 pub mod message_state;
 pub mod pdu;
 mod reader;
+pub mod receipt;
+pub mod text;
+pub mod time_format;
 pub mod tlv;
 pub mod tlv_tag;
+pub mod udh;
+pub mod validate;
 pub mod version;
 
 pub use command_id::CommandId;
@@ -52,6 +58,9 @@ pub use pdu::{
     SubmitMultiResp, SubmitSm, SubmitSmResp, UnsuccessSme, UnsuccessSmes,
 };
 pub use pdu::{Pdu, PduBody, encode_header_only, encode_pdu};
+pub use receipt::{ParsedReceipt, ReceiptExcerpt, ReceiptText};
+pub use time_format::{DateDigits, ReceiptDate, SmppTime, format_receipt_date};
 pub use tlv::{Tlv, TlvWriter, Tlvs, push_tlv};
 pub use tlv_tag::TlvTag;
+pub use validate::validate_submit;
 pub use version::InterfaceVersion;

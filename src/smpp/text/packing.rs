@@ -1,0 +1,89 @@
+//! Septets packed into octets, as on the air (3GPP 23.038 section 6.1.2.1): the first septet in the low bits.
+
+/// Septets that a UDH of this many octets (its length octet included) takes, fill bits and all.
+pub const fn udh_septets(udh_octets: usize) -> usize {
+    (udh_octets * 8).div_ceil(7)
+}
+
+/// Bits between a UDH and the first septet after it.
+pub const fn fill_bits(udh_octets: usize) -> usize {
+    udh_septets(udh_octets) * 7 - udh_octets * 8
+}
+
+/// Packs septets to follow a UDH of `udh_octets` (0 for none); the UDH itself is not part of the result.
+pub fn pack(septets: &[u8], udh_octets: usize) -> Vec<u8> {
+    let mut packed = Vec::with_capacity((septets.len() * 7).div_ceil(8) + 1);
+    let mut bits = 0u32;
+    let mut held = fill_bits(udh_octets);
+    for &septet in septets {
+        bits |= u32::from(septet & 0x7F) << held;
+        held += 7;
+        if held >= 8 {
+            packed.push(bits as u8);
+            bits >>= 8;
+            held -= 8;
+        }
+    }
+    if held > 0 && !septets.is_empty() {
+        packed.push(bits as u8);
+    }
+    packed
+}
+
+/// Unpacks at most `count` septets that follow a UDH of `udh_octets`; fewer when the octets end before.
+pub fn unpack(packed: &[u8], udh_octets: usize, count: usize) -> Vec<u8> {
+    let mut septets = Vec::with_capacity(count.min(packed.len() * 8 / 7));
+    let mut skip = fill_bits(udh_octets);
+    let mut bits = 0u32;
+    let mut held = 0;
+    for &octet in packed {
+        bits |= u32::from(octet) << held;
+        held += 8;
+        if skip > 0 {
+            bits >>= skip;
+            held -= skip;
+            skip = 0;
+        }
+        while held >= 7 {
+            if septets.len() == count {
+                return septets;
+            }
+            septets.push((bits & 0x7F) as u8);
+            bits >>= 7;
+            held -= 7;
+        }
+    }
+    septets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn known_packings() {
+        assert_eq!(pack(b"hellohello", 0), [0xE8, 0x32, 0x9B, 0xFD, 0x46, 0x97, 0xD9, 0xEC, 0x37]);
+        assert_eq!(pack(b"1234567", 0), [0x31, 0xD9, 0x8C, 0x56, 0xB3, 0xDD, 0x00]);
+        assert_eq!(pack(b"1234567\r", 0), [0x31, 0xD9, 0x8C, 0x56, 0xB3, 0xDD, 0x1A]);
+        assert_eq!(pack(b"part one", 6), [0xE0, 0x61, 0x39, 0x1D, 0xF4, 0x76, 0x97, 0x01]);
+        assert_eq!(unpack(&[0xE0, 0x61, 0x39, 0x1D, 0xF4, 0x76, 0x97, 0x01], 6, 8), b"part one");
+        assert_eq!(pack(b"", 6), []);
+    }
+
+    #[test]
+    fn fill_bits_reach_the_next_septet() {
+        assert_eq!([0, 6, 7, 12, 13].map(fill_bits), [0, 1, 0, 2, 1]);
+        assert_eq!([0, 6, 7, 12, 13].map(udh_septets), [0, 7, 8, 14, 15]);
+    }
+
+    proptest! {
+        #[test]
+        fn packing_round_trips(septets in prop::collection::vec(0u8..128, 0..200), udh_octets in 0usize..20) {
+            let packed = pack(&septets, udh_octets);
+            prop_assert_eq!(unpack(&packed, udh_octets, septets.len()), septets.clone());
+            let bits = fill_bits(udh_octets) + septets.len() * 7;
+            prop_assert_eq!(packed.len(), if septets.is_empty() { 0 } else { bits.div_ceil(8) });
+        }
+    }
+}
