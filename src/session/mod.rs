@@ -7,12 +7,16 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 pub mod esme;
+mod link;
 pub mod port;
+mod received;
 pub mod smsc;
 pub mod window;
+mod wire;
 
 pub use port::{
     Authentication, BindMode, BindRequest, CloseReason, DeliveryResult, Disposition, Fact, Grant, Origin, Output, Port,
     StallReason, SubmitRequest,
 };
-pub use smsc::{Received, Session, SessionSettings, Stop};
+pub use received::{Received, Stop};
+pub use smsc::{Session, SessionSettings};

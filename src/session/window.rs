@@ -65,13 +65,12 @@ impl Window {
         }
         loop {
             let mask = self.slots.len().wrapping_sub(1);
-            match self.slots.get_mut(open.sequence_number as usize & mask) {
-                Some(slot @ None) => {
-                    *slot = Some(open);
-                    break;
-                }
-                _ if !self.grow() => return false,
-                _ => (),
+            if let Some(slot @ None) = self.slots.get_mut(open.sequence_number as usize & mask) {
+                *slot = Some(open);
+                break;
+            }
+            if !self.grow() {
+                return false;
             }
         }
         if self.open == 0 {
