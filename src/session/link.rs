@@ -109,8 +109,11 @@ impl Link {
 mod tests {
     use super::*;
 
-    const TIMERS: LinkTimers =
-        LinkTimers { enquire_link_interval_ms: 30_000, inactivity_timeout_ms: 100_000, response_timeout_ms: 10_000 };
+    const TIMERS: LinkTimers = LinkTimers {
+        enquire_link_interval_ms: 30_000,
+        inactivity_timeout_ms: 100_000,
+        response_timeout_ms: 10_000,
+    };
 
     fn at(seconds: u64) -> Time {
         Time::from_millis(seconds * 1000)

@@ -4,7 +4,10 @@
 //! [`smsc`] is our side towards an ESME. [`esme`] is the other role, for binding to an upstream SMSC. Both share
 //! the [`window`] of requests that await a response.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+)]
 
 pub mod esme;
 mod link;
@@ -15,8 +18,8 @@ pub mod window;
 mod wire;
 
 pub use port::{
-    Authentication, BindMode, BindRequest, CloseReason, DeliveryResult, Disposition, Fact, Grant, Origin, Output, Port,
-    StallReason, SubmitRequest,
+    Authentication, BindMode, BindRequest, CloseReason, DeliveryResult, Disposition, Fact, Grant, Origin,
+    Output, Port, StallReason, SubmitRequest,
 };
 pub use received::{Received, Stop};
 pub use smsc::{Session, SessionSettings};

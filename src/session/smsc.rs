@@ -1,8 +1,8 @@
 //! The SMSC's side of a session: states, the bind, dispatch of what an ESME sends, windows, timers, unbind.
 //!
 //! ```text
-//!   Open ──bind──▶ Authenticating ──▶ Bound ──our unbind──▶ Unbinding ──unbind_resp──▶ Closing
-//!     └──────────────(at once)─────────▲ └──ESME's unbind──▶ Draining ──nothing open──▶ Closing
+//!   Open ──bind──▶ Authenticating ──▶ Bound ──our unbind──▶ Unbinding ──unbind_resp──┐
+//!     └──────────────(at once)─────────▲ └──ESME's unbind──────────────────────▶ Draining ──nothing open──▶ Closing
 //! ```
 //!
 //! *Closing* means that what is queued still goes out, then the socket is shut down. Only a broken frame, a refused
@@ -10,11 +10,11 @@
 
 use std::collections::VecDeque;
 
-use super::port::{
-    Authentication, BindMode, BindRequest, CloseReason, DeliveryResult, Disposition, Fact, Grant, Origin, Output, Port,
-    StallReason, SubmitRequest,
-};
 use super::link::{Link, LinkTimers, Verdict};
+use super::port::{
+    Authentication, BindMode, BindRequest, CloseReason, DeliveryResult, Disposition, Fact, Grant, Origin,
+    Output, Port, StallReason, SubmitRequest,
+};
 use super::received::{Flow, Received, Stop};
 use super::window::{Open, Window};
 use super::wire::{self, header, respond, send_header};
@@ -57,10 +57,19 @@ impl SessionSettings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Open,
-    Authenticating { mode: BindMode, sequence_number: u32 },
+    Authenticating {
+        mode: BindMode,
+        sequence_number: u32,
+    },
     Bound,
-    Unbinding { deadline: Time },
-    Draining { sequence_number: u32, deadline: Time },
+    Unbinding {
+        deadline: Time,
+    },
+    /// Answers to submissions still go out, then the unbind_resp if the ESME's unbind asked for one.
+    Draining {
+        unbind: Option<u32>,
+        deadline: Time,
+    },
     Closing(CloseReason),
 }
 
@@ -138,8 +147,11 @@ impl Session {
                 break Stop::Budget;
             }
             let rest = buffer.get(consumed..).unwrap_or_default();
-            let bytes_max =
-                if self.is_bound() { settings.pdu_bytes_max } else { settings.pdu_bytes_max.min(PDU_BYTES_MAX_UNBOUND) };
+            let bytes_max = if self.is_bound() {
+                settings.pdu_bytes_max
+            } else {
+                settings.pdu_bytes_max.min(PDU_BYTES_MAX_UNBOUND)
+            };
             let (frame, len) = match frame::next_frame(rest, bytes_max) {
                 Ok(FrameStep::Complete { frame, consumed }) => (frame, consumed),
                 Ok(FrameStep::Incomplete { needed }) => break Stop::NeedMore(needed),
@@ -196,6 +208,10 @@ impl Session {
         result: Result<MessageId, CommandStatus>,
         port: &mut impl Output,
     ) -> Option<CloseReason> {
+        if let State::Closing(_) = self.state {
+            // The last word has been said.
+            return None;
+        }
         self.in_flight = self.in_flight.saturating_sub(1);
         self.answer_submit(sequence_number, result, port);
         self.finish_drain(port)
@@ -231,7 +247,12 @@ impl Session {
     }
 
     /// Asks the ESME to unbind (shutdown, or an administrator). Returns why to close at once if it isn't bound.
-    pub fn unbind(&mut self, now: Time, settings: &SessionSettings, port: &mut impl Port) -> Option<CloseReason> {
+    pub fn unbind(
+        &mut self,
+        now: Time,
+        settings: &SessionSettings,
+        port: &mut impl Port,
+    ) -> Option<CloseReason> {
         match self.state {
             State::Bound => {
                 self.state = State::Unbinding { deadline: now.plus_millis(settings.unbind_timeout_ms) };
@@ -252,7 +273,8 @@ impl Session {
     /// answered is the shards' to redeliver once they learn of it.
     pub fn closed(&mut self, reason: CloseReason, port: &mut impl Port) {
         self.return_held(port);
-        if self.is_bound() {
+        // Not the state: by now it may be Closing.
+        if self.account().is_some() {
             port.fact(Fact::Unbound(self.mode));
         }
         self.account = AccountId(u16::MAX);
@@ -285,10 +307,9 @@ impl Session {
         port: &mut impl Port,
     ) -> Option<CloseReason> {
         match self.state {
-            State::Open | State::Authenticating { .. } => {
-                (now >= self.opened_at.plus_millis(settings.session_init_timeout_ms))
-                    .then_some(CloseReason::SessionInitTimeout)
-            }
+            State::Open | State::Authenticating { .. } => (now
+                >= self.opened_at.plus_millis(settings.session_init_timeout_ms))
+            .then_some(CloseReason::SessionInitTimeout),
             State::Unbinding { deadline } => (now >= deadline).then_some(CloseReason::UnbindTimeout),
             State::Draining { deadline, .. } => {
                 if now >= deadline {
@@ -357,7 +378,13 @@ impl Session {
         (self.submitted, self.delivered)
     }
 
-    fn pdu(&mut self, frame: &Frame<'_>, now: Time, settings: &SessionSettings, port: &mut impl Port) -> Flow {
+    fn pdu(
+        &mut self,
+        frame: &Frame<'_>,
+        now: Time,
+        settings: &SessionSettings,
+        port: &mut impl Port,
+    ) -> Flow {
         match frame.header.command_id {
             CommandId::SUBMIT_SM => self.submit_sm(frame, now, port),
             CommandId::DELIVER_SM_RESP | CommandId::DATA_SM_RESP => {
@@ -380,7 +407,10 @@ impl Session {
             }
             CommandId::UNBIND => self.peer_unbind(frame, now, settings, port),
             CommandId::UNBIND_RESP => match self.state {
-                State::Unbinding { .. } => Flow::Close(CloseReason::Unbound),
+                State::Unbinding { deadline } => {
+                    self.state = State::Draining { unbind: None, deadline };
+                    self.finish_drain(port).map_or(Flow::Next, Flow::Close)
+                }
                 _ => {
                     port.fact(Fact::UnmatchedResponse);
                     Flow::Next
@@ -400,11 +430,18 @@ impl Session {
             }
             id if !id.is_known() => {
                 port.fact(Fact::UnknownCommand);
-                send_header(CommandId::GENERIC_NACK, CommandStatus::ESME_RINVCMDID, frame.header.sequence_number, port);
+                send_header(
+                    CommandId::GENERIC_NACK,
+                    CommandStatus::ESME_RINVCMDID,
+                    frame.header.sequence_number,
+                    port,
+                );
                 self.unbound_error()
             }
-            _ if !matches!(self.state, State::Bound | State::Unbinding { .. }) => self.wrong_state(frame, port),
-            CommandId::DELIVER_SM => self.wrong_state(frame, port),
+            _ if !matches!(self.state, State::Bound | State::Unbinding { .. }) => {
+                self.wrong_state(frame, port)
+            }
+            id if !self.may_request(id) => self.wrong_state(frame, port),
             // Known operations that this SMSC does not offer (field-notes quirk 22): their own response.
             _ => {
                 respond(frame, CommandStatus::ESME_RINVCMDID, port);
@@ -414,8 +451,18 @@ impl Session {
         }
     }
 
+    /// Whether a bound ESME of this kind may send the request (5.0 table 2-1; 3.4 also lets a receiver send data_sm).
+    fn may_request(&self, command_id: CommandId) -> bool {
+        match command_id {
+            CommandId::DELIVER_SM => false,
+            CommandId::DATA_SM => self.mode.transmits() || self.version < InterfaceVersion::V50,
+            _ => self.mode.transmits(),
+        }
+    }
+
     fn submit_sm(&mut self, frame: &Frame<'_>, now: Time, port: &mut impl Port) -> Flow {
-        let may_submit = matches!(self.state, State::Bound | State::Unbinding { .. }) && self.mode.transmits();
+        let may_submit =
+            matches!(self.state, State::Bound | State::Unbinding { .. }) && self.mode.transmits();
         if !may_submit {
             return self.wrong_state(frame, port);
         }
@@ -459,7 +506,8 @@ impl Session {
                 let text = message_id.text();
                 let len = HEADER_LEN + text.as_bytes().len() + 1;
                 port.send(len, |out| {
-                    let header = header(CommandId::SUBMIT_SM_RESP, CommandStatus::ESME_ROK, sequence_number, len);
+                    let header =
+                        header(CommandId::SUBMIT_SM_RESP, CommandStatus::ESME_ROK, sequence_number, len);
                     out.extend_from_slice(&header.encode());
                     out.extend_from_slice(text.as_bytes());
                     out.push(0);
@@ -543,7 +591,9 @@ impl Session {
         let len = HEADER_LEN + settings.system_id.len() + 1 + tlv.len();
         port.send(len, |out| {
             let command_id = mode.command_id().response();
-            out.extend_from_slice(&header(command_id, CommandStatus::ESME_ROK, sequence_number, len).encode());
+            out.extend_from_slice(
+                &header(command_id, CommandStatus::ESME_ROK, sequence_number, len).encode(),
+            );
             out.extend_from_slice(&settings.system_id);
             out.push(0);
             out.extend_from_slice(tlv);
@@ -554,7 +604,13 @@ impl Session {
         self.address_range = address_range;
     }
 
-    fn refuse_bind(&self, mode: BindMode, sequence_number: u32, status: CommandStatus, port: &mut impl Output) {
+    fn refuse_bind(
+        &self,
+        mode: BindMode,
+        sequence_number: u32,
+        status: CommandStatus,
+        port: &mut impl Output,
+    ) {
         send_header(mode.command_id().response(), status, sequence_number, port);
         port.fact(Fact::BindRefused(status));
     }
@@ -570,7 +626,7 @@ impl Session {
             State::Bound | State::Unbinding { .. } => {
                 self.stop_deliveries(port);
                 let deadline = now.plus_millis(settings.unbind_timeout_ms);
-                self.state = State::Draining { sequence_number: frame.header.sequence_number, deadline };
+                self.state = State::Draining { unbind: Some(frame.header.sequence_number), deadline };
                 self.finish_drain(port).map_or(Flow::Next, Flow::Close)
             }
             _ => self.wrong_state(frame, port),
@@ -579,11 +635,14 @@ impl Session {
 
     /// Ends a drain once every submission is answered.
     fn finish_drain(&mut self, port: &mut impl Output) -> Option<CloseReason> {
-        let State::Draining { sequence_number, .. } = self.state else { return None };
+        let State::Draining { unbind, .. } = self.state else { return None };
         if self.in_flight > 0 {
             return None;
         }
-        send_header(CommandId::UNBIND_RESP, CommandStatus::ESME_ROK, sequence_number, port);
+        if let Some(sequence_number) = unbind {
+            send_header(CommandId::UNBIND_RESP, CommandStatus::ESME_ROK, sequence_number, port);
+        }
+        self.state = State::Closing(CloseReason::Unbound);
         Some(CloseReason::Unbound)
     }
 
@@ -600,7 +659,11 @@ impl Session {
     fn generic_nack(&mut self, header: &Header, now: Time, port: &mut impl Port) {
         // It answers one of our requests if the number matches; never answer it (reference section 9).
         if !self.link.answered(header.sequence_number) {
-            let status = if header.command_status.is_ok() { CommandStatus::ESME_RSYSERR } else { header.command_status };
+            let status = if header.command_status.is_ok() {
+                CommandStatus::ESME_RSYSERR
+            } else {
+                header.command_status
+            };
             self.deliver_resp(&Header { command_status: status, ..*header }, now, port);
         }
     }
@@ -683,6 +746,10 @@ impl Session {
             return Flow::Next;
         }
         self.unbound_errors += 1;
-        if self.unbound_errors >= UNBOUND_ERRORS_MAX { Flow::Close(CloseReason::TooManyErrors) } else { Flow::Next }
+        if self.unbound_errors >= UNBOUND_ERRORS_MAX {
+            Flow::Close(CloseReason::TooManyErrors)
+        } else {
+            Flow::Next
+        }
     }
 }
