@@ -177,6 +177,8 @@ pub enum CloseReason {
     ForeignProtocol,
     /// No bind in time.
     SessionInitTimeout,
+    /// Our bind was not answered in time.
+    BindTimeout,
     /// Nothing received for too long, or an enquire_link unanswered.
     Inactive,
     /// The peer kept sending what an unbound session may not.

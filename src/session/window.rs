@@ -112,6 +112,12 @@ impl Window {
         oldest
     }
 
+    /// Closes every request, in no order.
+    pub fn drain(&mut self) -> impl Iterator<Item = Open> + use<> {
+        self.open = 0;
+        std::mem::take(&mut self.slots).into_iter().flatten()
+    }
+
     /// Gives the ring's memory back if nothing is open.
     pub fn release_if_idle(&mut self) {
         if self.open == 0 && !self.slots.is_empty() {
