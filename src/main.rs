@@ -1,5 +1,7 @@
 //! The smscd binary.
 
-fn main() -> std::process::ExitCode {
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
     smscd::server::cli::main()
 }

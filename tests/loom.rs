@@ -1,6 +1,7 @@
 //! Every interleaving of a lane's sleep and wake, by loom. Needs its own build:
 //! `RUSTFLAGS="--cfg smscd_loom" cargo test --release --test loom --no-default-features`
 #![cfg(smscd_loom)]
+#![allow(unreachable_pub, reason = "a module of the crate is included by its path")]
 
 #[path = "../src/runtime/sleeper.rs"]
 mod sleeper;
@@ -30,10 +31,13 @@ impl Shared {
 
 /// The consumer sleeps until everything has been published. A lost wake-up is a deadlock, which loom reports.
 fn consume(shared: &Shared, expected: usize) {
-    while shared.published.load(Ordering::Acquire) < expected {
-        let seen = shared.published.load(Ordering::Acquire);
+    loop {
+        let taken = shared.published.load(Ordering::Acquire);
+        if taken == expected {
+            return;
+        }
         shared.sleeper.announce();
-        if shared.published.load(Ordering::Acquire) == seen {
+        if shared.published.load(Ordering::Acquire) == taken {
             shared.poll.wait();
         }
         shared.sleeper.awake();
@@ -43,11 +47,8 @@ fn consume(shared: &Shared, expected: usize) {
 #[test]
 fn one_producer_never_loses_a_wake_up() {
     loom::model(|| {
-        let shared = Arc::new(Shared {
-            published: AtomicUsize::new(0),
-            sleeper: Sleeper::new(),
-            poll: Notify::new(),
-        });
+        let shared =
+            Arc::new(Shared { published: AtomicUsize::new(0), sleeper: Sleeper::new(), poll: Notify::new() });
         let producer = {
             let shared = Arc::clone(&shared);
             thread::spawn(move || {
@@ -65,11 +66,8 @@ fn two_producers_never_lose_a_wake_up() {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(3);
     model.check(|| {
-        let shared = Arc::new(Shared {
-            published: AtomicUsize::new(0),
-            sleeper: Sleeper::new(),
-            poll: Notify::new(),
-        });
+        let shared =
+            Arc::new(Shared { published: AtomicUsize::new(0), sleeper: Sleeper::new(), poll: Notify::new() });
         let producers: Vec<_> = (0..2)
             .map(|_| {
                 let shared = Arc::clone(&shared);

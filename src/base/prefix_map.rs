@@ -49,16 +49,16 @@ impl<V> PrefixMap<V> {
     }
 
     /// Gives every address that starts with `prefix` this value, unless a longer prefix or the whole address has
-    /// its own. The empty prefix is everybody. An entry that exists stays; its would-be successor is handed back.
-    pub fn insert_prefix(&mut self, prefix: &[u8], value: V) -> Option<V> {
+    /// its own. The empty prefix is everybody. An entry that exists stays. Returns the value that now holds.
+    pub fn insert_prefix(&mut self, prefix: &[u8], value: V) -> &V {
         let node = self.reach(prefix);
-        set_once(&mut self.nodes[node].prefix, value)
+        self.nodes[node].prefix.get_or_insert(value)
     }
 
     /// Gives exactly this address this value. As [`PrefixMap::insert_prefix`] otherwise.
-    pub fn insert_exact(&mut self, address: &[u8], value: V) -> Option<V> {
+    pub fn insert_exact(&mut self, address: &[u8], value: V) -> &V {
         let node = self.reach(address);
-        set_once(&mut self.nodes[node].exact, value)
+        self.nodes[node].exact.get_or_insert(value)
     }
 
     /// The value of the whole address, else of its longest prefix that has one.
@@ -94,14 +94,6 @@ impl<V> PrefixMap<V> {
     }
 }
 
-fn set_once<V>(place: &mut Option<V>, value: V) -> Option<V> {
-    if place.is_some() {
-        return Some(value);
-    }
-    *place = Some(value);
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,11 +103,11 @@ mod tests {
     fn the_whole_address_wins_then_the_longest_prefix() {
         let mut map = PrefixMap::new();
         assert_eq!(map.find(b"1"), None);
-        assert_eq!(map.insert_prefix(b"44", 1), None);
-        assert_eq!(map.insert_prefix(b"4477", 2), None);
-        assert_eq!(map.insert_exact(b"447", 3), None);
-        assert_eq!(map.insert_prefix(b"INFO", 4), None);
-        assert_eq!(map.insert_prefix(b"44", 9), Some(9));
+        assert_eq!(map.insert_prefix(b"44", 1), &1);
+        assert_eq!(map.insert_prefix(b"4477", 2), &2);
+        assert_eq!(map.insert_exact(b"447", 3), &3);
+        assert_eq!(map.insert_prefix(b"INFO", 4), &4);
+        assert_eq!(map.insert_prefix(b"44", 9), &1);
         for (address, value) in [
             (&b"44"[..], Some(&1)),
             (b"447", Some(&3)),
@@ -128,7 +120,7 @@ mod tests {
         ] {
             assert_eq!(map.find(address), value, "{address:?}");
         }
-        assert_eq!(map.insert_prefix(b"", 0), None);
+        map.insert_prefix(b"", 0);
         assert_eq!(map.find(b""), Some(&0));
     }
 

@@ -53,6 +53,10 @@ pub struct AccountConfig {
     pub addresses: Vec<String>,
     /// Leading digits of addresses it owns; the longest match decides, an exact address before any.
     pub prefixes: Vec<String>,
+    /// Whether the address_range of a receiving bind makes addresses this account's too, after all configured ones.
+    pub claims_by_address_range: bool,
+    /// Digits of the dates in a receipt's text: 10 or 12.
+    pub receipt_date_digits: u8,
     /// Messages per second over all its sessions. Beyond: ESME_RTHROTTLED. 0 = unlimited.
     pub rate_per_s: u32,
     /// Messages that may come at once before `rate_per_s` holds them back; 0 = as many as one second allows.
@@ -73,6 +77,8 @@ impl Default for AccountConfig {
             deliver_window: 1_000,
             addresses: Vec::new(),
             prefixes: Vec::new(),
+            claims_by_address_range: false,
+            receipt_date_digits: 10,
             rate_per_s: 0,
             burst: 0,
         }
@@ -82,7 +88,12 @@ impl Default for AccountConfig {
 impl AccountConfig {
     /// The account of the default configuration: demo, demo.
     pub fn demo() -> Self {
-        Self { system_id: "demo".to_owned(), password: Some(Secret::new("demo")), ..Self::default() }
+        Self {
+            system_id: "demo".to_owned(),
+            password: Some(Secret::new("demo")),
+            claims_by_address_range: true,
+            ..Self::default()
+        }
     }
 
     /// Whether anyone who has read the manual can bind with it.
@@ -148,6 +159,9 @@ impl AccountConfig {
                     findings.add(format!("{key}.{name}[{i}]"), what);
                 }
             }
+        }
+        if !matches!(self.receipt_date_digits, 10 | 12) {
+            findings.add(format!("{key}.receipt_date_digits"), "must be 10 or 12");
         }
         if self.burst != 0 && self.rate_per_s == 0 {
             findings.add(format!("{key}.burst"), "has no effect without rate_per_s");

@@ -52,8 +52,10 @@ pub struct StoreConfig {
     pub final_history_records: u64,
     /// validity_period of a message that gives none.
     pub validity_default_s: u64,
-    /// Longest validity_period; a longer one is cut to it.
+    /// Longest validity_period and farthest schedule. Beyond: ESME_RINVEXPIRY, ESME_RINVSCHED.
     pub validity_max_s: u64,
+    /// How long a receipt is offered to its ESME, from the final state.
+    pub receipt_validity_s: u64,
 }
 
 impl Default for StoreConfig {
@@ -65,6 +67,7 @@ impl Default for StoreConfig {
             final_history_records: 1_000_000,
             validity_default_s: 86_400,
             validity_max_s: 604_800,
+            receipt_validity_s: 86_400,
         }
     }
 }
@@ -87,6 +90,7 @@ impl StoreConfig {
         findings.in_range("store.messages_max", self.messages_max, (1_000, 1_000_000_000));
         findings.in_range("store.final_history_records", self.final_history_records, (0, 1_000_000_000));
         findings.in_range("store.validity_max_s", self.validity_max_s, (1, 366 * 86_400));
+        findings.in_range("store.receipt_validity_s", self.receipt_validity_s, (1, 366 * 86_400));
         findings.in_range(
             "store.validity_default_s",
             self.validity_default_s,

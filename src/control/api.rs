@@ -29,7 +29,8 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 /// `/stats` lists the sessions to say what throttles them while there are at most so many.
 const LISTED_SESSIONS_MAX: u64 = 256;
 /// The page may load nothing from elsewhere, and talks to this server only.
-const PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'";
+const PAGE_POLICY: &str =
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'";
 
 type Reply = Result<Response, ApiError>;
 
@@ -45,7 +46,9 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/mo", post(inject_mo))
         .route("/messages/{id}", get(message))
         .fallback(async || ApiError::new(StatusCode::NOT_FOUND, "no such path"))
-        .method_not_allowed_fallback(async || ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "no such method here"))
+        .method_not_allowed_fallback(async || {
+            ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "no such method here")
+        })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(shared)
 }
@@ -111,10 +114,14 @@ async fn stats(State(shared): State<Arc<Shared>>) -> Reply {
 async fn latency(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Reply {
     let Some(latency) = Latency::from_name(&name) else {
         let names: Vec<&str> = Latency::ALL.iter().map(|latency| latency.name()).collect();
-        return Err(ApiError::new(StatusCode::NOT_FOUND, format!("no such latency, there are {}", names.join(", "))));
+        return Err(ApiError::new(
+            StatusCode::NOT_FOUND,
+            format!("no such latency, there are {}", names.join(", ")),
+        ));
     };
     refresh_latencies(&shared).await?;
-    let text = shared.latencies.read(|set| crate::stats::hgrm::percentile_distribution(set.histogram(latency)));
+    let text =
+        shared.latencies.read(|set| crate::stats::hgrm::percentile_distribution(set.histogram(latency)));
     Ok(text.into_response())
 }
 
@@ -127,9 +134,9 @@ async fn metrics(State(shared): State<Arc<Shared>>) -> Reply {
         accounts: shared.config.accounts.iter().map(|account| account.system_id.clone()).collect(),
         latencies: shared.latencies.read(Clone::clone),
     };
-    let text = scrape
-        .into_text()
-        .map_err(|_| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "the metrics can't be written as text"))?;
+    let text = scrape.into_text().map_err(|_| {
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "the metrics can't be written as text")
+    })?;
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
 }
 
@@ -155,7 +162,10 @@ async fn inject_mo(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: 
     let mut message = Some(Box::new(message));
     let answers = shared
         .exchange
-        .ask([thread], |request| ControlRequest::InjectMo { request, message: message.take().unwrap_or_default() })
+        .ask([thread], |request| ControlRequest::InjectMo {
+            request,
+            message: message.take().unwrap_or_default(),
+        })
         .await?;
     let Some(Answer::InjectMo(result)) = answers.into_iter().next() else {
         return Err(NoAnswer.into());
@@ -163,11 +173,14 @@ async fn inject_mo(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: 
     match result {
         Ok(id) => Ok((StatusCode::ACCEPTED, Json(json!({ "message_id": id.to_string() }))).into_response()),
         Err(MoRefused::NoOwner) => {
-            let mut error = ApiError::new(StatusCode::NOT_FOUND, "destination_addr: no account owns this address");
+            let mut error =
+                ApiError::new(StatusCode::NOT_FOUND, "destination_addr: no account owns this address");
             error.field = Some("destination_addr");
             Err(error)
         }
-        Err(MoRefused::Full) => Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the message store is full")),
+        Err(MoRefused::Full) => {
+            Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the message store is full"))
+        }
         Err(MoRefused::ShuttingDown) => Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "shutting down")),
     }
 }
@@ -259,12 +272,13 @@ fn session_row(shared: &Shared, session: &SessionInfo) -> Value {
 fn message_row(shared: &Shared, message: &MessageInfo) -> BTreeMap<&'static str, Value> {
     let known = |value: u64| if value == 0 { Value::Null } else { value.into() };
     let state = MessageState::from_octet(message.message_state).unwrap_or(MessageState::Unknown);
-    let (source, destination) = message.addresses.as_ref().map_or((Value::Null, Value::Null), |(from, to)| {
-        (from.as_str().into(), to.as_str().into())
-    });
+    let (source, destination) = message
+        .addresses
+        .as_ref()
+        .map_or((Value::Null, Value::Null), |(from, to)| (from.as_str().into(), to.as_str().into()));
     BTreeMap::from([
         ("message_id", message.message_id.to_string().into()),
-        ("account", system_id(shared, message.account).into()),
+        ("account", message.account.map(|account| system_id(shared, account)).into()),
         ("message_state", format!("{state:?}").to_uppercase().into()),
         ("error_code", message.error_code.into()),
         ("attempts", message.attempts.into()),

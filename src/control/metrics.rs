@@ -18,8 +18,8 @@ pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0
 
 /// Upper bounds of the histograms' buckets, in seconds: from a local response to a day of retries.
 const BUCKETS_S: [f64; 24] = [
-    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
-    0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 600.0, 3_600.0, 86_400.0,
+    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1,
+    0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 600.0, 3_600.0, 86_400.0,
 ];
 
 /// A gauge of one account: name, help, value.
@@ -76,33 +76,50 @@ impl Scrape {
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         for &counter in Counter::ALL {
-            let metric =
-                encoder.encode_descriptor(counter.label(), counter.help().trim(), None, MetricType::Counter)?;
+            let metric = encoder.encode_descriptor(
+                counter.label(),
+                counter.help().trim(),
+                None,
+                MetricType::Counter,
+            )?;
             ConstCounter::new(self.totals.get(counter)).encode(metric)?;
         }
         for &counter in AccountCounter::ALL {
-            let metric =
-                encoder.encode_descriptor(counter.label(), counter.help().trim(), None, MetricType::Counter)?;
+            let metric = encoder.encode_descriptor(
+                counter.label(),
+                counter.help().trim(),
+                None,
+                MetricType::Counter,
+            )?;
             self.per_account(metric, |totals| ConstCounter::new(totals.get(counter)))?;
         }
         for (name, help, value) in ACCOUNT_GAUGES {
             let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             self.per_account(metric, |totals| ConstGauge::new(value(totals)))?;
         }
-        let mut bound =
-            encoder.encode_descriptor("bound_sessions", "Sessions bound, by bind type.", None, MetricType::Gauge)?;
+        let mut bound = encoder.encode_descriptor(
+            "bound_sessions",
+            "Sessions bound, by bind type.",
+            None,
+            MetricType::Gauge,
+        )?;
         for (bind, opened, closed) in BINDS {
             let labels = [("bind", bind)];
             ConstGauge::new(self.totals.open(opened, closed)).encode(bound.encode_family(&labels)?)?;
         }
         let connections = self.totals.open(Counter::ConnectionsAccepted, Counter::ConnectionsClosed);
-        let metric = encoder.encode_descriptor("connections", "Connections open.", None, MetricType::Gauge)?;
+        let metric =
+            encoder.encode_descriptor("connections", "Connections open.", None, MetricType::Gauge)?;
         ConstGauge::new(connections).encode(metric)?;
         let metric =
             encoder.encode_descriptor("ready", "Whether binds are accepted.", None, MetricType::Gauge)?;
         ConstGauge::new(u64::from(self.ready)).encode(metric)?;
-        let metric =
-            encoder.encode_descriptor("uptime", "Time since the start.", Some(&Unit::Seconds), MetricType::Gauge)?;
+        let metric = encoder.encode_descriptor(
+            "uptime",
+            "Time since the start.",
+            Some(&Unit::Seconds),
+            MetricType::Gauge,
+        )?;
         ConstGauge::new(self.uptime_s).encode(metric)?;
         for latency in Latency::ALL {
             let metric = encoder.encode_descriptor(
@@ -210,7 +227,9 @@ mod tests {
             .map(|le| {
                 let le_text = text
                     .lines()
-                    .filter_map(|line| line.strip_prefix("smscd_submit_resp_seconds_bucket{le=\"")?.split_once('"'))
+                    .filter_map(|line| {
+                        line.strip_prefix("smscd_submit_resp_seconds_bucket{le=\"")?.split_once('"')
+                    })
                     .find(|(text, _)| text.parse() == Ok(*le))
                     .unwrap()
                     .0;

@@ -23,8 +23,8 @@ use crate::config::Config;
 use crate::control_lane::{ControlPort, ControlReply};
 use crate::stats::ThreadCounters;
 
-pub use exchange::REQUESTS_OPEN_MAX;
 use exchange::Exchange;
+pub use exchange::REQUESTS_OPEN_MAX;
 use latencies::Latencies;
 
 /// How much longer than `smpp.unbind_timeout_ms` the threads may take to leave.

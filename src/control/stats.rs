@@ -93,7 +93,11 @@ struct Thread {
 }
 
 /// The figures of this moment. `sessions`: all bound sessions, when there are few enough to list.
-pub(super) fn collect<'a>(shared: &'a Shared, totals: &CounterTotals, sessions: Option<&[SessionInfo]>) -> Stats<'a> {
+pub(super) fn collect<'a>(
+    shared: &'a Shared,
+    totals: &CounterTotals,
+    sessions: Option<&[SessionInfo]>,
+) -> Stats<'a> {
     let accounts = shared.config.accounts.iter().zip(totals.accounts()).enumerate();
     let accounts = accounts.map(|(i, (config, totals))| {
         let throttled_by = sessions.map(|sessions| {

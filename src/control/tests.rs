@@ -13,9 +13,7 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::base::{AccountId, MessageId};
 use crate::config::{AccountConfig, Secret};
-use crate::control_lane::{
-    ControlEnd, ControlRequest, MessageInfo, MoMessage, MoRefused, SessionInfo, Wake,
-};
+use crate::control_lane::{ControlEnd, ControlRequest, MessageInfo, MoMessage, MoRefused, SessionInfo, Wake};
 use crate::stats::{AccountCounter, Counter, Latency, LatencySet};
 
 struct NoWake;
@@ -69,7 +67,9 @@ impl Control {
             };
             let (injected, snapshots) = (Arc::clone(&injected), Arc::clone(&snapshots));
             let may_leave = (thread == 1).then(|| may_leave.clone());
-            std::thread::spawn(move || hot_thread(thread, alive, &end, &injected, &snapshots, may_leave.as_ref()));
+            std::thread::spawn(move || {
+                hot_thread(thread, alive, &end, &injected, &snapshots, may_leave.as_ref())
+            });
         }
         let counters: Vec<_> = (0..THREADS).map(|_| Arc::new(ThreadCounters::new(accounts))).collect();
         let stop_accepting = Arc::clone(&accepting);
@@ -228,8 +228,19 @@ fn stats_has_the_keys_of_the_contract() {
         }
     };
     let messages = [
-        "submitted", "accepted", "rejected", "throttled", "pending", "delivered", "undeliverable", "expired", "deleted",
-        "mo_accepted", "mo_delivered", "receipts_sent", "receipts_pending",
+        "submitted",
+        "accepted",
+        "rejected",
+        "throttled",
+        "pending",
+        "delivered",
+        "undeliverable",
+        "expired",
+        "deleted",
+        "mo_accepted",
+        "mo_delivered",
+        "receipts_sent",
+        "receipts_pending",
     ];
     has("", &["version", "uptime_s"]);
     has("/sessions", &["bound", "transmitter", "receiver", "transceiver"]);
@@ -332,7 +343,10 @@ fn mo_goes_to_the_shard_of_its_destination() {
     assert_eq!(control.post(&body("120", "Привет")).0, 202);
     let injected = control.injected.lock().clone();
     assert_eq!(injected[0].0, 1, "the last digit is odd");
-    assert_eq!((injected[0].1.data_coding, injected[0].1.short_message.as_slice()), (0, &b"Hello \x1b<world\x1b>"[..]));
+    assert_eq!(
+        (injected[0].1.data_coding, injected[0].1.short_message.as_slice()),
+        (0, &b"Hello \x1b<world\x1b>"[..])
+    );
     assert_eq!((injected[1].0, injected[1].1.data_coding), (0, 8));
     assert_eq!(&injected[1].1.short_message[..2], [0x04, 0x1F]);
     let (status, answer) = control.post(&body("404", "x"));
@@ -353,7 +367,11 @@ fn bad_mo_bodies_name_the_field() {
         (r#"{"source_addr":5}"#.to_owned(), "source_addr".into(), "must be a string"),
         (r#"{"source_addr":"1"}"#.to_owned(), "destination_addr".into(), "is missing"),
         (r#"{"source_addr":"012345678901234567890"}"#.to_owned(), "source_addr".into(), "has 21 octets"),
-        (r#"{"source_addr":"1","destination_addr":"\u0007"}"#.to_owned(), "destination_addr".into(), "printable"),
+        (
+            r#"{"source_addr":"1","destination_addr":"\u0007"}"#.to_owned(),
+            "destination_addr".into(),
+            "printable",
+        ),
         (r#"{"source_addr":"1","destination_addr":"2"}"#.to_owned(), "text".into(), "is missing"),
         (long(0), "text".into(), "takes 0 octets"),
         (long(255), "text".into(), "takes 255 octets"),
@@ -384,7 +402,9 @@ fn a_token_guards_what_changes_state() {
     config.http.admin_token = Secret::new("s3cret");
     let control = Control::start(config);
     let body = r#"{"source_addr":"1","destination_addr":"2","text":"x"}"#;
-    for headers in ["", "Authorization: Bearer wrong!\r\n", "Authorization: s3cret\r\n", "Authorization: Bearer \r\n"] {
+    for headers in
+        ["", "Authorization: Bearer wrong!\r\n", "Authorization: s3cret\r\n", "Authorization: Bearer \r\n"]
+    {
         assert_eq!(control.request("POST", "/mo", headers, body).0, 401, "{headers}");
     }
     assert_eq!(control.request("POST", "/mo", "Authorization: Bearer s3cret\r\n", body).0, 202);

@@ -40,7 +40,7 @@ impl Network {
         for (index, profile) in profiles.iter().enumerate() {
             prepared.push(profile.prepare()?);
             let index = u16::try_from(index).map_err(|_| ProfileError::TooMany)?;
-            if by_prefix.insert_prefix(&profile.prefix, index).is_some() {
+            if *by_prefix.insert_prefix(&profile.prefix, index) != index {
                 return Err(ProfileError::PrefixTwice(profile.prefix_text()));
             }
         }

@@ -130,7 +130,10 @@ impl Acceptor {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 // The peer was gone before we took it, or a signal came: the next one may be fine.
                 Err(error)
-                    if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted) => {}
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted
+                    ) => {}
                 Err(error) => {
                     warn!(%error, "a connection could not be accepted");
                     return true;

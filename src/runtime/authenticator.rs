@@ -48,10 +48,7 @@ pub struct AnswerPort {
 ///
 /// # Errors
 /// When the thread can't be started.
-pub fn start(
-    accounts: Arc<AccountTable>,
-    ports: Vec<AnswerPort>,
-) -> std::io::Result<Sender<Question>> {
+pub fn start(accounts: Arc<AccountTable>, ports: Vec<AnswerPort>) -> std::io::Result<Sender<Question>> {
     let (sender, questions) = bounded(QUEUE);
     std::thread::Builder::new()
         .name("smscd-auth".into())

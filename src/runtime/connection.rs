@@ -108,7 +108,11 @@ impl Connection {
     /// Records the latency of every response noted, now that the queue has been written.
     pub fn record_responses(&mut self, now: Time, latencies: &mut LatencySet) {
         for run in self.runs.drain(..) {
-            latencies.record_n(Latency::SubmitResp, now.nanos_since(run.received_at), u64::from(run.responses));
+            latencies.record_n(
+                Latency::SubmitResp,
+                now.nanos_since(run.received_at),
+                u64::from(run.responses),
+            );
         }
     }
 

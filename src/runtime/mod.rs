@@ -13,8 +13,8 @@
 //! A runtime [`thread`] hosts a worker, a shard, or both. A worker and a shard on one thread call each other
 //! directly; every other pair has a [`lane`] in each direction. The cores can't tell.
 
-pub mod accounts;
 pub mod acceptor;
+pub mod accounts;
 pub mod admission;
 pub mod authenticator;
 pub mod clock;

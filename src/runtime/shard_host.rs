@@ -11,11 +11,11 @@ use super::worker::Worker;
 use crate::base::{DeliveryToken, MessageId, Now, SessionHandle, Time, WallTime};
 use crate::control_lane::{MessageInfo, MoMessage, MoRefused, Wake};
 use crate::limits::{LANE_BLOCKS_PER_TURN, SHARD_TURN_ITEMS_MAX};
+use crate::network::Network;
 use crate::routing::{self, Shard, ShardOutput, SubmitOutcome};
 use crate::session::{DeliveryResult, Disposition, Origin, SubmitRequest};
 use crate::smpp::{CommandStatus, DeliverSm, MessageState, PduBody, SubmitSm};
 use crate::stats::{AccountCounter, Counter, Latency};
-use crate::network::Network;
 use crate::store::MemoryStore;
 
 /// The routing core as this runtime hosts it.
@@ -47,7 +47,7 @@ impl ShardHost {
 
     /// Decides a submission of the worker on this thread.
     #[inline]
-    pub fn submit(&mut self, submit: &SubmitRequest<'_>, now: Now, stats: &mut ThreadStats) -> Disposition {
+    pub fn submit(&mut self, submit: &SubmitRequest<'_>, now: Now) -> Disposition {
         let submit = routing::Submit {
             origin: to_routing(submit.origin),
             account: submit.account,
@@ -55,7 +55,7 @@ impl ShardHost {
             sm: *submit.sm,
             body: submit.body,
         };
-        match self.shard.submit(&submit, now, &mut FactsOnly { stats }) {
+        match self.shard.submit(&submit, now) {
             SubmitOutcome::Accepted(message_id) => Disposition::Answered(Ok(message_id)),
             SubmitOutcome::Refused(status) => Disposition::Answered(Err(status)),
             SubmitOutcome::Later => Disposition::InFlight,
@@ -68,8 +68,9 @@ impl ShardHost {
             ToShard::Submit { origin, account, version } => {
                 let result = match SubmitSm::decode(body) {
                     Ok(sm) => {
-                        let submit = routing::Submit { origin: to_routing(origin), account, version, sm, body };
-                        match self.shard.submit(&submit, now, &mut FactsOnly { stats }) {
+                        let submit =
+                            routing::Submit { origin: to_routing(origin), account, version, sm, body };
+                        match self.shard.submit(&submit, now) {
                             SubmitOutcome::Accepted(message_id) => Ok(message_id),
                             SubmitOutcome::Refused(status) => Err(status),
                             SubmitOutcome::Later => return,
@@ -99,10 +100,10 @@ impl ShardHost {
                     deliver_credit,
                     address_range: address_range.as_bytes(),
                 };
-                self.shard.session_bound(&bound, now, &mut FactsOnly { stats });
+                self.shard.session_bound(&bound, &mut FactsOnly { stats });
             }
-            ToShard::DeliveriesOff { session } => self.shard.session_closing(session, now),
-            ToShard::Unbound { session } => self.shard.session_unbound(session, now),
+            ToShard::DeliveriesOff { session } => self.shard.session_closing(session),
+            ToShard::Unbound { session } => self.shard.session_unbound(session),
         }
     }
 
@@ -223,8 +224,6 @@ const fn to_routing(origin: Origin) -> routing::Origin {
 fn count(fact: routing::Fact, stats: &mut ThreadStats) {
     use routing::Fact;
     let (account, counter) = match fact {
-        // The session that answers counts what was accepted, with everything else it answers.
-        Fact::Accepted { .. } => return,
         Fact::Finished { account, state, nanos } => {
             stats.latencies.record(Latency::EndToEnd, nanos);
             let counter = match state {

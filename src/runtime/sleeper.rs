@@ -8,7 +8,7 @@
 
 #[cfg(smscd_loom)]
 use loom::sync::atomic::{AtomicBool, Ordering, fence};
-#[cfg(not(loom))]
+#[cfg(not(smscd_loom))]
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 /// The announcement that a thread is asleep or about to be.

@@ -109,7 +109,8 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
         answer_ports.push(AnswerPort { answers: answers_tx, waker: Arc::clone(waker) as Arc<dyn Wake> });
         worker_ends.push(Some((arrivals, answers, load)));
     }
-    let questions = authenticator::start(Arc::clone(&accounts), answer_ports).context("starting the authenticator")?;
+    let questions =
+        authenticator::start(Arc::clone(&accounts), answer_ports).context("starting the authenticator")?;
 
     let (replies_tx, replies) = bounded((CONTROL_REQUESTS_MAX + 1) * threads);
     let mut shards: Vec<Option<HostedShard>> = shards.into_iter().map(Some).collect();

@@ -109,7 +109,9 @@ pub struct RuntimeThread {
 enum Stop {
     No,
     /// Sessions are unbinding.
-    Draining { deadline: Time },
+    Draining {
+        deadline: Time,
+    },
     /// The worker has left; a shard stays while any worker does.
     WorkerLeft,
 }

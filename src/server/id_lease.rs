@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::base::message_id::{COUNTERS_PER_MS, clock_counter};
 use crate::base::WallTime;
+use crate::base::message_id::{COUNTERS_PER_MS, clock_counter};
 
 const FILE: &str = "message-ids";
 /// What one run may use up without writing again, beyond what its clock reserves: a day of the clock's share, which
@@ -17,7 +17,7 @@ const LEASE: u64 = COUNTERS_PER_MS * 24 * 3600 * 1000;
 
 /// The lease of this run.
 #[derive(Debug)]
-pub struct IdLease {
+pub(super) struct IdLease {
     high_water: u64,
 }
 
@@ -26,7 +26,7 @@ impl IdLease {
     ///
     /// # Errors
     /// When the folder can't be made, or the file can't be read or written, or does not hold what we write.
-    pub fn take(data_dir: &Path, now: WallTime) -> anyhow::Result<Self> {
+    pub(super) fn take(data_dir: &Path, now: WallTime) -> anyhow::Result<Self> {
         fs::create_dir_all(data_dir).with_context(|| format!("creating {}", data_dir.display()))?;
         let path = data_dir.join(FILE);
         let high_water = read(&path)?;
@@ -39,17 +39,16 @@ impl IdLease {
     }
 
     /// The highest id counter that an earlier run may have used and the clock does not rule out; 0 if none.
-    pub const fn high_water(&self) -> u64 {
+    pub(super) const fn high_water(&self) -> u64 {
         self.high_water
     }
 }
 
 fn read(path: &PathBuf) -> anyhow::Result<u64> {
     match fs::read_to_string(path) {
-        Ok(text) => text
-            .trim()
-            .parse()
-            .with_context(|| format!("{}: not a number; this is no data folder of smscd, or it is damaged", path.display())),
+        Ok(text) => text.trim().parse().with_context(|| {
+            format!("{}: not a number; this is no data folder of smscd, or it is damaged", path.display())
+        }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
         Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
     }

@@ -8,13 +8,14 @@ use crate::limits::STORE_BYTES_PER_MESSAGE;
 use crate::network::{self, MoSource, MoSourceSettings, Network};
 use crate::routing::{AccountRouting, RetrySettings, Shard, ShardSettings, shard_of};
 use crate::runtime::shard_host::HostedShard;
+use crate::smpp::time_format::DateDigits;
 use crate::store::MemoryStore;
 
 /// All shards, by index. `id_high_water` is the highest id counter that an earlier run may have used.
 ///
 /// # Errors
 /// When the network's profiles or the accounts' addresses contradict each other.
-pub fn build(
+pub(super) fn build(
     config: &Config,
     plan: &EnginePlan,
     id_high_water: u64,
@@ -28,6 +29,11 @@ pub fn build(
             addresses: account.addresses.iter().map(|address| address.clone().into_bytes()).collect(),
             prefixes: account.prefixes.iter().map(|prefix| prefix.clone().into_bytes()).collect(),
             claims_by_address_range: account.claims_by_address_range,
+            receipt_dates: if account.receipt_date_digits == 12 {
+                DateDigits::Twelve
+            } else {
+                DateDigits::Ten
+            },
         })
         .collect();
     let share = |total: u64| u32::try_from(total.div_ceil(u64::from(plan.shards))).unwrap_or(u32::MAX - 1);
@@ -48,13 +54,14 @@ pub fn build(
                 id_high_water,
                 accounts: accounts.clone(),
             };
-            let mut network = Network::new(config.network.seed, shard, &profiles).context("[[network.profile]]")?;
+            let mut network =
+                Network::new(config.network.seed, shard, &profiles).context("[[network.profile]]")?;
             if let Some(source) = mo_source(&config.network.mo, shard, plan.shards, now) {
                 network = network.with_mo_source(source);
             }
             let messages_max = settings.messages_max;
             let store = MemoryStore::new(messages_max, u64::from(messages_max) * STORE_BYTES_PER_MESSAGE);
-            Shard::new(settings, store, network, now).context("[[account]]")
+            Shard::new(settings, store, network, now.wall).context("[[account]]")
         })
         .collect()
 }

@@ -64,8 +64,7 @@ impl Window {
             return false;
         }
         loop {
-            let mask = self.slots.len().wrapping_sub(1);
-            if let Some(slot @ None) = self.slots.get_mut(open.sequence_number as usize & mask) {
+            if let Some(slot @ None) = self.slot(open.sequence_number) {
                 *slot = Some(open);
                 break;
             }
@@ -82,9 +81,7 @@ impl Window {
 
     /// Closes the request with this number.
     pub fn remove(&mut self, sequence_number: u32) -> Option<Open> {
-        let mask = self.slots.len().wrapping_sub(1);
-        let slot = self.slots.get_mut(sequence_number as usize & mask)?;
-        let found = slot.take_if(|open| open.sequence_number == sequence_number)?;
+        let found = self.slot(sequence_number)?.take_if(|open| open.sequence_number == sequence_number)?;
         self.open -= 1;
         Some(found)
     }
@@ -123,6 +120,13 @@ impl Window {
         if self.open == 0 && !self.slots.is_empty() {
             self.slots = Vec::new();
         }
+    }
+
+    /// Where a request with this number has its place; `None` while there is no ring.
+    #[inline]
+    fn slot(&mut self, sequence_number: u32) -> Option<&mut Option<Open>> {
+        let mask = self.slots.len().wrapping_sub(1);
+        self.slots.get_mut(sequence_number as usize & mask)
     }
 
     /// Doubles the ring, up to twice the window. False: it is as large as it gets.

@@ -148,7 +148,9 @@ impl Worker {
         }
         connection.read_closed = true;
         let closing = connection.closing;
-        if let Some(closing) = closing.filter(|closing| closing.shut || closing.reason == CloseReason::PeerGone) {
+        if let Some(closing) =
+            closing.filter(|closing| closing.shut || closing.reason == CloseReason::PeerGone)
+        {
             let now = self.clock.now();
             // A peer that closed after its last request still gets the answers that are queued, if it can.
             self.flush(slot, stats);

@@ -23,8 +23,12 @@ impl Worker {
                 let now = self.clock.now();
                 for (message, body) in block.drain() {
                     match message {
-                        ToWorker::SubmitResult { origin, result } => self.submit_result(origin, result, stats),
-                        ToWorker::Deliver { session, token } => self.deliver_body(session, token, body, now, stats),
+                        ToWorker::SubmitResult { origin, result } => {
+                            self.submit_result(origin, result, stats)
+                        }
+                        ToWorker::Deliver { session, token } => {
+                            self.deliver_body(session, token, body, now, stats)
+                        }
                     }
                 }
                 if let Some(lane) = self.from_shards.get(index) {

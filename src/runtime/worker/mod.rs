@@ -26,9 +26,9 @@ use super::pool::ChunkPool;
 use super::shard_host::ShardHost;
 use super::values::ToWorker;
 use super::{acceptor::Arrival, admission::Load, clock::Clock, lane::LaneReceiver, thread::ThreadStats};
+use crate::base::Time;
 use crate::base::slab::Slab;
 use crate::base::wheel::Wheel;
-use crate::base::{Now, SessionHandle, Time};
 use crate::control_lane::SessionInfo;
 use crate::limits::{POOL_CHUNKS_KEPT, POOL_CHUNKS_PREALLOCATED, READ_BYTES};
 use crate::session::{CloseReason, SessionSettings};
@@ -216,7 +216,9 @@ impl Worker {
         let now = self.clock.now();
         for slot in slots {
             let settings = Arc::clone(&self.settings);
-            let close = self.with_port(slot, now, shard, stats, |session, port| session.unbind(now.mono, &settings, port));
+            let close = self.with_port(slot, now, shard, stats, |session, port| {
+                session.unbind(now.mono, &settings, port)
+            });
             if let Some(Some(reason)) = close {
                 self.close(slot, reason, now, shard, stats);
             }
@@ -258,8 +260,9 @@ impl Worker {
                 continue;
             }
             let settings = Arc::clone(&self.settings);
-            let close =
-                self.with_port(slot, now, shard, stats, |session, port| session.on_timer(now.mono, &settings, port));
+            let close = self.with_port(slot, now, shard, stats, |session, port| {
+                session.on_timer(now.mono, &settings, port)
+            });
             match close.flatten() {
                 Some(reason) => self.close(slot, reason, now, shard, stats),
                 None => self.arm_timer(slot, now.mono),
@@ -271,7 +274,8 @@ impl Worker {
     /// the true deadline, and the entry finds that out when it fires.
     fn arm_timer(&mut self, slot: u32, now: Time) {
         let Some(connection) = self.connections.get_mut(slot) else { return };
-        let at = connection.next_deadline(&self.settings, self.pdu_timeout_ms, self.write_timeout_ms).max(now);
+        let at =
+            connection.next_deadline(&self.settings, self.pdu_timeout_ms, self.write_timeout_ms).max(now);
         connection.armed_for = at;
         if at == Time::NEVER {
             self.timers.cancel(slot);

@@ -104,11 +104,15 @@ impl Output for SessionOutput<'_> {
                 Connection::note_response(&mut self.runs, self.received_at);
                 return self.count(match status {
                     CommandStatus::ESME_ROK => AccountCounter::Accepted,
-                    CommandStatus::ESME_RTHROTTLED | CommandStatus::ESME_RMSGQFUL => AccountCounter::Throttled,
+                    CommandStatus::ESME_RTHROTTLED | CommandStatus::ESME_RMSGQFUL => {
+                        AccountCounter::Throttled
+                    }
                     _ => AccountCounter::Rejected,
                 });
             }
-            Fact::DeliverAnswered { nanos } => return self.stats.latencies.record(Latency::DeliverResp, nanos),
+            Fact::DeliverAnswered { nanos } => {
+                return self.stats.latencies.record(Latency::DeliverResp, nanos);
+            }
             Fact::Bound(mode) => {
                 self.count(AccountCounter::SessionsOpened);
                 match mode {
@@ -177,8 +181,12 @@ impl Port for SessionPort<'_> {
         match self.accounts.judge(bind) {
             Judgement::Now(authentication) => authentication,
             Judgement::Verify(account) => {
-                let question =
-                    Question { session: self.handle, account, mode: bind.mode, password: bind.password.into() };
+                let question = Question {
+                    session: self.handle,
+                    account,
+                    mode: bind.mode,
+                    password: bind.password.into(),
+                };
                 match self.questions.try_send(question) {
                     Ok(()) => Authentication::Pending,
                     Err(_) => Authentication::Refused(CommandStatus::ESME_RTHROTTLED),
@@ -221,7 +229,7 @@ impl Port for SessionPort<'_> {
             let Some(host) = &mut self.shard else {
                 return Disposition::Answered(Err(CommandStatus::ESME_RSYSERR));
             };
-            return host.submit(submit, self.now, self.output.stats);
+            return host.submit(submit, self.now);
         };
         let message =
             ToShard::Submit { origin: submit.origin, account: submit.account, version: submit.version };
@@ -290,7 +298,8 @@ impl Worker {
         stats: &mut ThreadStats,
         f: impl FnOnce(&mut Session, &mut SessionOutput<'_>) -> R,
     ) -> Option<R> {
-        let Some(connection) = self.connections.get_mut(handle.slot).filter(|found| found.handle == handle) else {
+        let Some(connection) = self.connections.get_mut(handle.slot).filter(|found| found.handle == handle)
+        else {
             stats.counters.add(Counter::StaleSessionHandles, 1);
             return None;
         };

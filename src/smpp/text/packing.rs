@@ -81,7 +81,7 @@ mod tests {
         #[test]
         fn packing_round_trips(septets in prop::collection::vec(0u8..128, 0..200), udh_octets in 0usize..20) {
             let packed = pack(&septets, udh_octets);
-            prop_assert_eq!(unpack(&packed, udh_octets, septets.len()), septets.clone());
+            prop_assert_eq!(&unpack(&packed, udh_octets, septets.len()), &septets);
             let bits = fill_bits(udh_octets) + septets.len() * 7;
             prop_assert_eq!(packed.len(), if septets.is_empty() { 0 } else { bits.div_ceil(8) });
         }

@@ -1,0 +1,329 @@
+//! Taking messages in: room, validity and schedule, owner, id, and the first step on their way.
+
+use super::message::{Message, NETWORK, NONE, Role, Stage, seconds_of};
+use super::sessions::Sessions;
+use super::{Fact, Mo, MoRefused, Shard, ShardOutput, Submit, SubmitOutcome};
+use crate::base::mobile::MobileNetwork;
+use crate::base::{AccountId, MessageId, Now, PrefixMap, SessionHandle, Time};
+use crate::smpp::time_format::SmppTime;
+use crate::smpp::{
+    CommandStatus, DeliverSm, EsmClass, InterfaceVersion, MessageState, PduBody, RegisteredDelivery, SmFields,
+};
+use crate::store::MessageStore;
+
+/// Octets of an address in a PDU, and of a short_message.
+const ADDRESS_LEN_MAX: usize = 20;
+const SHORT_MESSAGE_MAX: usize = 254;
+/// Short ids tried before giving up: so many in a row that still name pending messages mean that the shard is full.
+const SHORT_ID_TRIES: u32 = 1_024;
+
+/// When a message is to be sent and when it expires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Times {
+    /// `None`: at once.
+    schedule: Option<Time>,
+    expires: Time,
+}
+
+impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
+    /// Takes in a submit_sm. Nothing is handed to anybody before the next turn, so the shell has until then to queue
+    /// the response in front of all that follows from it.
+    #[inline]
+    pub fn submit(&mut self, submit: &Submit<'_>, now: Now) -> SubmitOutcome {
+        let sm = &submit.sm;
+        let times = match self.times(sm, now) {
+            Ok(times) => times,
+            Err(status) => return SubmitOutcome::Refused(status),
+        };
+        if submit.account.index() >= self.settings.accounts.len() {
+            return SubmitOutcome::Refused(CommandStatus::ESME_RSYSERR);
+        }
+        if self.messages.is_full() {
+            return SubmitOutcome::Refused(CommandStatus::ESME_RMSGQFUL);
+        }
+        let Some(id) = self.new_id(submit.version) else {
+            return SubmitOutcome::Refused(CommandStatus::ESME_RMSGQFUL);
+        };
+        let datagram = sm.esm_class.is_datagram();
+        let message = Message {
+            stage: Stage::Held,
+            milestone: times.schedule.unwrap_or(Time::ZERO),
+            expires: times.expires,
+            submitter: submit.origin.session,
+            sequence_number: submit.origin.sequence_number,
+            target: owner_of(&self.owners, &mut self.sessions, sm.destination_addr).unwrap_or(NETWORK),
+            registered_delivery: if datagram { RegisteredDelivery::NONE } else { sm.registered_delivery },
+            version: submit.version.octet(),
+            single_attempt: datagram,
+            ..blank(id, submit.account, Role::Mt, now)
+        };
+        let due = times.schedule.unwrap_or(now.mono);
+        let Some((slot, is_durable)) = self.enter(message, due, submit.body, now) else {
+            return SubmitOutcome::Refused(CommandStatus::ESME_RMSGQFUL);
+        };
+        if !is_durable {
+            return SubmitOutcome::Later;
+        }
+        match times.schedule {
+            None if message.target == NETWORK => self.attempt(slot, Some(sm.destination_addr), now),
+            _ => self.open(slot, now),
+        }
+        SubmitOutcome::Accepted(id)
+    }
+
+    /// Takes in an MO message.
+    ///
+    /// # Errors
+    /// [`MoRefused`]: nobody to give it to, or no room.
+    pub fn inject_mo(
+        &mut self,
+        mo: &Mo<'_>,
+        now: Now,
+        out: &mut impl ShardOutput,
+    ) -> Result<MessageId, MoRefused> {
+        let owner =
+            owner_of(&self.owners, &mut self.sessions, mo.destination_addr).ok_or(MoRefused::NoOwner)?;
+        encode_mo(mo, &mut self.scratch.body);
+        self.enter_mo(owner, now, out)
+    }
+
+    /// Takes in the next MO message that the network has, if any.
+    pub(super) fn take_one_mo(&mut self, now: Now, out: &mut impl ShardOutput) -> bool {
+        let Some(arrival) = self.network.poll_mo(now.mono) else { return false };
+        let mo = Mo {
+            source_addr: arrival.source_addr,
+            destination_addr: arrival.destination_addr,
+            data_coding: 0,
+            esm_class: 0,
+            short_message: arrival.short_message,
+        };
+        let result = match owner_of(&self.owners, &mut self.sessions, mo.destination_addr) {
+            Some(owner) => {
+                encode_mo(&mo, &mut self.scratch.body);
+                self.enter_mo(owner, now, out)
+            }
+            None => Err(MoRefused::NoOwner),
+        };
+        if let Err(refused) = result {
+            out.fact(Fact::MoRefused(refused));
+        }
+        true
+    }
+
+    /// Stores the MO message in the scratch body.
+    fn enter_mo(
+        &mut self,
+        owner: AccountId,
+        now: Now,
+        out: &mut impl ShardOutput,
+    ) -> Result<MessageId, MoRefused> {
+        if self.messages.is_full() {
+            return Err(MoRefused::Full);
+        }
+        let id = self.ids.next_long();
+        let message = Message {
+            target: owner,
+            expires: now.mono.plus_millis(self.settings.validity_default_s.saturating_mul(1_000)),
+            ..blank(id, owner, Role::Mo, now)
+        };
+        let body = std::mem::take(&mut self.scratch.body);
+        let entered = self.enter(message, now.mono, &body, now);
+        self.scratch.body = body;
+        let (slot, is_durable) = entered.ok_or(MoRefused::Full)?;
+        if is_durable {
+            self.open(slot, now);
+        }
+        out.fact(Fact::MoAccepted { account: owner });
+        Ok(id)
+    }
+
+    /// Puts a message into store, slab and index; `None`: one of them is full. Its slot, and whether it is durable
+    /// already; if not, it is in the list of those.
+    #[inline]
+    fn enter(&mut self, mut message: Message, due: Time, body: &[u8], now: Now) -> Option<(u32, bool)> {
+        let stored = self.store.put(&message.record(due, now), body).ok()?;
+        message.location = stored.location;
+        let is_durable = stored.lsn <= self.store.durable_lsn();
+        if !is_durable {
+            message.stage = Stage::AwaitingDurable { lsn: stored.lsn };
+        }
+        let Some(slot) = self.messages.insert(message) else {
+            self.store.remove(stored.location);
+            return None;
+        };
+        if message.role != Role::Notification {
+            self.index.insert(&mut self.messages, slot);
+        }
+        if !is_durable {
+            self.not_durable.push_back(&mut self.messages, slot);
+        }
+        Some((slot, is_durable))
+    }
+
+    /// Sends a message that has become durable on its way: onto the wheel for its schedule, else into the next turn.
+    pub(super) fn open(&mut self, slot: u32, now: Now) {
+        let Some(message) = self.messages.get_mut(slot) else { return };
+        if message.milestone > now.mono {
+            message.stage = Stage::Scheduled;
+            let at = message.milestone;
+            self.wheel.schedule(slot, at);
+        } else {
+            message.stage = Stage::Ready;
+            self.work.push_back(&mut self.messages, slot);
+        }
+    }
+
+    /// Makes an intermediate notification for a message whose attempt has failed: a message of its own, since it may
+    /// well outlive the one it tells of. Without room there is none.
+    pub(super) fn notify(&mut self, slot: u32, now: Now, out: &mut impl ShardOutput) {
+        let Some(&original) = self.messages.get(slot) else { return };
+        let account = original.account;
+        let mut body = std::mem::take(&mut self.scratch.body);
+        body.clear();
+        body.extend_from_slice(self.store.body(original.location).unwrap_or_default());
+        let notification = Message {
+            stage: Stage::Held,
+            role: Role::Notification,
+            target: account,
+            milestone: now.mono,
+            finished_s: seconds_of(now.wall),
+            attempts: 0,
+            next: NONE,
+            previous: NONE,
+            chain: NONE,
+            delivery: 0,
+            ..original
+        };
+        let entered =
+            if self.messages.is_full() { None } else { self.enter(notification, now.mono, &body, now) };
+        self.scratch.body = body;
+        let Some((slot, is_durable)) = entered else {
+            out.fact(Fact::NotificationSkipped { account });
+            return;
+        };
+        out.fact(Fact::ReceiptCreated { account });
+        if is_durable {
+            self.offer(slot, now, out);
+        }
+    }
+
+    /// The id for a message from a bind that speaks `version`.
+    #[inline]
+    fn new_id(&mut self, version: InterfaceVersion) -> Option<MessageId> {
+        if version.has_tlvs() {
+            return Some(self.ids.next_long());
+        }
+        // Short ids come round again; one that still names a pending message is passed over.
+        (0..SHORT_ID_TRIES)
+            .map(|_| self.ids.next_short())
+            .find(|&id| self.index.find(&self.messages, id).is_none())
+    }
+
+    /// Schedule and expiry by the fields of a submit_sm (3.4 sections 5.2.15 and 5.2.16, 7.1.1).
+    #[inline]
+    fn times(&self, sm: &SmFields<'_>, now: Now) -> Result<Times, CommandStatus> {
+        if sm.schedule_delivery_time.is_empty() && sm.validity_period.is_empty() {
+            let validity_ms = self.settings.validity_default_s.saturating_mul(1_000);
+            return Ok(Times { schedule: None, expires: now.mono.plus_millis(validity_ms) });
+        }
+        self.stated_times(sm, now)
+    }
+
+    fn stated_times(&self, sm: &SmFields<'_>, now: Now) -> Result<Times, CommandStatus> {
+        let now_ms = now.wall.unix_millis();
+        let max_ms = self.settings.validity_max_s.saturating_mul(1_000);
+        // Milliseconds from now; 0 for a point that is past.
+        let ahead_ms = |text: &[u8], refusal: CommandStatus| {
+            let at = SmppTime::parse(text).ok_or(refusal)?.resolve(now.wall);
+            let ahead = at.unix_millis().saturating_sub(now_ms);
+            if ahead > max_ms { Err(refusal) } else { Ok(ahead) }
+        };
+        let schedule_ms = match sm.schedule_delivery_time {
+            b"" => 0,
+            text => ahead_ms(text, CommandStatus::ESME_RINVSCHED)?,
+        };
+        let expires_ms = match sm.validity_period {
+            // Without a period of its own, the message is valid for the default time from when it is first tried.
+            b"" => schedule_ms.saturating_add(self.settings.validity_default_s.saturating_mul(1_000)),
+            text => ahead_ms(text, CommandStatus::ESME_RINVEXPIRY)?,
+        };
+        if expires_ms == 0 {
+            return Err(CommandStatus::ESME_RINVEXPIRY);
+        }
+        if schedule_ms >= expires_ms {
+            return Err(CommandStatus::ESME_RINVSCHED);
+        }
+        // Datagram mode has no schedule (5.0 section 4.2.10.4): it is now or never.
+        let scheduled = schedule_ms > 0 && !sm.esm_class.is_datagram();
+        Ok(Times {
+            schedule: scheduled.then(|| now.mono.plus_millis(schedule_ms)),
+            expires: now.mono.plus_millis(expires_ms),
+        })
+    }
+}
+
+/// A message with nothing set that depends on how it came in.
+#[inline]
+fn blank(id: MessageId, account: AccountId, role: Role, now: Now) -> Message {
+    Message {
+        id,
+        location: crate::store::Location(0),
+        stage: Stage::Held,
+        accepted: now.mono,
+        milestone: Time::ZERO,
+        expires: Time::NEVER,
+        accepted_s: seconds_of(now.wall),
+        finished_s: 0,
+        submitter: SessionHandle::NONE,
+        sequence_number: 0,
+        next: NONE,
+        previous: NONE,
+        chain: NONE,
+        delivery: 0,
+        attempts: 0,
+        error: 0,
+        account,
+        target: NETWORK,
+        role,
+        state: MessageState::Enroute,
+        registered_delivery: RegisteredDelivery::NONE,
+        version: InterfaceVersion::V34.octet(),
+        single_attempt: false,
+        notified: false,
+    }
+}
+
+/// The account that owns an address: by configuration, the whole address before the longest prefix; else by the
+/// address_range of a bound session.
+#[inline]
+fn owner_of(owners: &PrefixMap<AccountId>, sessions: &mut Sessions, address: &[u8]) -> Option<AccountId> {
+    owners.find(address).copied().or_else(|| sessions.claimant(address))
+}
+
+/// Writes an MO message as the deliver_sm body that is stored for it.
+fn encode_mo(mo: &Mo<'_>, body: &mut Vec<u8>) {
+    let cut = |text, max| <[u8]>::get(text, ..max).unwrap_or(text);
+    let source_addr = cut(mo.source_addr, ADDRESS_LEN_MAX);
+    let destination_addr = cut(mo.destination_addr, ADDRESS_LEN_MAX);
+    let (source_addr_ton, source_addr_npi) = type_of_number(source_addr);
+    let (dest_addr_ton, dest_addr_npi) = type_of_number(destination_addr);
+    let deliver_sm = DeliverSm {
+        source_addr_ton,
+        source_addr_npi,
+        source_addr,
+        dest_addr_ton,
+        dest_addr_npi,
+        destination_addr,
+        esm_class: EsmClass(mo.esm_class),
+        data_coding: mo.data_coding,
+        short_message: cut(mo.short_message, SHORT_MESSAGE_MAX),
+        ..DeliverSm::default()
+    };
+    body.clear();
+    deliver_sm.encode_body(body);
+}
+
+/// TON and NPI of an address that comes without: a number is international ISDN, anything else alphanumeric.
+fn type_of_number(address: &[u8]) -> (u8, u8) {
+    if address.iter().all(u8::is_ascii_digit) { (1, 1) } else { (5, 0) }
+}

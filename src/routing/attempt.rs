@@ -1,0 +1,171 @@
+//! Attempts at the mobile network and what follows from them: retries, expiry, the one final state, the receipt.
+
+use rand_xoshiro::rand_core::Rng;
+
+use super::message::{Message, NETWORK, Role, Stage, seconds_of};
+use super::{Fact, RetrySettings, Shard, ShardOutput};
+use crate::base::mobile::{MobileNetwork, Outcome};
+use crate::base::{Now, Time};
+use crate::smpp::{MessageState, PduBody, SmFields};
+use crate::store::MessageStore;
+
+impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
+    /// Makes the next attempt for a message in hand.
+    pub(super) fn start(&mut self, slot: u32, now: Now, out: &mut impl ShardOutput) {
+        let Some(message) = self.messages.get(slot) else { return };
+        if message.target == NETWORK {
+            self.attempt(slot, None, now);
+        } else {
+            self.offer(slot, now, out);
+        }
+    }
+
+    /// Opens an attempt at the network for a message in hand. There is never more than one open: the message leaves
+    /// this stage only by the network's report. `destination_addr`: if it is at hand.
+    #[inline]
+    pub(super) fn attempt(&mut self, slot: u32, destination_addr: Option<&[u8]>, now: Now) {
+        let Some(message) = self.messages.get_mut(slot) else { return };
+        message.attempts = message.attempts.saturating_add(1);
+        let destination_addr = destination_addr.unwrap_or_else(|| {
+            let body = self.store.body(message.location).unwrap_or_default();
+            SmFields::decode(body).map(|sm| sm.destination_addr).unwrap_or_default()
+        });
+        let verdict = self.network.attempt(destination_addr, u32::from(message.attempts), now.mono);
+        message.stage = Stage::Attempting { outcome: verdict.outcome };
+        if verdict.after_nanos == 0 {
+            self.work.push_back(&mut self.messages, slot);
+        } else {
+            let at = Time::from_nanos(now.mono.as_nanos().saturating_add(verdict.after_nanos));
+            self.wheel.schedule(slot, at);
+        }
+    }
+
+    /// The network has reported. What it says of an attempt counts even if the validity ended meanwhile: the validity
+    /// period limits how long the MC tries, not what came of a try.
+    #[inline]
+    pub(super) fn reported(&mut self, slot: u32, outcome: Outcome, now: Now, out: &mut impl ShardOutput) {
+        out.fact(Fact::Attempt);
+        match outcome {
+            Outcome::Delivered => self.finish(slot, MessageState::Delivered, 0, now, out),
+            Outcome::Undeliverable { error } => {
+                self.finish(slot, MessageState::Undeliverable, error, now, out);
+            }
+            Outcome::Rejected { error } => self.finish(slot, MessageState::Rejected, error, now, out),
+            Outcome::Expired => self.finish(slot, MessageState::Expired, 0, now, out),
+            Outcome::Absent { back_after_nanos, error } => {
+                let back_at = Time::from_nanos(now.mono.as_nanos().saturating_add(back_after_nanos));
+                self.retry(slot, error, back_at, self.settings.retry_absent, now, out);
+            }
+        }
+    }
+
+    /// An attempt has failed for now: the next one comes after the backoff, or when the reason for the failure is gone
+    /// (`at_latest`), whichever is earlier; or the end of the validity comes first.
+    pub(super) fn retry(
+        &mut self,
+        slot: u32,
+        error: u16,
+        at_latest: Time,
+        schedule: RetrySettings,
+        now: Now,
+        out: &mut impl ShardOutput,
+    ) {
+        let Some(message) = self.messages.get_mut(slot) else { return };
+        message.error = error;
+        if message.single_attempt {
+            self.finish(slot, MessageState::Undeliverable, error, now, out);
+            return;
+        }
+        let wants_notification =
+            message.role == Role::Mt && message.registered_delivery.intermediate() && !message.notified;
+        let wait_ms = schedule.wait_ms(u32::from(message.attempts), self.rng.next_u64());
+        let at = now.mono.plus_millis(wait_ms).min(at_latest).min(message.expires);
+        message.stage = Stage::Waiting;
+        message.notified |= wants_notification;
+        let record = message.record(at, now);
+        self.store.update(message.location, &record);
+        self.wheel.schedule(slot, at);
+        out.fact(Fact::Retry);
+        if wants_notification {
+            self.notify(slot, now, out);
+        }
+    }
+
+    /// The validity of a message in hand is over.
+    pub(super) fn expire(&mut self, slot: u32, now: Now, out: &mut impl ShardOutput) {
+        let Some(message) = self.messages.get(slot) else { return };
+        let error = message.error;
+        match message.role {
+            Role::Mt => self.finish(slot, MessageState::Expired, error, now, out),
+            Role::Mo | Role::Receipt | Role::Notification => {
+                self.abandon(slot, MessageState::Expired, now, out);
+            }
+        }
+    }
+
+    /// Gives a message in hand up: an MT message gets its final state, anything else is dropped.
+    pub(super) fn abandon(&mut self, slot: u32, state: MessageState, now: Now, out: &mut impl ShardOutput) {
+        let Some(&Message { id, account, role, error, .. }) = self.messages.get(slot) else { return };
+        match role {
+            Role::Mt => self.finish(slot, state, error, now, out),
+            Role::Mo => {
+                self.history.remember(id, state, error, seconds_of(now.wall));
+                out.fact(Fact::MoFailed { account });
+                self.release(slot);
+            }
+            Role::Receipt | Role::Notification => {
+                out.fact(Fact::ReceiptFailed { account });
+                self.release(slot);
+            }
+        }
+    }
+
+    /// Brings an MT message in hand to its final state, the only place where that happens; then it is freed, or lives
+    /// on as its receipt.
+    #[inline]
+    pub(super) fn finish(
+        &mut self,
+        slot: u32,
+        state: MessageState,
+        error: u16,
+        now: Now,
+        out: &mut impl ShardOutput,
+    ) {
+        let Some(message) = self.messages.get_mut(slot) else { return };
+        // Promise 3: exactly one final state. Losing or doubling it would be silent, so this stays in release builds.
+        assert!(message.role == Role::Mt && !message.state.is_final() && state.is_final());
+        let account = message.account;
+        message.state = state;
+        message.error = error;
+        message.milestone = now.mono;
+        message.finished_s = seconds_of(now.wall);
+        self.history.remember(message.id, state, error, message.finished_s);
+        out.fact(Fact::Finished { account, state, nanos: now.mono.nanos_since(message.accepted) });
+        if !message.registered_delivery.wants_receipt(state == MessageState::Delivered) {
+            self.release(slot);
+            return;
+        }
+        message.role = Role::Receipt;
+        message.target = account;
+        message.attempts = 0;
+        message.delivery = 0;
+        message.single_attempt = false;
+        message.expires = now.mono.plus_millis(self.settings.receipt_validity_s.saturating_mul(1_000));
+        let record = message.record(now.mono, now);
+        self.store.update(message.location, &record);
+        out.fact(Fact::ReceiptCreated { account });
+        self.offer(slot, now, out);
+    }
+
+    /// Forgets a message in hand of which nothing more is owed.
+    #[inline]
+    pub(super) fn release(&mut self, slot: u32) {
+        let Some(&Message { location, role, stage, .. }) = self.messages.get(slot) else { return };
+        debug_assert_eq!(stage, Stage::Held);
+        if role != Role::Notification {
+            self.index.remove(&mut self.messages, slot);
+        }
+        self.store.remove(location);
+        self.messages.remove(slot);
+    }
+}

@@ -1,0 +1,138 @@
+//! The deliver_sm that an ESME is handed: built from the stored body when it is handed out, into scratch that the
+//! shard keeps. Nothing here allocates.
+
+use super::message::{Message, Role, wall_of};
+use crate::smpp::receipt::{RECEIPT_TEXT_MAX, ReceiptExcerpt, ReceiptText};
+use crate::smpp::time_format::{DateDigits, format_receipt_date};
+use crate::smpp::{
+    DeliverSm, EsmClass, InterfaceVersion, MessageState, RegisteredDelivery, SmFields, TlvTag, TlvWriter,
+    Tlvs,
+};
+
+/// Octets of a receipt's four TLVs: a message_id of 16 digits with its NUL, a state, an error code, a reference.
+const RECEIPT_TLVS_MAX: usize = (4 + 17) + (4 + 1) + (4 + 3) + (4 + 2);
+/// Most user data that a peer without TLVs can be handed.
+const SHORT_MESSAGE_MAX: usize = 254;
+/// network_error_code's first octet: GSM (3.4 section 5.3.2.31).
+const NETWORK_TYPE_GSM: u8 = 3;
+
+/// Memory for the parts of a deliver_sm that are not in the stored body, and for a body on its way into the store.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    text: [u8; RECEIPT_TEXT_MAX],
+    tlvs: [u8; RECEIPT_TLVS_MAX],
+    /// A body to be stored.
+    pub(super) body: Vec<u8>,
+}
+
+impl Scratch {
+    pub(super) const fn new() -> Self {
+        Self { text: [0; RECEIPT_TEXT_MAX], tlvs: [0; RECEIPT_TLVS_MAX], body: Vec::new() }
+    }
+}
+
+/// The message can't be put into a deliver_sm for this peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TooLong;
+
+/// What to hand out for `message`, whose stored body is `stored`.
+///
+/// # Errors
+/// [`TooLong`]: the peer takes no TLVs, and the user data does not fit short_message.
+#[inline]
+pub(super) fn deliver_sm<'a>(
+    message: &Message,
+    stored: &SmFields<'a>,
+    version: InterfaceVersion,
+    dates: DateDigits,
+    text: &'a mut [u8; RECEIPT_TEXT_MAX],
+    tlvs: &'a mut TlvWriter<'_>,
+) -> Result<DeliverSm<'a>, TooLong> {
+    match message.role {
+        Role::Receipt | Role::Notification => Ok(receipt(message, stored, version, dates, text, tlvs)),
+        Role::Mt | Role::Mo => forwarded(stored, version),
+    }
+}
+
+/// A receipt or an intermediate notification (3.4 appendix B and section 5.3.2).
+fn receipt<'a>(
+    message: &Message,
+    stored: &SmFields<'a>,
+    version: InterfaceVersion,
+    dates: DateDigits,
+    text: &'a mut [u8; RECEIPT_TEXT_MAX],
+    tlvs: &'a mut TlvWriter<'_>,
+) -> DeliverSm<'a> {
+    let id = message.id.text();
+    let excerpt = ReceiptExcerpt::new(stored.user_data(), stored.data_coding, stored.esm_class);
+    let receipt = ReceiptText {
+        id: id.as_bytes(),
+        sub: 1,
+        dlvrd: u16::from(message.state == MessageState::Delivered),
+        submit_date: format_receipt_date(wall_of(message.accepted_s), dates),
+        done_date: format_receipt_date(wall_of(message.finished_s), dates),
+        stat: message.state,
+        err: message.error,
+        text: excerpt.as_bytes(),
+    };
+    let room = text.len();
+    let mut rest = &mut text[..];
+    receipt.encode(&mut rest);
+    let written = room - rest.len();
+    if version.has_tlvs() {
+        tlvs.push_c_octets(TlvTag::RECEIPTED_MESSAGE_ID, id.as_bytes());
+        tlvs.push(TlvTag::MESSAGE_STATE, &[message.state.octet()]);
+        if message.error != 0 {
+            let [high, low] = message.error.to_be_bytes();
+            tlvs.push(TlvTag::NETWORK_ERROR_CODE, &[NETWORK_TYPE_GSM, high, low]);
+        }
+        if let Some(reference) = stored.tlvs.find(TlvTag::USER_MESSAGE_REFERENCE) {
+            tlvs.push(TlvTag::USER_MESSAGE_REFERENCE, reference);
+        }
+    }
+    let esm_class = if message.role == Role::Receipt { EsmClass::RECEIPT } else { EsmClass::INTERMEDIATE };
+    DeliverSm {
+        service_type: stored.service_type,
+        source_addr_ton: stored.dest_addr_ton,
+        source_addr_npi: stored.dest_addr_npi,
+        source_addr: stored.destination_addr,
+        dest_addr_ton: stored.source_addr_ton,
+        dest_addr_npi: stored.source_addr_npi,
+        destination_addr: stored.source_addr,
+        esm_class,
+        short_message: &text[..written],
+        tlvs: tlvs.tlvs(),
+        ..DeliverSm::default()
+    }
+}
+
+/// A message from a subscriber or another ESME.
+fn forwarded<'a>(stored: &SmFields<'a>, version: InterfaceVersion) -> Result<DeliverSm<'a>, TooLong> {
+    const MODE_MASK: u8 = 0x03;
+    const SME_ACKNOWLEDGEMENTS: u8 = 0x0C;
+    let mut deliver_sm = DeliverSm {
+        // How the submitter wanted it sent is between it and the MC; type and features go along.
+        esm_class: EsmClass(stored.esm_class.0 & !MODE_MASK),
+        registered_delivery: RegisteredDelivery(stored.registered_delivery.0 & SME_ACKNOWLEDGEMENTS),
+        schedule_delivery_time: b"",
+        validity_period: b"",
+        replace_if_present_flag: 0,
+        sm_default_msg_id: 0,
+        ..*stored
+    };
+    if !version.has_tlvs() {
+        deliver_sm.short_message = stored.user_data();
+        deliver_sm.tlvs = Tlvs::EMPTY;
+        if deliver_sm.short_message.len() > SHORT_MESSAGE_MAX {
+            return Err(TooLong);
+        }
+    }
+    Ok(deliver_sm)
+}
+
+impl Scratch {
+    /// The parts of the scratch that [`deliver_sm`] writes to.
+    pub(super) const fn parts(&mut self) -> (&mut [u8; RECEIPT_TEXT_MAX], &mut [u8; RECEIPT_TLVS_MAX]) {
+        (&mut self.text, &mut self.tlvs)
+    }
+}

@@ -1,0 +1,256 @@
+//! The shard itself: its tables, its turn, and look-up by id.
+
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::SeedableRng;
+
+use super::history::FinalHistory;
+use super::index::IdIndex;
+use super::message::{List, Message, NONE, Role, Stage, wall_of};
+use super::outgoing::Scratch;
+use super::sessions::Sessions;
+use super::{Bound, Fact, HeldMessage, MessageView, Origin, SettingsError, ShardOutput, ShardSettings};
+use crate::base::mobile::MobileNetwork;
+use crate::base::{
+    AccountId, MessageId, MessageIdSource, Now, PrefixMap, SessionHandle, Slab, Time, WallTime, Wheel,
+};
+use crate::limits::ACCOUNTS_MAX;
+use crate::smpp::{PduBody, SmFields};
+use crate::store::MessageStore;
+
+/// A routing shard over a store and a mobile network. All memory is bounded by the settings; nothing is allocated
+/// per message once the tables have reached the size that the traffic needs.
+#[derive(Debug)]
+pub struct Shard<S, N> {
+    pub(super) settings: ShardSettings,
+    pub(super) store: S,
+    pub(super) network: N,
+    pub(super) ids: MessageIdSource,
+    pub(super) messages: Slab<Message>,
+    pub(super) index: IdIndex,
+    pub(super) history: FinalHistory,
+    pub(super) wheel: Wheel,
+    /// Messages to act on in the next turn.
+    pub(super) work: List,
+    /// Messages whose log entry is not durable yet, in log order.
+    pub(super) not_durable: List,
+    pub(super) sessions: Sessions,
+    /// Who owns which addresses by configuration.
+    pub(super) owners: PrefixMap<AccountId>,
+    pub(super) rng: Xoshiro256PlusPlus,
+    /// Number of the last hand-out to a session.
+    pub(super) deliveries: u32,
+    /// The message that last went back to a queue from a session.
+    pub(super) last_requeued: u32,
+    pub(super) scratch: Scratch,
+}
+
+impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
+    /// An empty shard. `wall` is the wall clock now: message ids start from it.
+    ///
+    /// # Errors
+    /// [`SettingsError`] when two accounts own the same address, or there are too many accounts.
+    ///
+    /// # Panics
+    /// When `node`, `shard` or `shards` exceed what a message id can hold: configuration is checked before.
+    pub fn new(settings: ShardSettings, store: S, network: N, wall: WallTime) -> Result<Self, SettingsError> {
+        if settings.accounts.len() > ACCOUNTS_MAX {
+            return Err(SettingsError::TooManyAccounts);
+        }
+        let mut owners = PrefixMap::new();
+        for (account, owned) in (0..).map(AccountId).zip(&settings.accounts) {
+            let twice = |what, text: &[u8]| SettingsError::OwnedTwice {
+                what,
+                text: String::from_utf8_lossy(text).into_owned(),
+            };
+            for address in &owned.addresses {
+                if *owners.insert_exact(address, account) != account {
+                    return Err(twice("address", address));
+                }
+            }
+            for prefix in &owned.prefixes {
+                if *owners.insert_prefix(prefix, account) != account {
+                    return Err(twice("prefix", prefix));
+                }
+            }
+        }
+        Ok(Self {
+            ids: MessageIdSource::new(
+                settings.node,
+                settings.shard,
+                settings.shards,
+                wall,
+                settings.id_high_water,
+            ),
+            messages: Slab::new(settings.messages_max),
+            index: IdIndex::new(settings.messages_max),
+            history: FinalHistory::new(settings.final_history_records),
+            wheel: Wheel::new(),
+            work: List::EMPTY,
+            not_durable: List::EMPTY,
+            sessions: Sessions::new(settings.accounts.iter().map(|account| account.claims_by_address_range)),
+            owners,
+            rng: Xoshiro256PlusPlus::seed_from_u64(settings.seed ^ (u64::from(settings.shard) << 48)),
+            deliveries: 0,
+            last_requeued: NONE,
+            scratch: Scratch::new(),
+            settings,
+            store,
+            network,
+        })
+    }
+
+    /// A session has bound: it may be handed deliveries from now on.
+    pub fn session_bound(&mut self, bound: &Bound<'_>, out: &mut impl ShardOutput) {
+        if let Some(earlier) = self.sessions.tenant(bound.session) {
+            // The slot has a new tenant, so the earlier one must have ended.
+            self.session_unbound(earlier);
+        }
+        if !self.sessions.insert(bound) {
+            out.fact(Fact::BadAddressRange { account: bound.account });
+        }
+    }
+
+    /// A session takes no more deliveries, but may still settle those that it has: an unbind is under way. What waits
+    /// for it goes to its account's queue.
+    pub fn session_closing(&mut self, session: SessionHandle) {
+        if let Some(entry) = self.sessions.find(session) {
+            self.stop_serving(entry);
+        }
+    }
+
+    /// A session has ended or unbound. What it held unsettled goes back, in order, to the front of its account's queue.
+    pub fn session_unbound(&mut self, session: SessionHandle) {
+        if let Some(entry) = self.sessions.find(session) {
+            self.return_to_account(entry);
+        }
+    }
+
+    /// One turn: everything that is due, at most `budget` steps of each kind. `true`: more is ready now.
+    pub fn turn(&mut self, now: Now, budget: usize, out: &mut impl ShardOutput) -> bool {
+        self.sessions.unblock_all();
+        let mut more = self.release_durable(now, budget, out);
+        more |= self.run_work(now, budget, out);
+        more |= self.run_timers(now, budget, out);
+        more |= self.take_mo(now, budget, out);
+        more |= self.pump(now, budget, out);
+        self.store.commit();
+        more || !self.work.is_empty() || self.sessions.any_ready()
+    }
+
+    /// When to call [`Shard::turn`] next, if nothing else happens before; `None`: nothing is due ever.
+    pub fn next_deadline(&self) -> Option<Time> {
+        if !self.work.is_empty() || self.sessions.any_ready() {
+            return Some(Time::ZERO);
+        }
+        [self.wheel.next_deadline(), self.network.next_mo()].into_iter().flatten().min()
+    }
+
+    /// Messages held: pending, or final with a receipt owed, and MO messages.
+    pub const fn pending(&self) -> u32 {
+        self.messages.len()
+    }
+
+    /// The counter that the next id will carry at least; what a restart gives as `id_high_water`.
+    pub const fn id_counter(&self) -> u64 {
+        self.ids.next_counter()
+    }
+
+    /// What is known of a message: held, or remembered as final.
+    pub fn query(&mut self, id: MessageId) -> Option<MessageView> {
+        let Some(slot) = self.index.find(&self.messages, id) else {
+            let record = self.history.find(id)?;
+            return Some(MessageView {
+                message_id: id,
+                state: record.state,
+                error: record.error,
+                finished: Some(wall_of(record.finished_s)),
+                held: None,
+            });
+        };
+        let message = self.messages.get(slot)?;
+        let sm = self.store.body(message.location).and_then(|body| SmFields::decode(body).ok());
+        Some(MessageView {
+            message_id: id,
+            state: message.state,
+            error: message.error,
+            finished: message.state.is_final().then_some(wall_of(message.finished_s)),
+            held: Some(HeldMessage {
+                account: message.account,
+                attempts: u32::from(message.attempts),
+                accepted: wall_of(message.accepted_s),
+                addresses: sm.map(|sm| (sm.source_addr.to_vec(), sm.destination_addr.to_vec())),
+            }),
+        })
+    }
+
+    /// Acts on the messages that wait for this turn.
+    fn run_work(&mut self, now: Now, budget: usize, out: &mut impl ShardOutput) -> bool {
+        // What the work itself adds waits for the next turn.
+        for _ in 0..budget.min(self.work.len as usize) {
+            let Some(slot) = self.work.pop_front(&mut self.messages) else { break };
+            self.act(slot, now, out);
+        }
+        !self.work.is_empty()
+    }
+
+    /// Acts on the messages whose time has come.
+    fn run_timers(&mut self, now: Now, budget: usize, out: &mut impl ShardOutput) -> bool {
+        for _ in 0..budget {
+            let Some(slot) = self.wheel.pop_due(now.mono) else { return false };
+            self.act(slot, now, out);
+        }
+        true
+    }
+
+    /// Goes on with a message that was taken off the work list or the wheel.
+    #[inline]
+    fn act(&mut self, slot: u32, now: Now, out: &mut impl ShardOutput) {
+        let Some(message) = self.messages.get_mut(slot) else { return };
+        let expired = now.mono >= message.expires;
+        match std::mem::replace(&mut message.stage, Stage::Held) {
+            Stage::Attempting { outcome } => self.reported(slot, outcome, now, out),
+            Stage::Queued { queue } => {
+                self.sessions.leave_queue(&mut self.messages, queue, slot);
+                self.expire(slot, now, out);
+            }
+            Stage::Ready | Stage::Scheduled | Stage::Waiting if expired => self.expire(slot, now, out),
+            Stage::Ready | Stage::Scheduled | Stage::Waiting => self.start(slot, now, out),
+            stage @ (Stage::Held | Stage::AwaitingDurable { .. } | Stage::HandedOut { .. }) => {
+                debug_assert!(false, "a message in stage {stage:?} was due");
+            }
+        }
+    }
+
+    /// Opens the way of messages whose log entry has become durable, and answers their submits.
+    fn release_durable(&mut self, now: Now, budget: usize, out: &mut impl ShardOutput) -> bool {
+        if self.not_durable.is_empty() {
+            return false;
+        }
+        let durable = self.store.durable_lsn();
+        for _ in 0..budget {
+            let slot = self.not_durable.head;
+            let Some(&message) = self.messages.get(slot) else { return false };
+            match message.stage {
+                Stage::AwaitingDurable { lsn } if lsn <= durable => {}
+                _ => return false,
+            }
+            self.not_durable.remove(&mut self.messages, slot);
+            if message.role == Role::Mt {
+                let Message { submitter: session, sequence_number, accepted: received_at, .. } = message;
+                out.submit_result(Origin { session, sequence_number, received_at }, Ok(message.id));
+            }
+            self.open(slot, now);
+        }
+        true
+    }
+
+    /// Takes in what the network has brought.
+    fn take_mo(&mut self, now: Now, budget: usize, out: &mut impl ShardOutput) -> bool {
+        for _ in 0..budget {
+            if !self.take_one_mo(now, out) {
+                return false;
+            }
+        }
+        true
+    }
+}
