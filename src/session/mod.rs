@@ -14,6 +14,8 @@ mod link;
 pub mod port;
 mod received;
 pub mod smsc;
+#[cfg(test)]
+mod tests;
 pub mod window;
 mod wire;
 

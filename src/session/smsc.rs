@@ -378,6 +378,12 @@ impl Session {
         (self.submitted, self.delivered)
     }
 
+    /// Moves on to a number that a test would else need billions of requests to reach.
+    #[cfg(test)]
+    pub(super) const fn set_next_sequence(&mut self, sequence_number: u32) {
+        self.next_sequence = sequence_number;
+    }
+
     fn pdu(
         &mut self,
         frame: &Frame<'_>,
