@@ -187,7 +187,8 @@ fn a_refused_bind_is_answered_and_closed() {
 
 #[test]
 fn what_is_glued_to_a_bind_waits_for_its_verdict() {
-    let glued = [bind(BindMode::Transceiver, 1, 0x34), submit(2), request(CommandId::ENQUIRE_LINK, 3)].concat();
+    let glued =
+        [bind(BindMode::Transceiver, 1, 0x34), submit(2), request(CommandId::ENQUIRE_LINK, 3)].concat();
     let grant = Grant { account: ACCOUNT, window: 4, deliver_window: 2 };
 
     let mut at_once = Host::open();
@@ -211,7 +212,8 @@ fn what_is_glued_to_a_bind_waits_for_its_verdict() {
     refused.port.authentication = Authentication::Pending;
     refused.feed(&glued);
     let status = CommandStatus::ESME_RBINDFAIL;
-    let verdict = refused.session.authenticated(Err(status), refused.now, &refused.settings, &mut refused.port);
+    let verdict =
+        refused.session.authenticated(Err(status), refused.now, &refused.settings, &mut refused.port);
     assert_eq!(verdict, Some(CloseReason::BindRefused));
     assert_eq!(refused.feed(&[]), Stop::Close(CloseReason::BindRefused));
     assert_eq!(refused.heads(), [(ids[0], status, 1)]);
@@ -239,7 +241,8 @@ fn a_full_window_stalls_and_each_answer_takes_one_more() {
         host.result(sequence_number, Err(CommandStatus::ESME_RMSGQFUL));
         host.feed(&[]);
     }
-    let mut answered: Vec<u32> = host.heads().iter().map(|(_, _, sequence_number)| *sequence_number).collect();
+    let mut answered: Vec<u32> =
+        host.heads().iter().map(|(_, _, sequence_number)| *sequence_number).collect();
     answered.sort_unstable();
     assert_eq!(answered, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
     assert_eq!((host.session.in_flight().0, host.count(Fact::Submitted)), (0, 9));
@@ -277,7 +280,8 @@ fn a_turn_takes_no_more_pdus_than_it_may() {
 
 #[test]
 fn foreign_protocols_are_closed_without_a_word() {
-    for octets in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", b"SSH-2.0-x\r\n"] {
+    for octets in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", b"SSH-2.0-x\r\n"]
+    {
         let mut host = Host::open();
         assert_eq!(host.feed(octets), Stop::Close(CloseReason::ForeignProtocol));
         assert!(host.port.sent.is_empty());

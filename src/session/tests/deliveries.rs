@@ -105,8 +105,12 @@ fn what_was_held_goes_out_when_a_timeout_opens_the_window() {
 #[test]
 fn what_was_held_is_handed_back_when_the_session_ends() {
     let endings: [fn(&mut Host); 3] = [
-        |host| drop(host.unbind()),
-        |host| drop(host.feed(&request(CommandId::UNBIND, 1))),
+        |host| {
+            host.unbind();
+        },
+        |host| {
+            host.feed(&request(CommandId::UNBIND, 1));
+        },
         |host| host.closed(CloseReason::PeerGone),
     ];
     for end in endings {

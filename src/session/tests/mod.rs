@@ -18,8 +18,8 @@ use super::{
 };
 use crate::base::{AccountId, DeliveryToken, MessageId, SessionHandle, Time};
 use crate::smpp::{
-    Bind, CommandId, CommandStatus, Frame, FrameStep, InterfaceVersion, PduBody, SubmitSm, encode_header_only,
-    encode_pdu, next_frame,
+    Bind, CommandId, CommandStatus, Frame, FrameStep, InterfaceVersion, PduBody, SubmitSm,
+    encode_header_only, encode_pdu, next_frame,
 };
 
 const OK: CommandStatus = CommandStatus::ESME_ROK;
