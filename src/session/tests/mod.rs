@@ -128,6 +128,8 @@ struct Recorder {
     disposition: Disposition,
     /// sequence_number of each submission taken in (not of those that stalled).
     submitted: Vec<u32>,
+    /// Those of them that wait for [`Host::result`].
+    in_flight: Vec<u32>,
     results: Vec<(DeliveryToken, DeliveryResult)>,
     deliveries_off: u32,
 }
@@ -144,6 +146,7 @@ impl Recorder {
             dispositions: VecDeque::new(),
             disposition: Disposition::Answered(Ok(MESSAGE_ID)),
             submitted: Vec::new(),
+            in_flight: Vec::new(),
             results: Vec::new(),
             deliveries_off: 0,
         }
@@ -179,6 +182,9 @@ impl Port for Recorder {
         let disposition = self.dispositions.pop_front().unwrap_or(self.disposition);
         if !matches!(disposition, Disposition::Stall(_)) {
             self.submitted.push(submit.origin.sequence_number);
+        }
+        if disposition == Disposition::InFlight {
+            self.in_flight.push(submit.origin.sequence_number);
         }
         disposition
     }

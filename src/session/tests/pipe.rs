@@ -15,8 +15,14 @@ struct Pipe {
 
 impl Pipe {
     fn bound(mode: BindMode, version: InterfaceVersion) -> Self {
+        Self::with_window(3, mode, version)
+    }
+
+    /// With so many submissions on the ESME's side; the SMSC grants 4.
+    fn with_window(window: u32, mode: BindMode, version: InterfaceVersion) -> Self {
         let mut pipe = Self { esme: EsmeHost::open(), smsc: Host::open(), chunk: 7, ended: (None, None) };
         pipe.esme.settings.version = version;
+        pipe.esme.settings.window = window;
         assert!(pipe.esme.bind(mode));
         pipe.until_quiet();
         assert_eq!(pipe.esme.session.mode(), Some(mode));
@@ -93,22 +99,23 @@ fn a_thousand_submissions_through_the_window() {
 
 #[test]
 fn a_smaller_window_on_the_smscs_side_only_delays() {
-    let mut pipe = Pipe::bound(BindMode::Transceiver, InterfaceVersion::V34);
-    pipe.esme.settings.window = 3;
+    let mut pipe = Pipe::with_window(10, BindMode::Transceiver, InterfaceVersion::V34);
     pipe.smsc.port.disposition = Disposition::InFlight;
-    // The grant allows 4; take 2 of them away with submissions that are never decided.
-    for slot in 0..3 {
+    for slot in 0..10 {
         pipe.esme.submit(slot).expect("room");
     }
     pipe.until_quiet();
-    assert_eq!(pipe.smsc.session.in_flight().0, 3);
-    for sequence_number in pipe.smsc.port.submitted.clone() {
+    assert_eq!(pipe.smsc.session.in_flight(), (4, 4));
+    assert_eq!(pipe.smsc.unread.len(), 6 * submit(1).len(), "the rest stays unread");
+    for _ in 0..10 {
+        let sequence_number = pipe.smsc.port.in_flight.remove(0);
         pipe.smsc.result(sequence_number, Err(CommandStatus::ESME_RTHROTTLED));
         pipe.smsc.feed(&[]);
     }
     pipe.until_quiet();
-    assert_eq!(pipe.esme.port.outcomes.len(), 3);
-    assert_eq!(pipe.esme.session.window().0, 0);
+    let throttled = Outcome::Answered(CommandStatus::ESME_RTHROTTLED, Vec::new(), 0);
+    let expected: Vec<_> = (0..10).map(|slot| (token(slot), throttled.clone())).collect();
+    assert_eq!(pipe.esme.port.outcomes, expected);
 }
 
 #[test]
