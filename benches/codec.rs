@@ -1,11 +1,14 @@
 //! What the codec costs per PDU. Run: `cargo bench --bench codec --no-default-features`.
 
+use std::cell::Cell;
+
 use divan::{Bencher, black_box};
 use smscd::base::WallTime;
 use smscd::smpp::{
     CommandId, CommandStatus, DateDigits, DeliverSm, EsmClass, FrameStep, InterfaceVersion, MessageState,
-    ParsedReceipt, PduBody, ReceiptText, RegisteredDelivery, SmppTime, SubmitSm, SubmitSmResp, TlvTag,
-    TlvWriter, encode_header_only, encode_pdu, format_receipt_date, next_frame, validate_submit,
+    ParsedReceipt, PduBody, ReceiptDateCache, ReceiptText, RegisteredDelivery, SmppTime, SubmitSm,
+    SubmitSmResp, TlvTag, TlvWriter, encode_header_only, encode_pdu, format_receipt_date, next_frame,
+    validate_submit,
 };
 
 fn main() {
@@ -103,8 +106,11 @@ fn header_only_encode(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn deliver_sm_receipt_encode(bencher: Bencher<'_, '_>) {
     let id = b"0000000001A2B3C4";
+    let dates = Cell::new(ReceiptDateCache::new(DateDigits::Ten));
     bench_write(bencher, |out| {
-        let date = format_receipt_date(black_box(NOW), DateDigits::Ten);
+        let mut cache = dates.get();
+        let date = cache.format(black_box(NOW));
+        dates.set(cache);
         let receipt = ReceiptText {
             id,
             sub: 1,
@@ -181,6 +187,12 @@ fn frame_scan_of_100(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn receipt_date_format(bencher: Bencher<'_, '_>) {
     bencher.bench(|| format_receipt_date(black_box(NOW), DateDigits::Ten));
+}
+
+#[divan::bench]
+fn receipt_date_format_cached(bencher: Bencher<'_, '_>) {
+    let mut cache = ReceiptDateCache::new(DateDigits::Ten);
+    bencher.bench_local(|| cache.format(black_box(NOW)));
 }
 
 #[divan::bench]

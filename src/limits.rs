@@ -74,8 +74,8 @@ pub const LONG_TURN_NANOS: u64 = 10_000_000;
 /// How soon a thread looks again for room in a full lane, in milliseconds.
 pub const LANE_RETRY_MS: u64 = 1;
 
-/// Requests that control may have open with one thread. Beyond: the HTTP request fails with 503.
-pub const CONTROL_REQUESTS_MAX: usize = 64;
+/// Requests to the hot threads that control may have open at once. Beyond: the HTTP request waits its turn.
+pub const REQUESTS_OPEN_MAX: usize = 16;
 
 /// Octets of memory that a shard's store may take for bodies, for each message that it may hold. A 60-character
 /// message takes 128; long payloads use up the room sooner, and then submissions get ESME_RMSGQFUL.

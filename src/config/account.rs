@@ -86,11 +86,12 @@ impl Default for AccountConfig {
 }
 
 impl AccountConfig {
-    /// The account of the default configuration: demo, demo.
+    /// The account of the default configuration: demo, demo. It owns an address, so that MO works at once.
     pub fn demo() -> Self {
         Self {
             system_id: "demo".to_owned(),
             password: Some(Secret::new("demo")),
+            addresses: vec!["12345".to_owned()],
             claims_by_address_range: true,
             ..Self::default()
         }

@@ -4,13 +4,16 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Findings;
 use super::smpp::check_c_octet_string;
+use crate::smpp::text;
 
-/// Longest delay, and longest absence, in milliseconds: a day.
-const DELAY_MS_MAX: u64 = 86_400_000;
+/// Longest delay in milliseconds: an hour.
+const DELAY_MS_MAX: u64 = 3_600_000;
+/// Longest absence in milliseconds: a day.
+const ABSENT_MS_MAX: u64 = 86_400_000;
 /// Most profiles; they are looked up by longest prefix.
 const PROFILES_MAX: usize = 1_024;
-/// Longest text of a simulated MO message: it fits one deliver_sm in any alphabet.
-const MO_TEXT_CHARS_MAX: usize = 127;
+/// Longest text of a simulated MO message, in septets: what fits one short message on the air.
+const MO_TEXT_SEPTETS_MAX: usize = text::septets_max(0);
 
 /// The network as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,7 +102,7 @@ pub enum Distribution {
     Uniform,
     /// Exponential with the mean.
     Exponential,
-    /// Log-normal with the mean: most are short, a few are very long.
+    /// Log-normal with the mean, the logarithm's standard deviation being 1: most are short, a few very long.
     Lognormal,
 }
 
@@ -109,11 +112,13 @@ pub enum Distribution {
 pub struct MoConfig {
     /// Messages per second over the whole daemon; 0 = off.
     pub messages_per_s: u32,
-    /// The subscriber that sends them.
+    /// The first subscriber that sends them, a number of up to 18 digits.
     pub source_addr: String,
+    /// How many numbers from `source_addr` on take turns.
+    pub source_addr_count: u32,
     /// The application's address, which some account must own.
     pub destination_addr: String,
-    /// Their text.
+    /// Their text, in GSM 7-bit: one short message.
     pub text: String,
 }
 
@@ -122,6 +127,7 @@ impl Default for MoConfig {
         Self {
             messages_per_s: 0,
             source_addr: "491700000001".to_owned(),
+            source_addr_count: 1_000,
             destination_addr: "12345".to_owned(),
             text: "Hello from the simulated network".to_owned(),
         }
@@ -178,25 +184,29 @@ impl NetworkProfile {
             u64::from(self.undeliverable_error),
             (0, 999),
         );
-        findings.in_range(format!("{key}.absent_ms"), self.absent_ms, (0, DELAY_MS_MAX));
+        findings.in_range(format!("{key}.absent_ms"), self.absent_ms, (0, ABSENT_MS_MAX));
     }
 }
 
 impl MoConfig {
     fn validate(&self, findings: &mut Findings) {
         findings.in_range("network.mo.messages_per_s", u64::from(self.messages_per_s), (0, 1_000_000));
-        for (key, addr) in [("source_addr", &self.source_addr), ("destination_addr", &self.destination_addr)]
-        {
-            if let Err(what) = check_c_octet_string(addr, 20) {
-                findings.add(format!("network.mo.{key}"), what);
-            }
+        let source_addr = self.source_addr.as_bytes();
+        if !(1..=18).contains(&source_addr.len()) || !source_addr.iter().all(u8::is_ascii_digit) {
+            findings.add("network.mo.source_addr", "must be 1 to 18 digits");
         }
-        let chars = self.text.chars().count() as u64;
-        if !(1..=MO_TEXT_CHARS_MAX as u64).contains(&chars) {
-            findings.add(
+        let count = u64::from(self.source_addr_count);
+        findings.in_range("network.mo.source_addr_count", count, (1, 1_000_000_000));
+        if let Err(what) = check_c_octet_string(&self.destination_addr, 20) {
+            findings.add("network.mo.destination_addr", what);
+        }
+        match text::gsm::encode(&self.text) {
+            None => findings.add("network.mo.text", "has characters that GSM 7-bit has not"),
+            Some(septets) if (1..=MO_TEXT_SEPTETS_MAX).contains(&septets.len()) => {}
+            Some(septets) => findings.add(
                 "network.mo.text",
-                format!("has {chars} characters, it must have 1 to {MO_TEXT_CHARS_MAX}"),
-            );
+                format!("has {} septets, it must have 1 to {MO_TEXT_SEPTETS_MAX}", septets.len()),
+            ),
         }
     }
 }

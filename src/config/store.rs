@@ -96,5 +96,6 @@ impl StoreConfig {
             self.validity_default_s,
             (1, self.validity_max_s.max(1)),
         );
+        findings.in_range("store.receipt_validity_s", self.receipt_validity_s, (1, 366 * 86_400));
     }
 }

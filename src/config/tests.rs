@@ -111,10 +111,11 @@ fn errors_name_file_line_and_key() {
             "f.toml:4: network.profile[0].delay.mean_ms: 200 is out of range",
         ),
         (profile("[[network.profile]]"), "f.toml:4: network.profile[1].prefix: \"\" is given twice"),
-        ("[network.mo]\ntext = \"\"".to_owned(), "f.toml:2: network.mo.text: has 0 characters"),
+        ("[network.mo]\ntext = \"\"".to_owned(), "f.toml:2: network.mo.text: has 0 septets"),
+        ("[network.mo]\ntext = \"\u{416}\"".to_owned(), "f.toml:2: network.mo.text: has characters"),
         (
             "[network.mo]\nsource_addr = \"012345678901234567890\"".to_owned(),
-            "f.toml:2: network.mo.source_addr: ",
+            "f.toml:2: network.mo.source_addr: must be 1 to 18 digits",
         ),
         ("\n[[account]]\nsystem_id = \"a\"".to_owned(), "f.toml:2: account[0].password: give password"),
         ("\n[[account]]\npassword = \"a\"".to_owned(), "f.toml:2: account[0].system_id: has 0 characters"),
@@ -222,4 +223,18 @@ fn accounts_accept_their_password_only() {
     let hashed = AccountConfig { password_hash: Some(Secret::new(hash)), ..AccountConfig::default() };
     assert!(hashed.accepts(b"s3cret") && !hashed.accepts(b"demo"));
     assert!(!AccountConfig::default().accepts(b""));
+}
+
+#[test]
+fn the_samples_are_accepted() {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(samples).unwrap() {
+        let path = entry.unwrap().path();
+        if let Err(error) = Config::load(Some(&path), &Overrides::default()) {
+            panic!("{error}");
+        }
+        seen += 1;
+    }
+    assert!(seen >= 3);
 }

@@ -155,6 +155,7 @@ async fn sessions(State(shared): State<Arc<Shared>>) -> Reply {
 }
 
 async fn inject_mo(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Reply {
+    same_origin(&headers)?;
     authorize(&shared, &headers)?;
     let message = mo::parse(&body)?;
     let shard = (shared.shard_of)(&message.destination_addr, shared.shards);
@@ -201,6 +202,18 @@ async fn message(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> R
     match known {
         Some(message) => Ok(Json(message_row(&shared, &message)).into_response()),
         None => Err(ApiError::new(StatusCode::NOT_FOUND, "no such message, or it is forgotten already")),
+    }
+}
+
+/// Refuses a request that a page of another site makes through the operator's browser: those carry their own Origin.
+fn same_origin(headers: &HeaderMap) -> Result<(), ApiError> {
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let (origin, host) = (text(header::ORIGIN), text(header::HOST).unwrap_or_default());
+    match origin.map(|origin| origin.split_once("://").map_or("", |(_, authority)| authority)) {
+        Some(authority) if authority != host => {
+            Err(ApiError::new(StatusCode::FORBIDDEN, "comes from another origin"))
+        }
+        _ => Ok(()),
     }
 }
 

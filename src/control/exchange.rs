@@ -10,9 +10,7 @@ use tokio::time::timeout;
 
 use crate::base::MessageId;
 use crate::control_lane::{ControlPort, ControlReply, ControlRequest, MessageInfo, MoRefused, SessionInfo};
-
-/// Questions that may be open at once; further ones wait. The lanes are sized by it.
-pub const REQUESTS_OPEN_MAX: usize = 16;
+use crate::limits::REQUESTS_OPEN_MAX;
 
 /// How long the threads have to answer, and how long a question may wait for its turn.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);

@@ -14,7 +14,8 @@ const REFRESH: Duration = Duration::from_millis(100);
 /// The sum of all that the threads have recorded.
 pub(super) struct Latencies {
     total: Mutex<LatencySet>,
-    /// Emptied sets to swap in at the next fetch.
+    /// Emptied sets to swap in at the next fetch, boxed as they travel.
+    #[expect(clippy::vec_box, reason = "the lane carries boxes; unboxing and boxing again would allocate")]
     spares: Mutex<Vec<Box<LatencySet>>>,
     spares_max: usize,
     /// When the last fetch ended and how. Held during a fetch, so that all who ask meanwhile share it.

@@ -22,11 +22,12 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 pub(super) struct Bounded {
     listener: TcpListener,
     permits: Arc<Semaphore>,
+    silence_max: Duration,
 }
 
 impl Bounded {
     pub(super) fn new(listener: TcpListener) -> Self {
-        Self { listener, permits: Arc::new(Semaphore::new(CONNECTIONS_MAX)) }
+        Self { listener, permits: Arc::new(Semaphore::new(CONNECTIONS_MAX)), silence_max: SILENCE_MAX }
     }
 }
 
@@ -39,7 +40,8 @@ impl Listener for Bounded {
         let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
         // tokio's own implementation waits and retries when the process is out of file descriptors.
         let (stream, peer) = Listener::accept(&mut self.listener).await;
-        (Admitted { stream, silence: Box::pin(sleep(SILENCE_MAX)), _permit: permit }, peer)
+        let silence = Box::pin(sleep(self.silence_max));
+        (Admitted { stream, silence, silence_max: self.silence_max, _permit: permit }, peer)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -51,6 +53,7 @@ impl Listener for Bounded {
 pub(super) struct Admitted {
     stream: TcpStream,
     silence: Pin<Box<Sleep>>,
+    silence_max: Duration,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -58,7 +61,8 @@ impl Admitted {
     /// Lets `result` through and starts the silence anew, or ends the connection when it has lasted too long.
     fn watch<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if result.is_ready() {
-            self.silence.as_mut().reset(Instant::now() + SILENCE_MAX);
+            let until = Instant::now() + self.silence_max;
+            self.silence.as_mut().reset(until);
             return result;
         }
         ready!(self.silence.as_mut().poll(cx));
@@ -102,5 +106,56 @@ impl AsyncWrite for Admitted {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::Router;
+    use axum::routing::get;
+    use std::io::{Read, Write};
+
+    #[test]
+    fn silent_connections_are_closed_and_make_room() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let bounded = Bounded {
+            listener,
+            permits: Arc::new(Semaphore::new(1)),
+            silence_max: Duration::from_millis(50),
+        };
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let server = std::thread::spawn(move || {
+            runtime.block_on(async {
+                let router = Router::new().route("/", get(async || "here"));
+                tokio::select! {
+                    _ = axum::serve(bounded, router).into_future() => {}
+                    _ = stopped => {}
+                }
+            });
+        });
+        let connect = |sent: &[u8]| {
+            let mut stream = std::net::TcpStream::connect(addr).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            stream.write_all(sent).unwrap();
+            stream
+        };
+        // The only place is taken by one that says nothing, then by one that stops in the middle.
+        let mut silent = connect(b"");
+        let mut stuck = connect(b"GET / HT");
+        let mut good = connect(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let mut answer = String::new();
+        good.read_to_string(&mut answer).unwrap();
+        assert!(answer.ends_with("here"), "{answer}");
+        for stream in [&mut silent, &mut stuck] {
+            // Closed, with or without an answer before.
+            let mut rest = Vec::new();
+            stream.read_to_end(&mut rest).unwrap();
+            assert!(!rest.starts_with(b"HTTP/1.1 200"));
+        }
+        stop.send(()).unwrap();
+        server.join().unwrap();
     }
 }

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::api::ApiError;
 use crate::control_lane::MoMessage;
+use crate::smpp::text;
 
 /// Longest address (3.4 section 5.2.8, less its NUL).
 const ADDRESS_OCTETS_MAX: usize = 20;
@@ -16,11 +17,11 @@ pub(super) fn parse(body: &[u8]) -> Result<MoMessage, ApiError> {
         .map_err(|error| ApiError::body(format!("the body is not a JSON object: {error}")))?;
     let source_addr = address(&mut fields, "source_addr")?;
     let destination_addr = address(&mut fields, "destination_addr")?;
-    let text = string(&mut fields, "text")?;
+    let characters = string(&mut fields, "text")?;
     if let Some(unknown) = fields.keys().next() {
         return Err(ApiError::body(format!("unknown field `{unknown}`")));
     }
-    let (data_coding, short_message) = encode(&text);
+    let (data_coding, short_message) = text::encode(&characters);
     if short_message.is_empty() || short_message.len() > SHORT_MESSAGE_OCTETS_MAX {
         return Err(ApiError::field(
             "text",
@@ -31,11 +32,6 @@ pub(super) fn parse(body: &[u8]) -> Result<MoMessage, ApiError> {
         ));
     }
     Ok(MoMessage { source_addr, destination_addr, data_coding, esm_class: 0, short_message })
-}
-
-/// `text` in the smallest alphabet that has all of it: data_coding and octets.
-fn encode(text: &str) -> (u8, Vec<u8>) {
-    (8, text.encode_utf16().flat_map(u16::to_be_bytes).collect())
 }
 
 /// Takes a string out of the body.

@@ -207,7 +207,7 @@ fn session(thread: usize) -> SessionInfo {
 fn message() -> MessageInfo {
     MessageInfo {
         message_id: MessageId::from_u64(KNOWN),
-        account: AccountId(0),
+        account: Some(AccountId(0)),
         message_state: 2,
         error_code: 0,
         attempts: 1,
@@ -409,6 +409,16 @@ fn a_token_guards_what_changes_state() {
     }
     assert_eq!(control.request("POST", "/mo", "Authorization: Bearer s3cret\r\n", body).0, 202);
     assert_eq!(control.get("/stats").0, 200);
+}
+
+#[test]
+fn pages_of_other_sites_change_nothing() {
+    let control = Control::start(Config::default());
+    let body = r#"{"source_addr":"1","destination_addr":"2","text":"x"}"#;
+    for origin in ["https://example.com", "http://smscd:81", "null"] {
+        assert_eq!(control.request("POST", "/mo", &format!("Origin: {origin}\r\n"), body).0, 403, "{origin}");
+    }
+    assert_eq!(control.request("POST", "/mo", "Origin: http://smscd\r\n", body).0, 202);
 }
 
 #[test]

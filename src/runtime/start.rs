@@ -22,7 +22,7 @@ use super::values::{ToShard, ToWorker};
 use super::worker::{ShardLink, ShardLinks, Worker, WorkerParts};
 use crate::config::{Config, EnginePlan};
 use crate::control_lane::{ControlEnd, ControlPort, ControlReply, Wake};
-use crate::limits::{ARRIVALS_MAX, CONTROL_REQUESTS_MAX, LANE_BLOCKS};
+use crate::limits::{ARRIVALS_MAX, LANE_BLOCKS, REQUESTS_OPEN_MAX};
 use crate::session::SessionSettings;
 use crate::smpp::InterfaceVersion;
 use crate::stats::{LatencySet, ThreadCounters};
@@ -112,7 +112,7 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
     let questions =
         authenticator::start(Arc::clone(&accounts), answer_ports).context("starting the authenticator")?;
 
-    let (replies_tx, replies) = bounded((CONTROL_REQUESTS_MAX + 1) * threads);
+    let (replies_tx, replies) = bounded((REQUESTS_OPEN_MAX + 1) * threads);
     let mut shards: Vec<Option<HostedShard>> = shards.into_iter().map(Some).collect();
     let mut counters = Vec::new();
     let mut ports = Vec::new();
@@ -121,7 +121,7 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
         let thread_counters = Arc::new(ThreadCounters::new(accounts.len()));
         counters.push(Arc::clone(&thread_counters));
         let waker = wakers.get(index).context("a thread without a waker")?;
-        let (requests_tx, requests) = bounded(CONTROL_REQUESTS_MAX + 1);
+        let (requests_tx, requests) = bounded(REQUESTS_OPEN_MAX + 1);
         ports.push(ControlPort { requests: requests_tx, waker: Arc::clone(waker) as Arc<dyn Wake> });
         let worker = match placed.worker {
             None => None,

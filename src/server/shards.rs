@@ -8,6 +8,7 @@ use crate::limits::STORE_BYTES_PER_MESSAGE;
 use crate::network::{self, MoSource, MoSourceSettings, Network};
 use crate::routing::{AccountRouting, RetrySettings, Shard, ShardSettings, shard_of};
 use crate::runtime::shard_host::HostedShard;
+use crate::smpp::text::gsm;
 use crate::smpp::time_format::DateDigits;
 use crate::store::MemoryStore;
 
@@ -112,9 +113,9 @@ fn mo_source(config: &MoConfig, shard: u16, shards: u16, now: Now) -> Option<MoS
         let settings = MoSourceSettings {
             rate_per_s: config.messages_per_s,
             source_addr_first: config.source_addr.parse().unwrap_or(0),
-            source_addr_count: 1,
+            source_addr_count: config.source_addr_count,
             destination_addr: config.destination_addr.clone().into_bytes(),
-            text: config.text.clone().into_bytes(),
+            text: gsm::encode(&config.text).unwrap_or_default(),
         };
         MoSource::new(settings, now.mono)
     })

@@ -59,7 +59,7 @@ pub use pdu::{
 };
 pub use pdu::{Pdu, PduBody, encode_header_only, encode_pdu};
 pub use receipt::{ParsedReceipt, ReceiptExcerpt, ReceiptText};
-pub use time_format::{DateDigits, ReceiptDate, SmppTime, format_receipt_date};
+pub use time_format::{DateDigits, ReceiptDate, ReceiptDateCache, SmppTime, format_receipt_date};
 pub use tlv::{Tlv, TlvWriter, Tlvs, push_tlv};
 pub use tlv_tag::TlvTag;
 pub use validate::validate_submit;

@@ -21,7 +21,7 @@ impl<'a> Reader<'a> {
     }
 
     /// `N` octets; `field` is the first of them.
-    #[inline]
+    #[inline(always)]
     pub(super) fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], DecodeError> {
         match self.rest.split_first_chunk::<N>() {
             Some((octets, rest)) => {
@@ -52,36 +52,55 @@ impl<'a> Reader<'a> {
     }
 
     /// A C-Octet String without its NUL.
-    #[inline]
+    #[inline(always)]
     pub(super) fn c_octets(&mut self, field: &Field) -> Result<&'a [u8], DecodeError> {
         // Most of these fields are empty in most messages.
         if let Some((&0, rest)) = self.rest.split_first() {
             self.rest = rest;
             return Ok(&[]);
         }
-        match find_nul(self.rest, field.octets_max) {
-            Some(len) => {
-                let (value, with_nul) = self.rest.split_at_checked(len).unwrap_or_default();
-                self.rest = with_nul.get(1..).unwrap_or_default();
+        match find_nul(self.rest, field.octets_max).and_then(|len| split_at_nul(self.rest, len)) {
+            Some((value, rest)) => {
+                self.rest = rest;
                 Ok(value)
             }
-            None if self.rest.len() < field.octets_max => Err(DecodeError::too_short(field.name)),
-            None => Err(DecodeError::new(field.status, field.name)),
+            None => Err(self.no_nul(field)),
+        }
+    }
+
+    #[cold]
+    const fn no_nul(&self, field: &Field) -> DecodeError {
+        if self.rest.len() < field.octets_max {
+            DecodeError::too_short(field.name)
+        } else {
+            DecodeError::new(field.status, field.name)
         }
     }
 
     /// As [`Reader::c_octets`], but the end of the body may stand for the NUL and for the whole field: some peers'
     /// responses need it.
+    #[inline]
     pub(super) fn c_octets_lenient(&mut self, field: &Field) -> Result<&'a [u8], DecodeError> {
-        if self.rest.len() < field.octets_max && !self.rest.contains(&0) {
-            return Ok(std::mem::take(&mut self.rest));
+        match find_nul(self.rest, field.octets_max).and_then(|len| split_at_nul(self.rest, len)) {
+            Some((value, rest)) => {
+                self.rest = rest;
+                Ok(value)
+            }
+            None if self.rest.len() < field.octets_max => Ok(std::mem::take(&mut self.rest)),
+            None => Err(self.no_nul(field)),
         }
-        self.c_octets(field)
     }
 }
 
+/// What stands before and after the NUL at `len`.
+#[inline(always)]
+fn split_at_nul(octets: &[u8], len: usize) -> Option<(&[u8], &[u8])> {
+    let (value, with_nul) = octets.split_at_checked(len)?;
+    Some((value, with_nul.get(1..)?))
+}
+
 /// The index of the first NUL within the first `octets_max` octets, eight at a time.
-#[inline]
+#[inline(always)]
 fn find_nul(octets: &[u8], octets_max: usize) -> Option<usize> {
     const LOW: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;

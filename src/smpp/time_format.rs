@@ -143,17 +143,49 @@ impl ReceiptDate {
     }
 }
 
-/// The date of a receipt text for `at`, in UTC. Some ten nanoseconds; no allocation.
+/// The date of a receipt text for `at`, in UTC. No allocation; some twenty nanoseconds, which [`ReceiptDateCache`] mostly saves.
 pub fn format_receipt_date(at: WallTime, digits: DateDigits) -> ReceiptDate {
     let civil = Civil::from_unix_ms(i64::try_from(at.unix_millis()).unwrap_or(i64::MAX));
     let mut text = [0; 12];
     let fields = [civil.year_of_century, civil.month, civil.day, civil.hour, civil.minute, civil.second];
     write_pairs(&mut text, &fields);
-    let len = match digits {
-        DateDigits::Ten => 10,
-        DateDigits::Twelve => 12,
-    };
-    ReceiptDate { digits: text, len }
+    match digits {
+        DateDigits::Ten => {
+            let [.., tens, units] = &mut text;
+            (*tens, *units) = (0, 0);
+            ReceiptDate { digits: text, len: 10 }
+        }
+        DateDigits::Twelve => ReceiptDate { digits: text, len: 12 },
+    }
+}
+
+/// Formats receipt dates for one thread and remembers the last minute: most receipts of a moment share theirs.
+#[derive(Clone, Copy, Debug)]
+pub struct ReceiptDateCache {
+    minute: u64,
+    date: ReceiptDate,
+}
+
+impl ReceiptDateCache {
+    /// A cache for dates of this form.
+    pub fn new(digits: DateDigits) -> Self {
+        Self { minute: 0, date: format_receipt_date(WallTime::default(), digits) }
+    }
+
+    /// As [`format_receipt_date`].
+    #[inline]
+    pub fn format(&mut self, at: WallTime) -> ReceiptDate {
+        let (minute, second) = (at.unix_seconds() / 60, (at.unix_seconds() % 60) as u8);
+        let with_seconds = self.date.len == 12;
+        if minute != self.minute {
+            let digits = if with_seconds { DateDigits::Twelve } else { DateDigits::Ten };
+            *self = Self { minute, date: format_receipt_date(at, digits) };
+        } else if with_seconds {
+            let [.., tens, units] = &mut self.date.digits;
+            (*tens, *units) = (b'0' + second / 10, b'0' + second % 10);
+        }
+        self.date
+    }
 }
 
 /// Reads a receipt date of 10, 12 or 14 digits (the last with a four-digit year), taken as UTC.
@@ -386,6 +418,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_cache_changes_no_date(times in prop::collection::vec(0u64..200_000, 1..20), twelve in any::<bool>()) {
+            let digits = if twelve { DateDigits::Twelve } else { DateDigits::Ten };
+            let mut cache = ReceiptDateCache::new(digits);
+            for offset_ms in times {
+                let at = WallTime::from_unix_millis(NOV_24_MS as u64 + offset_ms);
+                prop_assert_eq!(cache.format(at), format_receipt_date(at, digits));
+            }
+        }
+
         #[test]
         fn absolute_times_round_trip(tenths in -10_098_432_000i64..21_459_167_990) {
             let time = SmppTime::Absolute(tenths * 100);
