@@ -133,12 +133,21 @@ fn the_first_request_may_come_with_the_bind(daemon: &Daemon) {
     let mut esme = RawEsme::connect(daemon.smpp);
     let mut octets = pdu(BIND_TRANSCEIVER, 0, 1, &bind_body("demo", "demo", 0x34, ""));
     for sequence in 2..50 {
-        octets.extend(pdu(SUBMIT_SM, 0, sequence, &Sm::new("12345", &format!("4470{sequence}"), "hi").encode()));
+        octets.extend(pdu(
+            SUBMIT_SM,
+            0,
+            sequence,
+            &Sm::new("12345", &format!("4470{sequence}"), "hi").encode(),
+        ));
     }
     octets.extend(pdu(ENQUIRE_LINK, 0, 50, &[]));
     esme.send(&octets);
     assert_eq!(esme.expect(BIND_TRANSCEIVER | RESP, ESME_ROK).sequence, 1);
-    let mut answered: Vec<u32> = (2..=50).map(|_| esme.receive()).inspect(|pdu| assert_eq!(pdu.status, 0)).map(|pdu| pdu.sequence).collect();
+    let mut answered: Vec<u32> = (2..=50)
+        .map(|_| esme.receive())
+        .inspect(|pdu| assert_eq!(pdu.status, 0))
+        .map(|pdu| pdu.sequence)
+        .collect();
     answered.sort_unstable();
     assert_eq!(answered, (2..=50).collect::<Vec<u32>>(), "each is answered exactly once");
 }
@@ -170,10 +179,10 @@ fn expect_three(esme: &mut RawEsme) {
     assert_eq!(esme.expect(BIND_TRANSCEIVER | RESP, ESME_ROK).sequence, 1);
     let mut answers = [esme.receive(), esme.receive()];
     answers.sort_by_key(|pdu| pdu.sequence);
-    assert_eq!(answers.each_ref().map(|pdu| (pdu.id, pdu.status, pdu.sequence)), [
-        (SUBMIT_SM | RESP, ESME_ROK, 2),
-        (ENQUIRE_LINK | RESP, ESME_ROK, 3)
-    ]);
+    assert_eq!(
+        answers.each_ref().map(|pdu| (pdu.id, pdu.status, pdu.sequence)),
+        [(SUBMIT_SM | RESP, ESME_ROK, 2), (ENQUIRE_LINK | RESP, ESME_ROK, 3)]
+    );
 }
 
 fn requests_before_the_bind_are_refused(daemon: &Daemon) {

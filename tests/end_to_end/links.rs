@@ -17,7 +17,12 @@ fn an_unbind_waits_for_the_answers(daemon: &Daemon) {
     let mut octets = Vec::new();
     let sequences: Vec<u32> = (0..200).map(|_| esme.sequence()).collect();
     for sequence in &sequences {
-        octets.extend(pdu(SUBMIT_SM, 0, *sequence, &Sm::new("12345", &format!("4470{sequence}"), "hi").encode()));
+        octets.extend(pdu(
+            SUBMIT_SM,
+            0,
+            *sequence,
+            &Sm::new("12345", &format!("4470{sequence}"), "hi").encode(),
+        ));
     }
     let unbind = esme.sequence();
     octets.extend(pdu(UNBIND, 0, unbind, &[]));

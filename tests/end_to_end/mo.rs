@@ -109,11 +109,8 @@ fn from_one_esme_to_another(daemon: &Daemon) {
 fn texts_keep_their_alphabet(daemon: &Daemon) {
     let mut esme = daemon.bind(Mode::Receiver);
     // The smallest alphabet that has the text: GSM 7-bit (one octet a septet) or UCS-2.
-    let cases: [(&str, u8, Vec<u8>); 3] = [
-        ("plain", 0, b"plain".to_vec()),
-        ("h\u{e9}", 0, vec![b'h', 0x05]),
-        ("\u{17c}", 8, vec![0x01, 0x7C]),
-    ];
+    let cases: [(&str, u8, Vec<u8>); 3] =
+        [("plain", 0, b"plain".to_vec()), ("h\u{e9}", 0, vec![b'h', 0x05]), ("\u{17c}", 8, vec![0x01, 0x7C])];
     for (text, data_coding, octets) in cases {
         daemon.inject_mo("491701", "12345", text);
         let sm = esme.take_delivery();

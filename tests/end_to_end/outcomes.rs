@@ -62,7 +62,11 @@ fn absent_for_a_while(daemon: &Daemon) {
     let id = esme.submit(&Sm { registered_delivery: 0x10, ..Sm::new("12345", "4443", "hi") });
     let notification = esme.take_delivery();
     assert_eq!((notification.esm_class, notification.receipted_id()), (0x20, id));
-    daemon.await_stats(&[("/messages/delivered", 3), ("/messages/pending", 0), ("/messages/receipts_pending", 0)]);
+    daemon.await_stats(&[
+        ("/messages/delivered", 3),
+        ("/messages/pending", 0),
+        ("/messages/receipts_pending", 0),
+    ]);
     assert!(daemon.stat("/counters/delivery_retries") >= 3);
     esme.enquire();
 }
@@ -85,7 +89,9 @@ fn the_counts_add_up(daemon: &Daemon) {
     let mut ids = Vec::new();
     for n in 0..50 {
         for prefix in ["440", "441", "442", "443", "444"] {
-            ids.push(esme.request(SUBMIT_SM, &Sm::with_receipt("12345", &format!("{prefix}{n}"), "x").encode()));
+            ids.push(
+                esme.request(SUBMIT_SM, &Sm::with_receipt("12345", &format!("{prefix}{n}"), "x").encode()),
+            );
         }
     }
     let (mut responses, mut receipts) = (0, 0);

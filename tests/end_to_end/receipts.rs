@@ -201,8 +201,7 @@ fn held_until_a_receiver_binds(daemon: &Daemon) {
 
 fn in_flight_at_a_drop_go_to_another_bind(daemon: &Daemon) {
     let mut first = daemon.bind(Mode::Transceiver);
-    let mut ids: Vec<String> =
-        (0..10).map(|n| first.submit_slowly_answered(&format!("4490{n}"))).collect();
+    let mut ids: Vec<String> = (0..10).map(|n| first.submit_slowly_answered(&format!("4490{n}"))).collect();
     let in_flight: Vec<Pdu> = (0..10).map(|_| first.delivery().0).collect();
     // Three are answered, and the daemon has read that.
     for pdu in &in_flight[..3] {

@@ -26,6 +26,7 @@ fn sessions_are_unbound_and_the_daemon_exits_0() {
                 esme.expect_end();
             }
             unbound.expect_end();
+            drop((sessions, unbound));
             assert_eq!(daemon.wait().code(), Some(0), "{layout:?}: {}", daemon.stderr());
         }
     }
@@ -47,7 +48,8 @@ fn answers_under_way_drain_before_the_end() {
         // Requests that were on their way are answered, the unbind is somewhere among the answers.
         let mut answered = Vec::new();
         while answered.len() < sequences.len() {
-            let pdu = esme.receive();
+            let pdu =
+                esme.receive_or_end().unwrap_or_else(|| panic!("{layout:?}: {} answers", answered.len()));
             if pdu.id == UNBIND {
                 continue;
             }
@@ -61,6 +63,8 @@ fn answers_under_way_drain_before_the_end() {
         while let Some(pdu) = esme.receive_or_end() {
             assert!(pdu.id == UNBIND || (pdu.id, pdu.sequence) == (UNBIND | RESP, sequence), "{pdu:?}");
         }
+        // A peer that closes its end too is not waited for.
+        esme.vanish();
         assert_eq!(daemon.wait().code(), Some(0), "{layout:?}: {}", daemon.stderr());
     }
 }

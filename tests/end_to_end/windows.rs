@@ -45,7 +45,7 @@ fn the_rate_is_kept(daemon: &Daemon) {
 }
 
 fn a_full_store_refuses(daemon: &Daemon) {
-    // messages_max is 20,000 over all shards, and these stay: their subscribers are absent.
+    // messages_max is 20,000 over all shards, and these stay: they are for an hour from now.
     let mut esme = daemon.bind(Mode::Transmitter);
     let mut accepted = 0;
     let mut refused = 0;
@@ -53,7 +53,11 @@ fn a_full_store_refuses(daemon: &Daemon) {
         let mut octets = Vec::new();
         for n in 0..500 {
             let sequence = esme.sequence();
-            octets.extend(pdu(SUBMIT_SM, 0, sequence, &Sm::new("12345", &format!("445{batch}{n}"), "x").encode()));
+            let sm = Sm {
+                schedule: "000000010000000R".to_owned(),
+                ..Sm::new("12345", &format!("4470{batch}{n}"), "x")
+            };
+            octets.extend(pdu(SUBMIT_SM, 0, sequence, &sm.encode()));
         }
         esme.send(&octets);
         for _ in 0..500 {
@@ -75,7 +79,8 @@ fn a_full_store_refuses(daemon: &Daemon) {
 /// only where they cross threads, so the layouts are those that do.
 #[test]
 fn a_session_beyond_its_window_goes_on() {
-    let config = format!("{}\n[[account]]\nsystem_id = \"two\"\npassword = \"two\"\nwindow = 2\n", crate::CONFIG);
+    let config =
+        format!("{}\n[[account]]\nsystem_id = \"two\"\npassword = \"two\"\nwindow = 2\n", crate::CONFIG);
     for layout in [Layout::ONE_BY_ONE, Layout::TWO_BY_TWO, Layout::ONE_BY_THREE] {
         let daemon = Daemon::start(&config, layout);
         let mut esme = RawEsme::bind(daemon.smpp, Mode::Transmitter, "two", "two");

@@ -147,7 +147,12 @@ impl Sm {
         body.extend([self.esm_class, self.protocol_id, self.priority]);
         c_octets(&mut body, self.schedule.as_bytes());
         c_octets(&mut body, self.validity.as_bytes());
-        body.extend([self.registered_delivery, self.replace_if_present, self.data_coding, self.default_msg_id]);
+        body.extend([
+            self.registered_delivery,
+            self.replace_if_present,
+            self.data_coding,
+            self.default_msg_id,
+        ]);
         body.push(u8::try_from(self.text.len()).expect("at most 255 octets"));
         body.extend(&self.text);
         for (tag, value) in &self.tlvs {
