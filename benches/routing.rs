@@ -2,7 +2,7 @@
 //! `cargo bench --bench routing`
 //!
 //! Each sample is a burst of messages through a warm shard, so that what a message costs includes the caches that
-//! a backlog of that size needs.
+//! a backlog of that size needs. Each message of a burst goes to a subscriber of its own, unless said otherwise.
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -33,6 +33,8 @@ struct Shell {
 impl ShardOutput for Shell {
     fn submit_result(&mut self, _: Origin, _: Result<MessageId, CommandStatus>) {}
 
+    fn mo_held(&mut self, _: MessageId) {}
+
     fn deliver(&mut self, _: SessionHandle, token: DeliveryToken, deliver_sm: &DeliverSm<'_>) -> bool {
         self.encoded.clear();
         deliver_sm.encode_body(&mut self.encoded);
@@ -54,7 +56,7 @@ struct World {
 }
 
 impl World {
-    fn new(registered_delivery: u8, delay: Delay) -> Self {
+    fn new(registered_delivery: u8, delay: Delay, subscribers: usize) -> Self {
         let now = Now { mono: Time::from_millis(1), wall: WallTime::from_unix_millis(1_763_899_200_000) };
         let profile = NetworkProfile { delay, ..NetworkProfile::default() };
         let network = Network::new(1, 0, &[profile]).unwrap();
@@ -72,7 +74,7 @@ impl World {
             address_range: b"",
         };
         shard.session_bound(&bound, &mut shell);
-        let bodies = (0..1_000).map(|number| body(registered_delivery, number)).collect();
+        let bodies = (0..subscribers as u64).map(|number| body(registered_delivery, number)).collect();
         Self { shard, shell, now, bodies }
     }
 
@@ -125,7 +127,7 @@ fn body(registered_delivery: u8, number: u64) -> Vec<u8> {
 /// submit_sm decoded and accepted, the network's report through the wheel, the final state; no receipt.
 #[divan::bench(args = [256, 10_000, 200_000])]
 fn submit_to_final(bencher: Bencher<'_, '_>, burst: usize) {
-    let mut world = World::new(0, Delay::Uniform { min_us: 1_000, max_us: 50_000 });
+    let mut world = World::new(0, Delay::Uniform { min_us: 1_000, max_us: 50_000 }, burst);
     bencher.counter(ItemsCount::new(burst)).bench_local(move || {
         world.submit(burst);
         world.finish(1);
@@ -135,7 +137,7 @@ fn submit_to_final(bencher: Bencher<'_, '_>, burst: usize) {
 /// The same with the receipt built, encoded, handed out and acknowledged.
 #[divan::bench(args = [256, 10_000, 200_000])]
 fn submit_to_receipt_settled(bencher: Bencher<'_, '_>, burst: usize) {
-    let mut world = World::new(1, Delay::Uniform { min_us: 1_000, max_us: 50_000 });
+    let mut world = World::new(1, Delay::Uniform { min_us: 1_000, max_us: 50_000 }, burst);
     bencher.counter(ItemsCount::new(burst)).bench_local(move || {
         world.submit(burst);
         world.finish(1);
@@ -146,7 +148,7 @@ fn submit_to_receipt_settled(bencher: Bencher<'_, '_>, burst: usize) {
 #[divan::bench(args = [0, 1])]
 fn submit_to_end_without_delay(bencher: Bencher<'_, '_>, registered_delivery: u8) {
     const BURST: usize = 256;
-    let mut world = World::new(registered_delivery, Delay::Fixed { us: 0 });
+    let mut world = World::new(registered_delivery, Delay::Fixed { us: 0 }, BURST);
     bencher.counter(ItemsCount::new(BURST)).bench_local(move || {
         world.submit(BURST);
         world.finish(0);

@@ -153,19 +153,38 @@ pub struct SessionInfo {
 pub struct MessageInfo {
     /// Its id.
     pub message_id: MessageId,
-    /// Whose message; not remembered beside a final state.
-    pub account: Option<AccountId>,
     /// message_state (3.4 section 5.2.28).
     pub message_state: u8,
-    /// network_error_code's last part; 0 = none.
+    /// Error code of the last attempt or of the final state, as network_error_code has it; 0 = none.
     pub error_code: u16,
-    /// Attempts made to deliver it.
-    pub attempts: u32,
-    /// Unix milliseconds of acceptance; 0 once only the final state is remembered.
-    pub accepted_unix_ms: u64,
     /// Unix milliseconds of the final state; 0 while there is none.
     pub final_unix_ms: u64,
-    /// Source and destination, when the body is still held.
+    /// The rest, unless only the final state is remembered.
+    pub held: Option<HeldInfo>,
+}
+
+/// What is known of a message until it is final and its receipt settled. Times are Unix milliseconds.
+#[derive(Clone, Debug)]
+pub struct HeldInfo {
+    /// Whose message.
+    pub account: AccountId,
+    /// `mt`, `mo`, or `receipt`: a final message whose receipt is owed.
+    pub role: &'static str,
+    /// What it waits for: `store`, `schedule`, `turn`, `subscriber`, `network`, `retry`, `session` or `response`.
+    pub waits_for: &'static str,
+    /// priority_flag, at most 3.
+    pub priority: u8,
+    /// Attempts made to deliver it, or once it is final its receipt.
+    pub attempts: u32,
+    /// When it was accepted.
+    pub accepted_unix_ms: u64,
+    /// When it is scheduled for; 0: that is past, or it was not.
+    pub scheduled_unix_ms: u64,
+    /// When the next attempt comes; 0: it does not wait for that.
+    pub next_attempt_unix_ms: u64,
+    /// When it expires, or once it is final its receipt.
+    pub expires_unix_ms: u64,
+    /// Source and destination, when the body is readable.
     pub addresses: Option<(String, String)>,
 }
 

@@ -153,6 +153,15 @@ impl MessageIdSource {
         MessageId((u64::from(self.node) << SHORT_COUNTER_BITS) | u64::from(counter))
     }
 
+    /// Takes note of an id that is in use: no long id up to it will be given out.
+    pub const fn pass(&mut self, id: MessageId) {
+        const COUNTER_MASK: u64 = (1 << COUNTER_BITS) - 1;
+        let counter = id.0 & COUNTER_MASK;
+        if !id.is_short() && id.0 & !COUNTER_MASK == self.prefix && counter >= self.next {
+            self.next = counter + 1;
+        }
+    }
+
     /// The counter that the next long id will carry; an id lease covers everything below its limit.
     pub const fn next_counter(&self) -> u64 {
         self.next
@@ -208,5 +217,19 @@ mod tests {
         assert!(restarted.next_long() > MessageId::from_u64(first.as_u64() + 10_000_000_000));
         assert_ne!(source(0, 0).next_short(), source(1, 0).next_short());
         assert!(source(2, 0).next_short().is_short());
+    }
+
+    #[test]
+    fn an_id_in_use_is_passed_over() {
+        let mut ids = source(1, 0);
+        let first = ids.next_long().as_u64();
+        ids.pass(MessageId::from_u64(first - 5));
+        assert_eq!(ids.next_long().as_u64(), first + 1);
+        ids.pass(MessageId::from_u64(first + 100));
+        assert_eq!(ids.next_long().as_u64(), first + 101);
+        // Of another shard, and short.
+        ids.pass(MessageId::from_u64((first + 1_000) ^ (1 << COUNTER_BITS)));
+        ids.pass(MessageId::from_u64(0xFFFF_FFFF));
+        assert_eq!(ids.next_long().as_u64(), first + 102);
     }
 }

@@ -42,6 +42,11 @@ pub enum Outcome {
         /// The network's error code, for the receipt if it comes to that.
         error: u16,
     },
+    /// The network has no room for it now; a later attempt may succeed.
+    Congested {
+        /// The network's error code, for the receipt if it comes to that.
+        error: u16,
+    },
     /// The network refuses the message.
     Rejected {
         /// The network's error code, for the receipt.

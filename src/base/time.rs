@@ -102,6 +102,15 @@ impl Now {
             WallTime(self.wall.0.saturating_sub(now_ms - at_ms))
         }
     }
+
+    /// The monotonic point of a wall time, as far from now as that is; not before the process started.
+    pub const fn time_at(self, wall: WallTime) -> Time {
+        if wall.0 >= self.wall.0 {
+            self.mono.plus_millis(wall.0 - self.wall.0)
+        } else {
+            Time(self.mono.0.saturating_sub((self.wall.0 - wall.0).saturating_mul(1_000_000)))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -113,6 +122,10 @@ mod tests {
         let now = Now { mono: Time::from_millis(5_000), wall: WallTime::from_unix_millis(1_000_000) };
         assert_eq!(now.wall_at(Time::from_millis(4_000)).unix_millis(), 999_000);
         assert_eq!(now.wall_at(Time::from_millis(7_500)).unix_millis(), 1_002_500);
+        assert_eq!(now.time_at(WallTime::from_unix_millis(999_000)), Time::from_millis(4_000));
+        assert_eq!(now.time_at(WallTime::from_unix_millis(1_002_500)), Time::from_millis(7_500));
+        assert_eq!(now.time_at(WallTime::default()), Time::ZERO);
+        assert_eq!(now.time_at(WallTime::from_unix_millis(u64::MAX)), Time::NEVER);
     }
 
     #[test]

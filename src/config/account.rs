@@ -8,10 +8,13 @@ use super::error::Findings;
 use super::password;
 use super::secret::Secret;
 use super::smpp::check_c_octet_string;
+use super::store::{Durability, StoreConfig, VALIDITY_S_MAX};
 use crate::limits;
 
 /// Most addresses and prefixes of one account.
 const ADDRESSES_MAX: usize = 10_000;
+/// Longest time over which duplicates are found, in milliseconds: ten minutes.
+const DUPLICATE_WINDOW_MS_MAX: u64 = 600_000;
 /// Longest password that a bind may carry; the specification allows 8 characters, the field uses more.
 const PASSWORD_OCTETS_MAX: usize = 64;
 
@@ -57,6 +60,15 @@ pub struct AccountConfig {
     pub claims_by_address_range: bool,
     /// Digits of the dates in a receipt's text: 10 or 12.
     pub receipt_date_digits: u8,
+    /// What its accepted messages survive; as `store.durability` says when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub durability: Option<Durability>,
+    /// validity_period of its messages that give none; 0 = `store.validity_default_s`.
+    pub validity_default_s: u64,
+    /// Its longest validity_period and farthest schedule; 0 = `store.validity_max_s`.
+    pub validity_max_s: u64,
+    /// A submit_sm that repeats one of the last so many milliseconds gets its answer; 0 = off.
+    pub duplicate_window_ms: u64,
     /// Messages per second over all its sessions. Beyond: ESME_RTHROTTLED. 0 = unlimited.
     pub rate_per_s: u32,
     /// Messages that may come at once before `rate_per_s` holds them back; 0 = as many as one second allows.
@@ -79,6 +91,10 @@ impl Default for AccountConfig {
             prefixes: Vec::new(),
             claims_by_address_range: false,
             receipt_date_digits: 10,
+            durability: None,
+            validity_default_s: 0,
+            validity_max_s: 0,
+            duplicate_window_ms: 0,
             rate_per_s: 0,
             burst: 0,
         }
@@ -119,7 +135,7 @@ impl AccountConfig {
         self.bind.contains(&bind)
     }
 
-    fn validate(&self, key: &str, findings: &mut Findings) {
+    fn validate(&self, key: &str, store: &StoreConfig, findings: &mut Findings) {
         if let Err(what) = check_c_octet_string(&self.system_id, 15) {
             findings.add(format!("{key}.system_id"), what);
         }
@@ -164,6 +180,18 @@ impl AccountConfig {
         if !matches!(self.receipt_date_digits, 10 | 12) {
             findings.add(format!("{key}.receipt_date_digits"), "must be 10 or 12");
         }
+        if let Some(what) = self.durability.and_then(Durability::refusal) {
+            findings.add(format!("{key}.durability"), what);
+        }
+        findings.in_range(format!("{key}.validity_max_s"), self.validity_max_s, (0, VALIDITY_S_MAX));
+        let validity_max_s =
+            if self.validity_max_s == 0 { store.validity_max_s } else { self.validity_max_s };
+        findings.in_range(format!("{key}.validity_default_s"), self.validity_default_s, (0, validity_max_s));
+        findings.in_range(
+            format!("{key}.duplicate_window_ms"),
+            self.duplicate_window_ms,
+            (0, DUPLICATE_WINDOW_MS_MAX),
+        );
         if self.burst != 0 && self.rate_per_s == 0 {
             findings.add(format!("{key}.burst"), "has no effect without rate_per_s");
         }
@@ -171,7 +199,12 @@ impl AccountConfig {
 }
 
 /// Checks every account, and that no two of them claim the same thing.
-pub(super) fn validate(accounts: &[AccountConfig], exposed: bool, findings: &mut Findings) {
+pub(super) fn validate(
+    accounts: &[AccountConfig],
+    store: &StoreConfig,
+    exposed: bool,
+    findings: &mut Findings,
+) {
     if accounts.len() > limits::ACCOUNTS_MAX {
         findings.add("account", format!("more than {} accounts", limits::ACCOUNTS_MAX));
         return;
@@ -180,7 +213,7 @@ pub(super) fn validate(accounts: &[AccountConfig], exposed: bool, findings: &mut
     let mut owned = HashMap::new();
     for (i, account) in accounts.iter().enumerate() {
         let key = format!("account[{i}]");
-        account.validate(&key, findings);
+        account.validate(&key, store, findings);
         if exposed && account.is_public() {
             findings.add(
                 format!("{key}.password"),

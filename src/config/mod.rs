@@ -146,7 +146,7 @@ impl Config {
         self.limits.validate(&mut findings);
         self.network.validate(&mut findings);
         let exposed = self.smpp.listen.iter().any(|addr| !addr.ip().to_canonical().is_loopback());
-        account::validate(&self.accounts, exposed, &mut findings);
+        account::validate(&self.accounts, &self.store, exposed, &mut findings);
         findings.into_result(origin)
     }
 

@@ -48,6 +48,8 @@ pub struct NetworkProfile {
     pub undeliverable_per_mille: u32,
     /// Share whose subscriber is absent for `absent_ms` at first.
     pub absent_per_mille: u32,
+    /// Share that meets congestion in the network, and is tried again.
+    pub congested_per_mille: u32,
     /// Share that the network rejects.
     pub rejected_per_mille: u32,
     /// Share whose subscriber never appears before the validity ends.
@@ -66,6 +68,7 @@ impl Default for NetworkProfile {
             delivered_per_mille: 1_000,
             undeliverable_per_mille: 0,
             absent_per_mille: 0,
+            congested_per_mille: 0,
             rejected_per_mille: 0,
             expired_per_mille: 0,
             undeliverable_error: 1,
@@ -167,6 +170,7 @@ impl NetworkProfile {
             self.delivered_per_mille,
             self.undeliverable_per_mille,
             self.absent_per_mille,
+            self.congested_per_mille,
             self.rejected_per_mille,
             self.expired_per_mille,
         ];
@@ -175,7 +179,8 @@ impl NetworkProfile {
             findings.add(
                 format!("{key}.delivered_per_mille"),
                 format!(
-                    "delivered, undeliverable, absent, rejected and expired sum to {sum} per mille, not 1000"
+                    "delivered, undeliverable, absent, congested, rejected and expired sum to {sum} per mille, \
+                     not 1000"
                 ),
             );
         }

@@ -11,7 +11,10 @@ pub struct RetryConfig {
     /// The network says that the subscriber can't be reached at present.
     #[serde(deserialize_with = "absent")]
     pub absent: RetrySchedule,
-    /// An ESME refused a deliver_sm for now, or did not answer it.
+    /// The network or an ESME says that it has no room for the message at present.
+    #[serde(deserialize_with = "congestion")]
+    pub congestion: RetrySchedule,
+    /// An ESME refused a deliver_sm for now for another reason, or did not answer it.
     #[serde(deserialize_with = "refused")]
     pub refused: RetrySchedule,
 }
@@ -20,6 +23,7 @@ impl Default for RetryConfig {
     fn default() -> Self {
         Self {
             absent: RetrySchedule { first_ms: 1_000, factor: 2, max_ms: 900_000, jitter_percent: 20 },
+            congestion: RetrySchedule { first_ms: 2_000, factor: 2, max_ms: 300_000, jitter_percent: 30 },
             refused: RetrySchedule { first_ms: 1_000, factor: 2, max_ms: 60_000, jitter_percent: 20 },
         }
     }
@@ -27,7 +31,9 @@ impl Default for RetryConfig {
 
 impl RetryConfig {
     pub(super) fn validate(&self, findings: &mut Findings) {
-        for (name, schedule) in [("absent", &self.absent), ("refused", &self.refused)] {
+        for (name, schedule) in
+            [("absent", &self.absent), ("congestion", &self.congestion), ("refused", &self.refused)]
+        {
             let key = |key| format!("retry.{name}.{key}");
             findings.in_range(key("first_ms"), schedule.first_ms, (10, 86_400_000));
             findings.in_range(key("factor"), u64::from(schedule.factor), (1, 10));
@@ -76,6 +82,10 @@ fn absent<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RetrySchedule, D
     GivenSchedule::deserialize(deserializer).map(|given| given.or(RetryConfig::default().absent))
 }
 
+fn congestion<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RetrySchedule, D::Error> {
+    GivenSchedule::deserialize(deserializer).map(|given| given.or(RetryConfig::default().congestion))
+}
+
 fn refused<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RetrySchedule, D::Error> {
     GivenSchedule::deserialize(deserializer).map(|given| given.or(RetryConfig::default().refused))
 }
@@ -86,9 +96,12 @@ mod tests {
 
     #[test]
     fn a_key_left_out_keeps_its_default() {
-        let given: RetryConfig = toml::from_str("[absent]\nfirst_ms = 7\n[refused]\nfactor = 3\n").unwrap();
+        let given: RetryConfig =
+            toml::from_str("[absent]\nfirst_ms = 7\n[congestion]\nmax_ms = 9\n[refused]\nfactor = 3\n")
+                .unwrap();
         let default = RetryConfig::default();
         assert_eq!(given.absent, RetrySchedule { first_ms: 7, ..default.absent });
+        assert_eq!(given.congestion, RetrySchedule { max_ms: 9, ..default.congestion });
         assert_eq!(given.refused, RetrySchedule { factor: 3, ..default.refused });
         assert_eq!(toml::from_str(&toml::to_string(&given).unwrap()), Ok(given));
         assert!(toml::from_str::<RetryConfig>("[absent]\nfirst = 7\n").is_err());

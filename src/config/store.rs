@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Findings;
 
+/// Longest time for which anything may be kept, in seconds: a year.
+pub(super) const VALIDITY_S_MAX: u64 = 366 * 86_400;
+
 /// What submit_sm_resp with status 0 promises.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -36,6 +39,17 @@ impl Durability {
     const fn is_available(self) -> bool {
         matches!(self, Self::None)
     }
+
+    /// Why this version can't keep the promise, if it can't.
+    pub(super) fn refusal(self) -> Option<String> {
+        (!self.is_available()).then(|| {
+            format!(
+                "\"{}\" is not available: this version keeps messages in memory, and --durability none is the only \
+                 accepted value",
+                self.name()
+            )
+        })
+    }
 }
 
 /// The message store.
@@ -50,6 +64,8 @@ pub struct StoreConfig {
     pub messages_max: u64,
     /// Final states remembered for GET /messages/ID and query_sm; the oldest goes first.
     pub final_history_records: u64,
+    /// How long they are remembered at most.
+    pub final_history_s: u64,
     /// validity_period of a message that gives none.
     pub validity_default_s: u64,
     /// Longest validity_period and farthest schedule. Beyond: ESME_RINVEXPIRY, ESME_RINVSCHED.
@@ -65,6 +81,7 @@ impl Default for StoreConfig {
             durability: Durability::default(),
             messages_max: 4_000_000,
             final_history_records: 1_000_000,
+            final_history_s: 3_600,
             validity_default_s: 86_400,
             validity_max_s: 604_800,
             receipt_validity_s: 86_400,
@@ -77,25 +94,18 @@ impl StoreConfig {
         if self.data_dir.as_os_str().is_empty() {
             findings.add("store.data_dir", "needs a folder");
         }
-        if !self.durability.is_available() {
-            findings.add(
-                "store.durability",
-                format!(
-                    "\"{}\" is not available: this version keeps messages in memory, and --durability none is the \
-                     only accepted value",
-                    self.durability.name()
-                ),
-            );
+        if let Some(what) = self.durability.refusal() {
+            findings.add("store.durability", what);
         }
         findings.in_range("store.messages_max", self.messages_max, (1_000, 1_000_000_000));
         findings.in_range("store.final_history_records", self.final_history_records, (0, 1_000_000_000));
-        findings.in_range("store.validity_max_s", self.validity_max_s, (1, 366 * 86_400));
-        findings.in_range("store.receipt_validity_s", self.receipt_validity_s, (1, 366 * 86_400));
+        findings.in_range("store.final_history_s", self.final_history_s, (0, VALIDITY_S_MAX));
+        findings.in_range("store.validity_max_s", self.validity_max_s, (1, VALIDITY_S_MAX));
         findings.in_range(
             "store.validity_default_s",
             self.validity_default_s,
             (1, self.validity_max_s.max(1)),
         );
-        findings.in_range("store.receipt_validity_s", self.receipt_validity_s, (1, 366 * 86_400));
+        findings.in_range("store.receipt_validity_s", self.receipt_validity_s, (1, VALIDITY_S_MAX));
     }
 }

@@ -12,6 +12,7 @@ fn the_default_file_is_the_default() {
 fn the_default_file_shows_every_key_with_a_comment() {
     let mut config = Config::default();
     config.accounts[0].password_hash = Some(Secret::new("x"));
+    config.accounts[0].durability = Some(Durability::None);
     let value = toml::Table::try_from(&config).unwrap();
     let mut section = String::new();
     let mut shown = Vec::new();
@@ -123,6 +124,15 @@ fn errors_name_file_line_and_key() {
         (account("bind = []"), "f.toml:5: account[0].bind: needs at least one"),
         (account("bind = [\"trx\"]"), "f.toml:5: account[0].bind[0]: unknown variant"),
         (account("window = 16385"), "f.toml:5: account[0].window: 16385"),
+        (account("durability = \"sync\""), "f.toml:5: account[0].durability: \"sync\" is not available"),
+        (account("validity_default_s = 604801"), "f.toml:5: account[0].validity_default_s: 604801"),
+        (
+            account("validity_max_s = 60\nvalidity_default_s = 61"),
+            "f.toml:6: account[0].validity_default_s: 61 is out of range",
+        ),
+        (account("duplicate_window_ms = 600001"), "f.toml:5: account[0].duplicate_window_ms: 600001"),
+        ("[store]\nfinal_history_s = -1".to_owned(), "f.toml:2: store.final_history_s: "),
+        ("[retry.congestion]\nfirst_ms = 1".to_owned(), "f.toml:2: retry.congestion.first_ms: "),
         (account("burst = 5"), "f.toml:5: account[0].burst: has no effect"),
         (
             account("prefixes = [\"1\", \"1\"]"),

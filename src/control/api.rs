@@ -20,7 +20,7 @@ use super::mo;
 use super::stats;
 use crate::base::{AccountId, MessageId};
 use crate::config::password;
-use crate::control_lane::{ControlRequest, MessageInfo, MoRefused, SessionInfo};
+use crate::control_lane::{ControlRequest, HeldInfo, MessageInfo, MoRefused, SessionInfo};
 use crate::smpp::MessageState;
 use crate::stats::{CounterTotals, Latency};
 
@@ -282,22 +282,33 @@ fn session_row(shared: &Shared, session: &SessionInfo) -> Value {
     })
 }
 
+/// A message and its history. What is not known, or does not apply, is null.
 fn message_row(shared: &Shared, message: &MessageInfo) -> BTreeMap<&'static str, Value> {
-    let known = |value: u64| if value == 0 { Value::Null } else { value.into() };
+    let at = |unix_ms: u64| if unix_ms == 0 { Value::Null } else { unix_ms.into() };
     let state = MessageState::from_octet(message.message_state).unwrap_or(MessageState::Unknown);
-    let (source, destination) = message
-        .addresses
-        .as_ref()
-        .map_or((Value::Null, Value::Null), |(from, to)| (from.as_str().into(), to.as_str().into()));
-    BTreeMap::from([
+    let mut row = BTreeMap::from([
         ("message_id", message.message_id.to_string().into()),
-        ("account", message.account.map(|account| system_id(shared, account)).into()),
         ("message_state", format!("{state:?}").to_uppercase().into()),
         ("error_code", message.error_code.into()),
-        ("attempts", message.attempts.into()),
-        ("accepted_unix_ms", known(message.accepted_unix_ms)),
-        ("final_unix_ms", known(message.final_unix_ms)),
-        ("source_addr", source),
-        ("destination_addr", destination),
-    ])
+        ("final_unix_ms", at(message.final_unix_ms)),
+    ]);
+    let held = message.held.as_ref();
+    let of_held = |value: &dyn Fn(&HeldInfo) -> Value| held.map_or(Value::Null, value);
+    row.extend([
+        ("account", of_held(&|held| system_id(shared, held.account).into())),
+        ("role", of_held(&|held| held.role.into())),
+        ("waits_for", of_held(&|held| held.waits_for.into())),
+        ("priority_flag", of_held(&|held| held.priority.into())),
+        ("attempts", of_held(&|held| held.attempts.into())),
+        ("accepted_unix_ms", of_held(&|held| at(held.accepted_unix_ms))),
+        ("scheduled_unix_ms", of_held(&|held| at(held.scheduled_unix_ms))),
+        ("next_attempt_unix_ms", of_held(&|held| at(held.next_attempt_unix_ms))),
+        ("expires_unix_ms", of_held(&|held| at(held.expires_unix_ms))),
+    ]);
+    let addresses = held.and_then(|held| held.addresses.as_ref());
+    row.extend([
+        ("source_addr", addresses.map(|addresses| addresses.0.as_str()).into()),
+        ("destination_addr", addresses.map(|addresses| addresses.1.as_str()).into()),
+    ]);
+    row
 }

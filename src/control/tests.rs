@@ -13,7 +13,9 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::base::{AccountId, MessageId};
 use crate::config::{AccountConfig, Secret};
-use crate::control_lane::{ControlEnd, ControlRequest, MessageInfo, MoMessage, MoRefused, SessionInfo, Wake};
+use crate::control_lane::{
+    ControlEnd, ControlRequest, HeldInfo, MessageInfo, MoMessage, MoRefused, SessionInfo, Wake,
+};
 use crate::stats::{AccountCounter, Counter, Latency, LatencySet};
 
 struct NoWake;
@@ -207,13 +209,21 @@ fn session(thread: usize) -> SessionInfo {
 fn message() -> MessageInfo {
     MessageInfo {
         message_id: MessageId::from_u64(KNOWN),
-        account: Some(AccountId(0)),
-        message_state: 2,
-        error_code: 0,
-        attempts: 1,
-        accepted_unix_ms: 1_700_000_000_000,
+        message_state: 1,
+        error_code: 27,
         final_unix_ms: 0,
-        addresses: Some(("100".to_owned(), "200".to_owned())),
+        held: Some(HeldInfo {
+            account: AccountId(0),
+            role: "mt",
+            waits_for: "retry",
+            priority: 2,
+            attempts: 1,
+            accepted_unix_ms: 1_700_000_000_000,
+            scheduled_unix_ms: 0,
+            next_attempt_unix_ms: 1_700_000_005_000,
+            expires_unix_ms: 1_700_000_600_000,
+            addresses: Some(("100".to_owned(), "200".to_owned())),
+        }),
     }
 }
 
@@ -389,7 +399,12 @@ fn bad_mo_bodies_name_the_field() {
 fn messages_are_found_on_whichever_thread_has_them() {
     let control = Control::start(Config::default());
     let message = control.json("/messages/0123456789abcdef");
-    assert_eq!((&message["message_state"], &message["account"]), (&"DELIVERED".into(), &"demo".into()));
+    assert_eq!((&message["message_state"], &message["account"]), (&"ENROUTE".into(), &"demo".into()));
+    assert_eq!((&message["role"], &message["waits_for"]), (&"mt".into(), &"retry".into()));
+    assert_eq!((&message["attempts"], &message["error_code"]), (&1.into(), &27.into()));
+    assert_eq!((&message["scheduled_unix_ms"], &message["priority_flag"]), (&Value::Null, &2.into()));
+    assert_eq!(message["next_attempt_unix_ms"], 1_700_000_005_000u64);
+    assert_eq!(message["expires_unix_ms"], 1_700_000_600_000u64);
     assert_eq!((&message["destination_addr"], &message["final_unix_ms"]), (&"200".into(), &Value::Null));
     assert_eq!(control.get("/messages/FFFFFFFFFFFFFFFF").0, 404);
     assert_eq!(control.get("/messages/12").0, 400);

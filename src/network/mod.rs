@@ -136,21 +136,25 @@ mod tests {
     #[test]
     fn shares_come_out_as_configured() {
         let mut mixed = profile("");
-        (mixed.delivered_permille, mixed.undeliverable_permille) = (600, 100);
+        (mixed.delivered_permille, mixed.undeliverable_permille, mixed.congested_permille) = (550, 100, 50);
         (mixed.rejected_permille, mixed.expired_permille) = (200, 100);
         let mut network = network(3, 0, &[mixed]);
-        let mut counts = [0u32; 4];
+        let mut counts = [0u32; 5];
         for _ in 0..100_000 {
             let kind = match network.attempt(b"1", 1, Time::ZERO).outcome {
                 Outcome::Delivered => 0,
                 Outcome::Undeliverable { .. } => 1,
                 Outcome::Rejected { .. } => 2,
                 Outcome::Expired => 3,
+                Outcome::Congested { error } => {
+                    assert_eq!(error, 42);
+                    4
+                }
                 Outcome::Absent { .. } => unreachable!("no share of absent subscribers"),
             };
             counts[kind] += 1;
         }
-        for (count, expected) in counts.into_iter().zip([60_000, 10_000, 20_000, 10_000u32]) {
+        for (count, expected) in counts.into_iter().zip([55_000, 10_000, 20_000, 10_000, 5_000u32]) {
             assert!(count.abs_diff(expected) < 1_000, "{counts:?}");
         }
     }

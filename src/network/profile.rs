@@ -3,7 +3,7 @@
 use super::delay::{Delay, DelayTable};
 use crate::base::mobile::Outcome;
 
-/// How the subscribers behind one destination prefix behave. The five shares are in per mille and sum to 1000.
+/// How the subscribers behind one destination prefix behave. The six shares are in per mille and sum to 1000.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkProfile {
     /// Destination addresses that start with this; empty: all that have no profile of their own.
@@ -22,6 +22,10 @@ pub struct NetworkProfile {
     pub absent_error: u16,
     /// How long the subscriber stays absent, in milliseconds.
     pub absent_ms: u32,
+    /// Share that meets congestion: each attempt anew.
+    pub congested_permille: u16,
+    /// Error code reported with it.
+    pub congested_error: u16,
     /// Share that the network refuses.
     pub rejected_permille: u16,
     /// Error code reported with it.
@@ -32,7 +36,7 @@ pub struct NetworkProfile {
 
 impl Default for NetworkProfile {
     /// Everybody is there and gets every message at once. The error codes are GSM 03.40's for the cases that
-    /// have one: 1 unknown subscriber, 27 absent subscriber; 69 (TP-FCS service rejected) otherwise.
+    /// have one: 1 unknown subscriber, 27 absent subscriber, 42 congestion; 69 (TP-FCS service rejected) otherwise.
     fn default() -> Self {
         Self {
             prefix: Vec::new(),
@@ -43,6 +47,8 @@ impl Default for NetworkProfile {
             absent_permille: 0,
             absent_error: 27,
             absent_ms: 60_000,
+            congested_permille: 0,
+            congested_error: 42,
             rejected_permille: 0,
             rejected_error: 69,
             expired_permille: 0,
@@ -79,6 +85,7 @@ impl NetworkProfile {
             self.delivered_permille,
             self.undeliverable_permille,
             self.absent_permille,
+            self.congested_permille,
             self.rejected_permille,
             self.expired_permille,
         ];
@@ -86,7 +93,7 @@ impl NetworkProfile {
         if sum != 1_000 {
             return Err(ProfileError::Shares { prefix: self.prefix_text(), sum });
         }
-        let mut below = [0; 4];
+        let mut below = [0; 5];
         let mut so_far = 0;
         for (bound, share) in below.iter_mut().zip(shares) {
             so_far += u32::from(share);
@@ -102,6 +109,7 @@ pub(super) enum Fate {
     Delivered,
     Undeliverable,
     Absent,
+    Congested,
     Rejected,
     Expired,
 }
@@ -110,8 +118,9 @@ pub(super) enum Fate {
 #[derive(Debug)]
 pub(super) struct PreparedProfile {
     delay: DelayTable,
-    /// Per mille below which the draw means delivered, undeliverable, absent, rejected; expired above.
-    below: [u32; 4],
+    /// Per mille below which the draw means delivered, undeliverable, absent, congested, rejected; expired
+    /// above.
+    below: [u32; 5],
     profile: NetworkProfile,
 }
 
@@ -125,13 +134,15 @@ impl PreparedProfile {
     #[inline]
     pub(super) fn fate(&self, draw: u64) -> Fate {
         let permille = (((draw >> 32) * 1_000) >> 32) as u32;
-        let [delivered, undeliverable, absent, rejected] = self.below;
+        let [delivered, undeliverable, absent, congested, rejected] = self.below;
         if permille < delivered {
             Fate::Delivered
         } else if permille < undeliverable {
             Fate::Undeliverable
         } else if permille < absent {
             Fate::Absent
+        } else if permille < congested {
+            Fate::Congested
         } else if permille < rejected {
             Fate::Rejected
         } else {
@@ -145,6 +156,7 @@ impl PreparedProfile {
             Fate::Delivered => Outcome::Delivered,
             Fate::Undeliverable => Outcome::Undeliverable { error: self.profile.undeliverable_error },
             Fate::Absent => self.absent_until(self.absent_ms() * 1_000_000),
+            Fate::Congested => Outcome::Congested { error: self.profile.congested_error },
             Fate::Rejected => Outcome::Rejected { error: self.profile.rejected_error },
             Fate::Expired => Outcome::Expired,
         }

@@ -1,13 +1,14 @@
 //! Taking messages in: room, validity and schedule, owner, id, and the first step on their way.
 
-use super::message::{Message, NETWORK, NONE, Role, Stage, seconds_of};
+use super::message::{Message, NETWORK, NONE, PRIORITY_MAX, Role, Stage, Turn, seconds_of};
+use super::policy::Policy;
 use super::sessions::Sessions;
-use super::{Fact, Mo, MoRefused, Shard, ShardOutput, Submit, SubmitOutcome};
+use super::{Fact, Mo, MoOutcome, MoRefused, Shard, ShardOutput, Submit, SubmitOutcome, subscriber_of};
 use crate::base::mobile::MobileNetwork;
-use crate::base::{AccountId, MessageId, Now, PrefixMap, SessionHandle, Time};
+use crate::base::{AccountId, MessageId, Now, PrefixMap, Time};
 use crate::smpp::time_format::SmppTime;
 use crate::smpp::{
-    CommandStatus, DeliverSm, EsmClass, InterfaceVersion, MessageState, PduBody, RegisteredDelivery, SmFields,
+    CommandStatus, DeliverSm, EsmClass, InterfaceVersion, PduBody, RegisteredDelivery, SmFields,
 };
 use crate::store::MessageStore;
 
@@ -31,13 +32,13 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     #[inline]
     pub fn submit(&mut self, submit: &Submit<'_>, now: Now) -> SubmitOutcome {
         let sm = &submit.sm;
-        let times = match self.times(sm, now) {
+        if !self.accounts.is_configured(submit.account) {
+            return SubmitOutcome::Refused(CommandStatus::ESME_RSYSERR);
+        }
+        let times = match times(sm, self.accounts.get(submit.account), now) {
             Ok(times) => times,
             Err(status) => return SubmitOutcome::Refused(status),
         };
-        if submit.account.index() >= self.settings.accounts.len() {
-            return SubmitOutcome::Refused(CommandStatus::ESME_RSYSERR);
-        }
         if self.messages.is_full() {
             return SubmitOutcome::Refused(CommandStatus::ESME_RMSGQFUL);
         }
@@ -54,8 +55,10 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             target: owner_of(&self.owners, &mut self.sessions, sm.destination_addr).unwrap_or(NETWORK),
             registered_delivery: if datagram { RegisteredDelivery::NONE } else { sm.registered_delivery },
             version: submit.version.octet(),
+            priority: sm.priority_flag.min(PRIORITY_MAX),
+            subscriber: subscriber_of(sm.destination_addr),
             single_attempt: datagram,
-            ..blank(id, submit.account, Role::Mt, now)
+            ..Message::blank(id, submit.account, Role::Mt, now)
         };
         let due = times.schedule.unwrap_or(now.mono);
         let Some((slot, is_durable)) = self.enter(message, due, submit.body, now) else {
@@ -80,7 +83,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         mo: &Mo<'_>,
         now: Now,
         out: &mut impl ShardOutput,
-    ) -> Result<MessageId, MoRefused> {
+    ) -> Result<MoOutcome, MoRefused> {
         let owner =
             owner_of(&self.owners, &mut self.sessions, mo.destination_addr).ok_or(MoRefused::NoOwner)?;
         encode_mo(mo, &mut self.scratch.body);
@@ -116,37 +119,36 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         owner: AccountId,
         now: Now,
         out: &mut impl ShardOutput,
-    ) -> Result<MessageId, MoRefused> {
+    ) -> Result<MoOutcome, MoRefused> {
         if self.messages.is_full() {
             return Err(MoRefused::Full);
         }
         let id = self.ids.next_long();
         let message = Message {
             target: owner,
-            expires: now.mono.plus_millis(self.settings.validity_default_s.saturating_mul(1_000)),
-            ..blank(id, owner, Role::Mo, now)
+            expires: now.mono.plus_millis(self.accounts.get(owner).validity_default_ms),
+            ..Message::blank(id, owner, Role::Mo, now)
         };
         let body = std::mem::take(&mut self.scratch.body);
         let entered = self.enter(message, now.mono, &body, now);
         self.scratch.body = body;
         let (slot, is_durable) = entered.ok_or(MoRefused::Full)?;
-        if is_durable {
-            self.open(slot, now);
-        }
         out.fact(Fact::MoAccepted { account: owner });
-        Ok(id)
+        if !is_durable {
+            return Ok(MoOutcome::Later(id));
+        }
+        self.open(slot, now);
+        Ok(MoOutcome::Accepted(id))
     }
 
     /// Puts a message into store, slab and index; `None`: one of them is full. Its slot, and whether it is durable
     /// already; if not, it is in the list of those.
     #[inline]
     fn enter(&mut self, mut message: Message, due: Time, body: &[u8], now: Now) -> Option<(u32, bool)> {
-        let stored = self.store.put(&message.record(due, now), body).ok()?;
+        let stored = self.store.put(&message.record(due, &self.accounts, now), body).ok()?;
         message.location = stored.location;
-        let is_durable = stored.lsn <= self.store.durable_lsn();
-        if !is_durable {
-            message.stage = Stage::AwaitingDurable { lsn: stored.lsn };
-        }
+        let durability = self.accounts.get(message.account).durability;
+        let is_durable = self.is_held(durability, stored.lsn);
         let Some(slot) = self.messages.insert(message) else {
             self.store.remove(stored.location);
             return None;
@@ -155,7 +157,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             self.index.insert(&mut self.messages, slot);
         }
         if !is_durable {
-            self.not_durable.push_back(&mut self.messages, slot);
+            self.await_durable(slot, durability, stored.lsn);
         }
         Some((slot, is_durable))
     }
@@ -191,6 +193,8 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             next: NONE,
             previous: NONE,
             chain: NONE,
+            peer: NONE,
+            turn: Turn::No,
             delivery: 0,
             ..original
         };
@@ -218,79 +222,46 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             .map(|_| self.ids.next_short())
             .find(|&id| self.index.find(&self.messages, id).is_none())
     }
-
-    /// Schedule and expiry by the fields of a submit_sm (3.4 sections 5.2.15 and 5.2.16, 7.1.1).
-    #[inline]
-    fn times(&self, sm: &SmFields<'_>, now: Now) -> Result<Times, CommandStatus> {
-        if sm.schedule_delivery_time.is_empty() && sm.validity_period.is_empty() {
-            let validity_ms = self.settings.validity_default_s.saturating_mul(1_000);
-            return Ok(Times { schedule: None, expires: now.mono.plus_millis(validity_ms) });
-        }
-        self.stated_times(sm, now)
-    }
-
-    fn stated_times(&self, sm: &SmFields<'_>, now: Now) -> Result<Times, CommandStatus> {
-        let now_ms = now.wall.unix_millis();
-        let max_ms = self.settings.validity_max_s.saturating_mul(1_000);
-        // Milliseconds from now; 0 for a point that is past.
-        let ahead_ms = |text: &[u8], refusal: CommandStatus| {
-            let at = SmppTime::parse(text).ok_or(refusal)?.resolve(now.wall);
-            let ahead = at.unix_millis().saturating_sub(now_ms);
-            if ahead > max_ms { Err(refusal) } else { Ok(ahead) }
-        };
-        let schedule_ms = match sm.schedule_delivery_time {
-            b"" => 0,
-            text => ahead_ms(text, CommandStatus::ESME_RINVSCHED)?,
-        };
-        let expires_ms = match sm.validity_period {
-            // Without a period of its own, the message is valid for the default time from when it is first tried.
-            b"" => schedule_ms.saturating_add(self.settings.validity_default_s.saturating_mul(1_000)),
-            text => ahead_ms(text, CommandStatus::ESME_RINVEXPIRY)?,
-        };
-        if expires_ms == 0 {
-            return Err(CommandStatus::ESME_RINVEXPIRY);
-        }
-        if schedule_ms >= expires_ms {
-            return Err(CommandStatus::ESME_RINVSCHED);
-        }
-        // Datagram mode has no schedule (5.0 section 4.2.10.4): it is now or never.
-        let scheduled = schedule_ms > 0 && !sm.esm_class.is_datagram();
-        Ok(Times {
-            schedule: scheduled.then(|| now.mono.plus_millis(schedule_ms)),
-            expires: now.mono.plus_millis(expires_ms),
-        })
-    }
 }
 
-/// A message with nothing set that depends on how it came in.
+/// Schedule and expiry by the fields of a submit_sm (3.4 sections 5.2.15 and 5.2.16, 7.1.1).
 #[inline]
-fn blank(id: MessageId, account: AccountId, role: Role, now: Now) -> Message {
-    Message {
-        id,
-        location: crate::store::Location(0),
-        stage: Stage::Held,
-        accepted: now.mono,
-        milestone: Time::ZERO,
-        expires: Time::NEVER,
-        accepted_s: seconds_of(now.wall),
-        finished_s: 0,
-        submitter: SessionHandle::NONE,
-        sequence_number: 0,
-        next: NONE,
-        previous: NONE,
-        chain: NONE,
-        delivery: 0,
-        attempts: 0,
-        error: 0,
-        account,
-        target: NETWORK,
-        role,
-        state: MessageState::Enroute,
-        registered_delivery: RegisteredDelivery::NONE,
-        version: InterfaceVersion::V34.octet(),
-        single_attempt: false,
-        notified: false,
+fn times(sm: &SmFields<'_>, account: &Policy, now: Now) -> Result<Times, CommandStatus> {
+    if sm.schedule_delivery_time.is_empty() && sm.validity_period.is_empty() {
+        return Ok(Times { schedule: None, expires: now.mono.plus_millis(account.validity_default_ms) });
     }
+    stated_times(sm, account, now)
+}
+
+fn stated_times(sm: &SmFields<'_>, account: &Policy, now: Now) -> Result<Times, CommandStatus> {
+    let now_ms = now.wall.unix_millis();
+    // Milliseconds from now; 0 for a point that is past.
+    let ahead_ms = |text: &[u8], refusal: CommandStatus| {
+        let at = SmppTime::parse(text).ok_or(refusal)?.resolve(now.wall);
+        let ahead = at.unix_millis().saturating_sub(now_ms);
+        if ahead > account.validity_max_ms { Err(refusal) } else { Ok(ahead) }
+    };
+    let schedule_ms = match sm.schedule_delivery_time {
+        b"" => 0,
+        text => ahead_ms(text, CommandStatus::ESME_RINVSCHED)?,
+    };
+    let expires_ms = match sm.validity_period {
+        // Without a period of its own, the message is valid for the default time from when it is first tried.
+        b"" => schedule_ms.saturating_add(account.validity_default_ms),
+        text => ahead_ms(text, CommandStatus::ESME_RINVEXPIRY)?,
+    };
+    if expires_ms == 0 {
+        return Err(CommandStatus::ESME_RINVEXPIRY);
+    }
+    if schedule_ms >= expires_ms {
+        return Err(CommandStatus::ESME_RINVSCHED);
+    }
+    // Datagram mode has no schedule (5.0 section 4.2.10.4): it is now or never.
+    let scheduled = schedule_ms > 0 && !sm.esm_class.is_datagram();
+    Ok(Times {
+        schedule: scheduled.then(|| now.mono.plus_millis(schedule_ms)),
+        expires: now.mono.plus_millis(expires_ms),
+    })
 }
 
 /// The account that owns an address: by configuration, the whole address before the longest prefix; else by the

@@ -2,7 +2,7 @@
 
 use rand_xoshiro::rand_core::Rng;
 
-use super::message::{Message, NETWORK, Role, Stage, seconds_of};
+use super::message::{Message, NETWORK, Role, Stage, Turn, seconds_of};
 use super::{Fact, RetrySettings, Shard, ShardOutput};
 use crate::base::mobile::{MobileNetwork, Outcome};
 use crate::base::{Now, Time};
@@ -20,10 +20,14 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         }
     }
 
-    /// Opens an attempt at the network for a message in hand. There is never more than one open: the message leaves
-    /// this stage only by the network's report. `destination_addr`: if it is at hand.
+    /// Opens an attempt at the network for a message in hand, if it is its turn with the subscriber. There is never more
+    /// than one open: the message leaves this stage only by the network's report, and its turn ends later still.
+    /// `destination_addr`: if it is at hand.
     #[inline]
     pub(super) fn attempt(&mut self, slot: u32, destination_addr: Option<&[u8]>, now: Now) {
+        if !self.take_turn(slot, now) {
+            return;
+        }
         let Some(message) = self.messages.get_mut(slot) else { return };
         message.attempts = message.attempts.saturating_add(1);
         let destination_addr = destination_addr.unwrap_or_else(|| {
@@ -56,6 +60,9 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                 let back_at = Time::from_nanos(now.mono.as_nanos().saturating_add(back_after_nanos));
                 self.retry(slot, error, back_at, self.settings.retry_absent, now, out);
             }
+            Outcome::Congested { error } => {
+                self.retry(slot, error, Time::NEVER, self.settings.retry_congestion, now, out);
+            }
         }
     }
 
@@ -82,9 +89,13 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let at = now.mono.plus_millis(wait_ms).min(at_latest).min(message.expires);
         message.stage = Stage::Waiting;
         message.notified |= wants_notification;
-        let record = message.record(at, now);
+        if message.role == Role::Mt {
+            message.milestone = at;
+        }
+        let record = message.record(at, &self.accounts, now);
         self.store.update(message.location, &record);
         self.wheel.schedule(slot, at);
+        self.lend_turn(slot, now);
         out.fact(Fact::Retry);
         if wants_notification {
             self.notify(slot, now, out);
@@ -134,27 +145,38 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let Some(message) = self.messages.get_mut(slot) else { return };
         // Promise 3: exactly one final state. Losing or doubling it would be silent, so this stays in release builds.
         assert!(message.role == Role::Mt && !message.state.is_final() && state.is_final());
-        let account = message.account;
+        let (account, turn) = (message.account, message.turn);
         message.state = state;
         message.error = error;
         message.milestone = now.mono;
         message.finished_s = seconds_of(now.wall);
         self.history.remember(message.id, state, error, message.finished_s);
         out.fact(Fact::Finished { account, state, nanos: now.mono.nanos_since(message.accepted) });
-        if !message.registered_delivery.wants_receipt(state == MessageState::Delivered) {
+        let wants_receipt = message.registered_delivery.wants_receipt(state == MessageState::Delivered);
+        if turn != Turn::No {
+            self.end_turn(slot, now);
+        }
+        if !wants_receipt {
             self.release(slot);
             return;
         }
+        let Some(message) = self.messages.get_mut(slot) else { return };
         message.role = Role::Receipt;
         message.target = account;
         message.attempts = 0;
         message.delivery = 0;
         message.single_attempt = false;
         message.expires = now.mono.plus_millis(self.settings.receipt_validity_s.saturating_mul(1_000));
-        let record = message.record(now.mono, now);
-        self.store.update(message.location, &record);
+        let record = message.record(now.mono, &self.accounts, now);
+        let lsn = self.store.update(message.location, &record);
         out.fact(Fact::ReceiptCreated { account });
-        self.offer(slot, now, out);
+        // A receipt says that the state is final. So it goes out only when no restart can come to another one.
+        let durability = self.accounts.get(account).durability;
+        if self.is_held(durability, lsn) {
+            self.offer(slot, now, out);
+        } else {
+            self.await_durable(slot, durability, lsn);
+        }
     }
 
     /// Forgets a message in hand of which nothing more is owed.

@@ -2,9 +2,10 @@
 //!
 //! A receipt goes to the session that submitted as long as that is bound and receives, and waits for its credit if
 //! need be: one slow reader holds up only itself. Everything else goes to the account's receiving sessions in turn, and
-//! waits in the account's queue while none can take it.
+//! waits in the account's queue while none can take it. In each queue, what is of higher priority goes first.
 
-use super::message::{List, Message, NONE, Queue, Role, Stage, seconds_of};
+use super::list::{IN_FRONT, Lanes, Places};
+use super::message::{Message, NONE, PRIORITY_MAX, Queue, Role, Stage, seconds_of};
 use super::outgoing;
 use super::sessions::Session;
 use super::{DeliveryResult, Fact, Shard, ShardOutput};
@@ -57,6 +58,10 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             DeliveryResult::Answered(CommandStatus::ESME_ROK) => self.settled(slot, &message, now, out),
             DeliveryResult::Answered(CommandStatus::ESME_RX_P_APPN | CommandStatus::ESME_RX_R_APPN) => {
                 self.abandon(slot, MessageState::Rejected, now, out);
+            }
+            DeliveryResult::Answered(CommandStatus::ESME_RTHROTTLED | CommandStatus::ESME_RMSGQFUL) => {
+                let schedule = self.settings.retry_congestion;
+                self.retry(slot, message.error, Time::NEVER, schedule, now, out);
             }
             DeliveryResult::Answered(_) | DeliveryResult::TimedOut => {
                 self.retry(slot, message.error, Time::NEVER, self.settings.retry_refused, now, out);
@@ -113,7 +118,8 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                 }
             }
         }
-        let tail = self.sessions.queue_mut(queue).map_or(NONE, |list| list.tail());
+        let priority = self.messages.get(slot).map_or(0, |message| message.priority);
+        let tail = self.sessions.queue_mut(queue).map_or(NONE, |lanes| lanes.lane(priority).tail());
         self.enqueue_after(slot, queue, tail);
     }
 
@@ -133,10 +139,10 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         Queue::Account(message.target)
     }
 
-    /// Queues a message in hand behind `previous`, a member of that queue, or at its front.
+    /// Queues a message in hand behind `previous`, a member of its priority in that queue, or in front of all those.
     fn enqueue_after(&mut self, slot: u32, queue: Queue, previous: u32) {
-        let Some(list) = self.sessions.queue_mut(queue) else { return };
-        list.insert_after(&mut self.messages, previous, slot);
+        let Some(lanes) = self.sessions.queue_mut(queue) else { return };
+        lanes.insert_after(&mut self.messages, previous, slot);
         if let Some(message) = self.messages.get_mut(slot) {
             message.stage = Stage::Queued { queue };
             let expires = message.expires;
@@ -148,18 +154,27 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         }
     }
 
-    /// Puts a message in hand that came back unseen in front of all that were never handed out, behind those that were
-    /// handed out before it.
+    /// Queues a message in hand behind `places` of its priority, and makes it that place.
+    fn enqueue_behind(&mut self, slot: u32, queue: Queue, places: &mut Places) {
+        let Some(priority) = self.messages.get(slot).map(|message| message.priority) else { return };
+        let place = &mut places[usize::from(priority.min(PRIORITY_MAX))];
+        let previous = std::mem::replace(place, slot);
+        self.enqueue_after(slot, queue, previous);
+    }
+
+    /// Puts a message in hand that came back unseen in front of all of its priority that were never handed out, behind
+    /// those that were handed out before it.
     fn requeue(&mut self, slot: u32) {
         let queue = self.queue_of(slot);
-        let Some(delivery) = self.messages.get(slot).map(|message| message.delivery) else { return };
+        let Some(&Message { delivery, priority, .. }) = self.messages.get(slot) else { return };
         let is_before =
             |message: &Message| message.delivery != 0 && (delivery.wrapping_sub(message.delivery) as i32) > 0;
         // They mostly come back in the order in which they went out: start at the last one, if it is there.
         let mut previous = NONE;
-        let mut next = self.sessions.queue_mut(queue).map_or(NONE, |list| list.head);
+        let mut next = self.sessions.queue_mut(queue).map_or(NONE, |lanes| lanes.lane(priority).head);
         if let Some(last) = self.messages.get(self.last_requeued)
             && last.stage == (Stage::Queued { queue })
+            && last.priority == priority
             && is_before(last)
         {
             (previous, next) = (self.last_requeued, last.next);
@@ -177,25 +192,24 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         session.is_lost = true;
         session.credit = 0;
         let queue = Queue::Account(session.account);
-        let mut waiting = std::mem::replace(&mut session.queue, List::EMPTY);
-        let mut previous = NONE;
+        let mut waiting = std::mem::replace(&mut session.queue, Lanes::EMPTY);
+        let mut places = IN_FRONT;
         while let Some(slot) = waiting.pop_front(&mut self.messages) {
-            self.enqueue_after(slot, queue, previous);
-            previous = slot;
+            self.enqueue_behind(slot, queue, &mut places);
         }
     }
 
     /// Takes a session out of the tables; what it had in flight, then what waited for it, goes in front of its account's
     /// queue.
     pub(super) fn return_to_account(&mut self, entry: u32) {
-        let Some(session) = self.sessions.remove(entry) else { return };
+        let Some(mut session) = self.sessions.remove(entry) else { return };
         let queue = Queue::Account(session.account);
-        let mut previous = NONE;
-        for mut list in [session.in_flight, session.queue] {
-            while let Some(slot) = list.pop_front(&mut self.messages) {
-                self.enqueue_after(slot, queue, previous);
-                previous = slot;
-            }
+        let mut places = IN_FRONT;
+        while let Some(slot) = session.in_flight.pop_front(&mut self.messages) {
+            self.enqueue_behind(slot, queue, &mut places);
+        }
+        while let Some(slot) = session.queue.pop_front(&mut self.messages) {
+            self.enqueue_behind(slot, queue, &mut places);
         }
     }
 
@@ -207,8 +221,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let token = DeliveryToken { slot, generation: delivery, shard: self.settings.shard };
         let (text, tlvs) = self.scratch.parts();
         let mut tlvs = TlvWriter::new(tlvs);
-        let dates =
-            self.settings.accounts.get(message.account.index()).map(|a| a.receipt_dates).unwrap_or_default();
+        let dates = self.accounts.get(message.account).receipt_dates;
         let stored = self.store.body(message.location).map(SmFields::decode);
         let Some(Ok(stored)) = stored else {
             out.fact(Fact::BodyMissing { message_id: message.id });
@@ -255,7 +268,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
 
     /// Marks a message as in hand.
     #[inline]
-    fn hold(&mut self, slot: u32) {
+    pub(super) fn hold(&mut self, slot: u32) {
         if let Some(message) = self.messages.get_mut(slot) {
             message.stage = Stage::Held;
         }
@@ -293,7 +306,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                 return true;
             }
             *left -= 1;
-            if self.hand_out(session.queue.head, entry, now, out) == HandOut::NoRoom {
+            if self.hand_out(session.queue.head(), entry, now, out) == HandOut::NoRoom {
                 return true;
             }
         }
@@ -312,7 +325,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             if entry.queue.is_empty() {
                 return false;
             }
-            let head = entry.queue.head;
+            let head = entry.queue.head();
             if *left == 0 {
                 return self.sessions.has_available(account);
             }

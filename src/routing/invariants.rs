@@ -1,7 +1,8 @@
 //! What holds between any two calls on a shard, checked in full: for tests and simulations, not for live traffic.
 
 use super::Shard;
-use super::message::{List, Message, NETWORK, NONE, Queue, Role, Stage};
+use super::list::{Lanes, List};
+use super::message::{Message, NETWORK, NONE, PRIORITY_MAX, Queue, Role, Stage, Turn};
 use crate::base::mobile::MobileNetwork;
 use crate::store::MessageStore;
 
@@ -11,14 +12,17 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     /// # Panics
     /// When one disagrees: that is a bug in the shard.
     pub fn check_invariants(&self) {
-        let mut listed =
-            self.check_list(&self.not_durable, |stage| matches!(stage, Stage::AwaitingDurable { .. }));
+        let mut listed = 0;
+        for list in [&self.not_written, &self.not_synced] {
+            listed += self.check_list(list, |stage| matches!(stage, Stage::AwaitingDurable { .. }));
+        }
         listed +=
-            self.check_list(&self.work, |stage| matches!(stage, Stage::Ready | Stage::Attempting { .. }));
+            self.check_lanes(&self.work, |stage| matches!(stage, Stage::Ready | Stage::Attempting { .. }));
+        self.check_lines(&mut listed);
         self.check_sessions(&mut listed);
         self.check_accounts(&mut listed);
 
-        let (mut members, mut timers) = (0, 0);
+        let (mut members, mut timers, mut turns) = (0, 0, 0);
         for (slot, message) in self.messages.iter() {
             let scheduled = self.wheel.is_scheduled(slot);
             let (in_list, on_wheel) = match message.stage {
@@ -26,15 +30,17 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                 Stage::AwaitingDurable { .. } | Stage::Ready | Stage::HandedOut { .. } => (true, false),
                 Stage::Attempting { .. } => (!scheduled, scheduled),
                 Stage::Scheduled | Stage::Waiting => (false, true),
-                Stage::Queued { .. } => (true, true),
+                Stage::Queued { .. } | Stage::Behind => (true, true),
             };
             assert_eq!(scheduled, on_wheel, "message {} in stage {:?}", message.id, message.stage);
             members += u32::from(in_list);
             timers += u32::from(on_wheel);
+            turns += u32::from(message.turn != Turn::No);
             self.check_message(slot, message);
         }
         assert_eq!(members, listed, "a message stands in a list that its stage does not say, or the reverse");
         assert_eq!(timers, self.wheel.len(), "the wheel has timers of messages that are gone");
+        assert_eq!(turns, self.subscribers.len(), "a message has a turn that the table does not know of");
     }
 
     fn check_message(&self, slot: u32, message: &Message) {
@@ -42,6 +48,15 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             assert_ne!(self.index.find(&self.messages, message.id), Some(slot));
         } else {
             assert_eq!(self.index.find(&self.messages, message.id), Some(slot));
+        }
+        let holder = self.subscribers.holder(&self.messages, message.subscriber);
+        if message.turn != Turn::No {
+            assert_eq!(holder, Some(slot), "two messages have the turn of one subscriber");
+            assert!(message.role == Role::Mt && message.target == NETWORK);
+        } else {
+            assert_ne!(holder, Some(slot));
+            let is_attempted = matches!(message.stage, Stage::Attempting { .. });
+            assert!(!is_attempted, "message {} is attempted out of turn", message.id);
         }
         let is_final = message.state.is_final();
         assert_eq!(is_final, message.role == Role::Receipt, "only receipts outlive the final state");
@@ -53,13 +68,23 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         }
     }
 
+    fn check_lines(&self, listed: &mut u32) {
+        for (subscriber, line) in self.subscribers.lines() {
+            assert!(!line.is_empty(), "an empty line was left");
+            *listed += self.check_lanes(line, |stage| stage == Stage::Behind);
+            let holder = self.subscribers.holder(&self.messages, subscriber);
+            let holder = holder.and_then(|slot| self.messages.get(slot));
+            assert_eq!(holder.map(|m| m.turn), Some(Turn::Followed), "a line that nobody will call");
+        }
+    }
+
     fn check_sessions(&self, listed: &mut u32) {
         for (entry, session) in self.sessions.entries.iter() {
             assert_eq!(self.sessions.find(session.handle), Some(entry));
             *listed +=
                 self.check_list(&session.in_flight, |stage| stage == Stage::HandedOut { session: entry });
             let queue = Queue::Session(entry);
-            *listed += self.check_list(&session.queue, |stage| stage == Stage::Queued { queue });
+            *listed += self.check_lanes(&session.queue, |stage| stage == Stage::Queued { queue });
             let could_go_on = !session.queue.is_empty() && session.credit > 0;
             assert!(session.is_ready || !could_go_on, "a session with credit and a queue was forgotten");
             assert_eq!(session.is_ready, self.sessions.ready.contains(&entry));
@@ -69,7 +94,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     fn check_accounts(&self, listed: &mut u32) {
         for (account, entry) in (0..).map(crate::base::AccountId).zip(&self.sessions.accounts) {
             let queue = Queue::Account(account);
-            *listed += self.check_list(&entry.queue, |stage| stage == Stage::Queued { queue });
+            *listed += self.check_lanes(&entry.queue, |stage| stage == Stage::Queued { queue });
             let has_credit =
                 |session: &super::sessions::Session| session.account == account && session.credit > 0;
             let could_go_on = !entry.queue.is_empty()
@@ -79,6 +104,24 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                 "an account with a free session and a queue was forgotten"
             );
         }
+    }
+
+    /// As [`Self::check_list`] for all priorities, each of which must be in its lane.
+    fn check_lanes(&self, lanes: &Lanes, fits: impl Fn(Stage) -> bool) -> u32 {
+        let mut count = 0;
+        let mut highest = NONE;
+        for priority in 0..=PRIORITY_MAX {
+            let lane = lanes.lane(priority);
+            count += self.check_list(lane, &fits);
+            let mut at = lane.head;
+            while let Some(message) = self.messages.get(at) {
+                assert_eq!(message.priority, priority, "message {} is in the wrong lane", message.id);
+                at = message.next;
+            }
+            highest = if lane.is_empty() { highest } else { lane.head };
+        }
+        assert_eq!((lanes.head(), lanes.is_empty(), lanes.len()), (highest, count == 0, count));
+        count
     }
 
     /// Walks a list; every member must be in a fitting stage. How many there are.

@@ -1,10 +1,14 @@
-//! A message as its shard holds it, and the lists that messages stand in. The body is in the store; this is what the
-//! shard needs at hand, small enough for two cache lines.
+//! A message as its shard holds it. The body is in the store; this is what the shard needs at hand, small enough for two
+//! cache lines.
 
+use super::policy::Policies;
 use crate::base::mobile::Outcome;
-use crate::base::{AccountId, MessageId, Now, SessionHandle, Slab, Time, WallTime};
-use crate::smpp::{MessageState, RegisteredDelivery};
+use crate::base::{AccountId, MessageId, Now, SessionHandle, Time, WallTime};
+use crate::smpp::{InterfaceVersion, MessageState, RegisteredDelivery};
 use crate::store::{Location, Lsn, Record};
+
+/// The highest priority_flag that has a lane of its own; a higher one shares it.
+pub(super) const PRIORITY_MAX: u8 = 3;
 
 /// Ends a list or chain; never a slot.
 pub(super) const NONE: u32 = u32::MAX;
@@ -23,6 +27,40 @@ pub(super) enum Role {
     Notification = 3,
 }
 
+impl Role {
+    /// What people call it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Mt => "mt",
+            Self::Mo => "mo",
+            Self::Receipt => "receipt",
+            Self::Notification => "notification",
+        }
+    }
+
+    /// The role that a record states.
+    pub(super) const fn from_octet(octet: u8) -> Option<Self> {
+        match octet {
+            0 => Some(Self::Mt),
+            1 => Some(Self::Mo),
+            2 => Some(Self::Receipt),
+            3 => Some(Self::Notification),
+            _ => None,
+        }
+    }
+}
+
+/// Whether it is a message's turn with its subscriber: only then is it attempted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// It is not, or the message does not go to the network.
+    No,
+    /// It is, and nobody waits for it to end.
+    Yes,
+    /// It is, and others may be in line behind.
+    Followed,
+}
+
 /// What a message waits for. It is on the wheel in exactly the stages that say so, and in a list in exactly those
 /// that say so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,10 +77,29 @@ pub(super) enum Stage {
     Attempting { outcome: Outcome },
     /// For its next attempt or the end of its validity. On the wheel.
     Waiting,
+    /// For its turn with the subscriber. In the subscriber's line, and on the wheel for its next attempt if that is
+    /// still to come, else for the end of its validity.
+    Behind,
     /// For a session that can take it. In that queue, and on the wheel for the end of its validity.
     Queued { queue: Queue },
     /// For the outcome of its delivery. In the in-flight list of this entry of the session table.
     HandedOut { session: u32 },
+}
+
+impl Stage {
+    /// What it waits for, in a word for people.
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::Held | Self::Ready => "turn",
+            Self::AwaitingDurable { .. } => "store",
+            Self::Scheduled => "schedule",
+            Self::Attempting { .. } => "network",
+            Self::Waiting => "retry",
+            Self::Behind => "subscriber",
+            Self::Queued { .. } => "session",
+            Self::HandedOut { .. } => "response",
+        }
+    }
 }
 
 /// A queue of deliveries.
@@ -60,7 +117,7 @@ pub(super) struct Message {
     pub(super) location: Location,
     pub(super) stage: Stage,
     pub(super) accepted: Time,
-    /// Its schedule, until it is opened; then meaningless until it is that of the final state.
+    /// No attempt before: its schedule, then its next attempt. Once it is final: since when.
     pub(super) milestone: Time,
     /// End of validity: of the message, or once it is final of its receipt.
     pub(super) expires: Time,
@@ -74,6 +131,10 @@ pub(super) struct Message {
     pub(super) previous: u32,
     /// Next message in the same bucket of the id index.
     pub(super) chain: u32,
+    /// Names the subscriber: [`super::subscriber_of`] the destination.
+    pub(super) subscriber: u32,
+    /// Next message in the same bucket of those that have their subscriber's turn.
+    pub(super) peer: u32,
     /// Number of the last hand-out to a session, shard-wide; 0 = none yet. Part of its token.
     pub(super) delivery: u32,
     pub(super) attempts: u16,
@@ -85,6 +146,9 @@ pub(super) struct Message {
     pub(super) state: MessageState,
     pub(super) registered_delivery: RegisteredDelivery,
     pub(super) version: u8,
+    /// Which lane it takes in every queue: 0 to 3, higher ones first.
+    pub(super) priority: u8,
+    pub(super) turn: Turn,
     /// Datagram mode: a single attempt.
     pub(super) single_attempt: bool,
     /// An intermediate notification has been made.
@@ -93,6 +157,11 @@ pub(super) struct Message {
 
 // With its generation, a slot of the slab is two cache lines.
 const _: () = assert!(size_of::<Message>() <= 120);
+
+/// [`Record::flags`]: a single attempt.
+const SINGLE_ATTEMPT: u8 = 1;
+/// [`Record::flags`]: an intermediate notification has been made.
+const NOTIFIED: u8 = 2;
 
 /// The target of a message that goes to the mobile network; never an account.
 pub(super) const NETWORK: AccountId = AccountId(u16::MAX);
@@ -108,89 +177,107 @@ pub(super) const fn wall_of(seconds: u32) -> WallTime {
 }
 
 impl Message {
+    /// A message with nothing set that depends on how it came in.
+    #[inline]
+    pub(super) fn blank(id: MessageId, account: AccountId, role: Role, now: Now) -> Self {
+        Self {
+            id,
+            location: Location(0),
+            stage: Stage::Held,
+            accepted: now.mono,
+            milestone: Time::ZERO,
+            expires: Time::NEVER,
+            accepted_s: seconds_of(now.wall),
+            finished_s: 0,
+            submitter: SessionHandle::NONE,
+            sequence_number: 0,
+            next: NONE,
+            previous: NONE,
+            chain: NONE,
+            subscriber: 0,
+            peer: NONE,
+            delivery: 0,
+            attempts: 0,
+            error: 0,
+            account,
+            target: NETWORK,
+            role,
+            state: MessageState::Enroute,
+            registered_delivery: RegisteredDelivery::NONE,
+            version: InterfaceVersion::V34.octet(),
+            priority: 0,
+            turn: Turn::No,
+            single_attempt: false,
+            notified: false,
+        }
+    }
+
     /// What a restart must know of it, if it is to be acted on next at `due`.
     #[inline]
-    pub(super) fn record(&self, due: Time, now: Now) -> Record {
+    pub(super) fn record(&self, due: Time, accounts: &Policies, now: Now) -> Record {
+        let flags = (u8::from(self.single_attempt) * SINGLE_ATTEMPT) | (u8::from(self.notified) * NOTIFIED);
         Record {
             id: self.id,
-            account: self.account,
-            target: (self.target != NETWORK).then_some(self.target),
+            account: accounts.get(self.account).key,
+            target: (self.target != NETWORK).then(|| accounts.get(self.target).key),
             stage: self.role as u8,
             state: self.state.octet(),
             version: self.version,
+            registered_delivery: self.registered_delivery.0,
+            priority: self.priority,
+            flags,
             error: self.error,
             attempts: self.attempts,
+            subscriber: self.subscriber,
+            written: now.wall,
             accepted: wall_of(self.accepted_s),
             due: now.wall_at(due),
             expires: now.wall_at(self.expires),
             finished: wall_of(self.finished_s),
         }
     }
-}
 
-/// A first-in-first-out list through the slab: no memory of its own, and any member can leave.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct List {
-    pub(super) head: u32,
-    tail: u32,
-    pub(super) len: u32,
-}
-
-impl List {
-    pub(super) const EMPTY: Self = Self { head: NONE, tail: NONE, len: 0 };
-
-    pub(super) const fn is_empty(&self) -> bool {
-        self.head == NONE
-    }
-
-    pub(super) const fn tail(&self) -> u32 {
-        self.tail
-    }
-
-    #[inline]
-    pub(super) fn push_back(&mut self, messages: &mut Slab<Message>, slot: u32) {
-        self.insert_after(messages, self.tail, slot);
-    }
-
-    /// Puts `slot` behind `previous`, a member; at the front when that is [`NONE`].
-    #[inline]
-    pub(super) fn insert_after(&mut self, messages: &mut Slab<Message>, previous: u32, slot: u32) {
-        let next = match messages.get_mut(previous) {
-            Some(before) => std::mem::replace(&mut before.next, slot),
-            None => std::mem::replace(&mut self.head, slot),
-        };
-        match messages.get_mut(next) {
-            Some(after) => after.previous = slot,
-            None => self.tail = slot,
-        }
-        if let Some(message) = messages.get_mut(slot) {
-            (message.previous, message.next) = (previous, next);
-        }
-        self.len += 1;
-    }
-
-    /// Takes a member out.
-    #[inline]
-    pub(super) fn remove(&mut self, messages: &mut Slab<Message>, slot: u32) {
-        let Some(&Message { previous, next, .. }) = messages.get(slot) else { return };
-        match messages.get_mut(previous) {
-            Some(before) => before.next = next,
-            None => self.head = next,
-        }
-        match messages.get_mut(next) {
-            Some(after) => after.previous = previous,
-            None => self.tail = previous,
-        }
-        self.len -= 1;
-    }
-
-    #[inline]
-    pub(super) fn pop_front(&mut self, messages: &mut Slab<Message>) -> Option<u32> {
-        let slot = self.head;
-        if slot == NONE {
+    /// The message that a record tells of, for `account` and `target`, and when it is to be acted on next. Points of the
+    /// wall clock are taken as that far from now, or from when the record was written if the clock says that this is
+    /// still to come: a clock that was set back lengthens no validity. What was before the process started is taken
+    /// as its start. `None`: it tells of none.
+    pub(super) fn restored(
+        record: &Record,
+        account: AccountId,
+        target: AccountId,
+        now: Now,
+    ) -> Option<(Self, Time)> {
+        let role = Role::from_octet(record.stage)?;
+        let state = MessageState::from_octet(record.state)?;
+        if state.is_final() != (role == Role::Receipt) {
             return None;
         }
-        self.remove(messages, slot);
-        Some(slot)
+        let now = Now { wall: now.wall.max(record.written), ..now };
+        let due = now.time_at(record.due);
+        let message = Self {
+            accepted: now.time_at(record.accepted),
+            milestone: if role == Role::Receipt { now.time_at(record.finished) } else { due },
+            expires: now.time_at(record.expires),
+            accepted_s: seconds_of(record.accepted),
+            finished_s: seconds_of(record.finished),
+            subscriber: record.subscriber,
+            attempts: record.attempts,
+            error: record.error,
+            target,
+            state,
+            registered_delivery: RegisteredDelivery(record.registered_delivery),
+            version: record.version,
+            priority: record.priority.min(PRIORITY_MAX),
+            single_attempt: record.flags & SINGLE_ATTEMPT != 0,
+            notified: record.flags & NOTIFIED != 0,
+            ..Self::blank(record.id, account, role, now)
+        };
+        Some((message, due))
+    }
+
+    /// Whether it goes where a message of its role can go: only MT messages go to the network, and all else to the account
+    /// that it belongs to.
+    pub(super) fn is_routable(&self) -> bool {
+        self.role == Role::Mt || self.target == self.account
     }
 }

@@ -7,10 +7,14 @@
 //! | [`Shard`] (`shard`) | the tables, the turn, look-up by id |
 //! | `accept` | taking in submits and MO messages; validity and schedule |
 //! | `attempt` | attempts at the network, retries, expiry, final states |
+//! | `subscribers` | one attempt per subscriber at a time, in order |
 //! | `delivery` | queues towards sessions, hand-out and its outcomes |
 //! | `outgoing` | the deliver_sm of a receipt, an MO message, a message from another ESME |
 //! | `sessions`, `address_range` | who is bound, with what credit and which addresses |
-//! | `message`, `index`, `history` | a message, its lists, its way back from the id; final states remembered |
+//! | `policy` | what goes for which account |
+//! | `message`, `list` | a message, and the lists that it stands in |
+//! | `index`, `history` | the way from an id to its message; final states remembered |
+//! | `restore` | what an earlier run has left, back where it was |
 //! | `invariants` | what holds between any two calls |
 //!
 //! Life of a message: `submit` stores it and opens its first attempt (or puts it on the wheel for its schedule). The
@@ -25,21 +29,26 @@ mod delivery;
 mod history;
 mod index;
 mod invariants;
+mod list;
 mod message;
 mod outgoing;
+mod policy;
+mod restore;
 mod sessions;
 mod settings;
 mod shard;
+mod subscribers;
 mod values;
 
 #[cfg(test)]
 mod tests;
 
+pub use restore::{Recovered, RestoreError};
 pub use settings::{AccountRouting, RetrySettings, SettingsError, ShardSettings};
 pub use shard::Shard;
 pub use values::{
-    Bound, DeliveryResult, Fact, HeldMessage, MessageView, Mo, MoRefused, Origin, ShardOutput, Submit,
-    SubmitOutcome,
+    Bound, DeliveryResult, Fact, HeldMessage, MessageView, Mo, MoOutcome, MoRefused, Origin, ShardOutput,
+    Submit, SubmitOutcome,
 };
 
 /// The shard, of `shards`, that handles messages to this address: all of one subscriber's in one place. Stable over
@@ -52,13 +61,25 @@ pub fn shard_of(destination_addr: &[u8], shards: u16) -> u16 {
     if shards <= 1 {
         return 0;
     }
+    (((address_hash(destination_addr) & 0xFFFF_FFFF) * u64::from(shards)) >> 32) as u16
+}
+
+/// Names a subscriber in few octets. Two that share a name wait for each other, no more. Journals hold it, so it never
+/// changes; it shares no bits with [`shard_of`].
+#[inline]
+fn subscriber_of(destination_addr: &[u8]) -> u32 {
+    (address_hash(destination_addr) >> 32) as u32
+}
+
+#[inline]
+fn address_hash(address: &[u8]) -> u64 {
     // FNV-1a by octets would be a multiplication each; eight at a time is enough for addresses.
-    let mut hash = destination_addr.len() as u64;
-    for chunk in destination_addr.chunks(8) {
+    let mut hash = address.len() as u64;
+    for chunk in address.chunks(8) {
         let mut word = [0; 8];
         word[..chunk.len()].copy_from_slice(chunk);
         hash = (hash ^ u64::from_le_bytes(word)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         hash ^= hash >> 32;
     }
-    (((hash & 0xFFFF_FFFF) * u64::from(shards)) >> 32) as u16
+    hash
 }

@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 
 use super::Bound;
 use super::address_range::AddressRange;
-use super::message::{List, Message, Queue};
+use super::list::{Lanes, List};
+use super::message::{Message, Queue};
 use crate::base::{AccountId, PrefixMap, SessionHandle, Slab};
 use crate::limits::THREADS_MAX;
 use crate::smpp::InterfaceVersion;
@@ -27,7 +28,7 @@ pub(super) struct Session {
     /// Handed out and not settled, oldest first.
     pub(super) in_flight: List,
     /// Receipts for messages it submitted, for which it has no credit.
-    pub(super) queue: List,
+    pub(super) queue: Lanes,
     /// It is closing, or has been reported lost: nothing more goes to it, and its unbinding will follow.
     pub(super) is_lost: bool,
     /// It is in [`Sessions::ready`].
@@ -41,7 +42,7 @@ pub(super) struct Session {
 #[derive(Debug)]
 pub(super) struct Account {
     /// Deliveries for any of its receiving sessions.
-    pub(super) queue: List,
+    pub(super) queue: Lanes,
     /// Receiving sessions that have credit, the next to serve first. One whose credit went elsewhere meanwhile is
     /// dropped when its turn comes.
     available: VecDeque<u32>,
@@ -49,6 +50,18 @@ pub(super) struct Account {
     /// It is in [`Sessions::ready_accounts`].
     pub(super) is_ready: bool,
     claims_by_address_range: bool,
+}
+
+impl Account {
+    const fn new(claims_by_address_range: bool) -> Self {
+        Self {
+            queue: Lanes::EMPTY,
+            available: VecDeque::new(),
+            receiving: 0,
+            is_ready: false,
+            claims_by_address_range,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -81,15 +94,7 @@ pub(super) struct Sessions {
 
 impl Sessions {
     pub(super) fn new(claims_by_address_range: impl Iterator<Item = bool>) -> Self {
-        let accounts: Vec<Account> = claims_by_address_range
-            .map(|claims_by_address_range| Account {
-                queue: List::EMPTY,
-                available: VecDeque::new(),
-                receiving: 0,
-                is_ready: false,
-                claims_by_address_range,
-            })
-            .collect();
+        let accounts: Vec<Account> = claims_by_address_range.map(Account::new).collect();
         Self {
             entries: Slab::new(SESSIONS_MAX),
             ready_accounts: VecDeque::with_capacity(accounts.len()),
@@ -102,6 +107,14 @@ impl Sessions {
             range_patterns: Vec::new(),
             ranges_changed: false,
         }
+    }
+
+    /// Makes room for accounts up to this many; the new ones claim nothing.
+    pub(super) fn extend_accounts(&mut self, accounts: usize) {
+        while self.accounts.len() < accounts {
+            self.accounts.push(Account::new(false));
+        }
+        self.ready_accounts.reserve(accounts);
     }
 
     /// The entry of a session, if it is bound.
@@ -134,7 +147,7 @@ impl Sessions {
             receives: bound.receives,
             credit: if bound.receives { bound.deliver_credit } else { 0 },
             in_flight: List::EMPTY,
-            queue: List::EMPTY,
+            queue: Lanes::EMPTY,
             is_lost: false,
             is_ready: false,
             is_available: false,
@@ -311,7 +324,7 @@ impl Sessions {
 
     /// The list behind a queue; `None` for one that is no more.
     #[inline]
-    pub(super) fn queue_mut(&mut self, queue: Queue) -> Option<&mut List> {
+    pub(super) fn queue_mut(&mut self, queue: Queue) -> Option<&mut Lanes> {
         match queue {
             Queue::Account(account) => {
                 self.accounts.get_mut(account.index()).map(|account| &mut account.queue)
@@ -322,8 +335,8 @@ impl Sessions {
 
     /// Takes a message out of the queue it stands in.
     pub(super) fn leave_queue(&mut self, messages: &mut Slab<Message>, queue: Queue, slot: u32) {
-        if let Some(list) = self.queue_mut(queue) {
-            list.remove(messages, slot);
+        if let Some(lanes) = self.queue_mut(queue) {
+            lanes.remove(messages, slot);
         }
     }
 

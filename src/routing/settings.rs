@@ -1,7 +1,9 @@
 //! What a shard is told once, at its start.
 
+use crate::base::AccountKey;
 use crate::limits::ACCOUNTS_MAX;
 use crate::smpp::time_format::DateDigits;
+use crate::store::Durability;
 
 /// Settings of one routing shard.
 #[derive(Clone, Debug)]
@@ -14,10 +16,16 @@ pub struct ShardSettings {
     pub node: u8,
     /// Seeds the jitter of retries.
     pub seed: u64,
+    /// Scatters subscribers over a hash table. Secret where strangers choose the addresses.
+    pub hash_key: u64,
     /// The most messages, receipts owed and MO messages held at once. Beyond: ESME_RMSGQFUL.
     pub messages_max: u32,
     /// How many final states are remembered for queries; rounded up to a power of two. Newer ones displace older.
     pub final_history_records: u32,
+    /// How long a final state is remembered, in seconds.
+    pub final_history_s: u32,
+    /// What a message must have reached before it counts as accepted, for accounts that say nothing else.
+    pub durability: Durability,
     /// validity_period of a message that names none, in seconds.
     pub validity_default_s: u64,
     /// The longest validity_period that is accepted, in seconds. Beyond: ESME_RINVEXPIRY. A schedule farther ahead:
@@ -27,7 +35,9 @@ pub struct ShardSettings {
     pub receipt_validity_s: u64,
     /// When an attempt at an absent subscriber is repeated.
     pub retry_absent: RetrySettings,
-    /// When a delivery that an ESME refused for now, or did not answer, is repeated.
+    /// When an attempt is repeated that met congestion: in the network, or of an ESME that says it is throttled or full.
+    pub retry_congestion: RetrySettings,
+    /// When a delivery that an ESME refused for now for another reason, or did not answer, is repeated.
     pub retry_refused: RetrySettings,
     /// The highest id counter that an earlier run may have used; 0 if none.
     pub id_high_water: u64,
@@ -42,12 +52,16 @@ impl Default for ShardSettings {
             shards: 1,
             node: 0,
             seed: 0,
+            hash_key: 0,
             messages_max: 1_000_000,
             final_history_records: 1 << 20,
+            final_history_s: 3_600,
+            durability: Durability::None,
             validity_default_s: 24 * 3_600,
             validity_max_s: 7 * 24 * 3_600,
             receipt_validity_s: 24 * 3_600,
             retry_absent: RetrySettings::default(),
+            retry_congestion: RetrySettings::default(),
             retry_refused: RetrySettings::default(),
             id_high_water: 0,
             accounts: Vec::new(),
@@ -90,6 +104,16 @@ impl RetrySettings {
 /// What routing knows of an account.
 #[derive(Clone, Debug, Default)]
 pub struct AccountRouting {
+    /// Names the account in the store; different for each.
+    pub key: AccountKey,
+    /// What its messages must have reached before they count as accepted; `None`: as the shard's settings say.
+    pub durability: Option<Durability>,
+    /// validity_period of its messages that name none, in seconds; `None`: the shard's.
+    pub validity_default_s: Option<u64>,
+    /// Its longest validity_period and farthest schedule, in seconds; `None`: the shard's. It also bounds the default.
+    pub validity_max_s: Option<u64>,
+    /// A submit_sm that repeats one of the last so many milliseconds gets its answer; 0: it is a message like any other.
+    pub duplicate_window_ms: u64,
     /// Addresses that are this account's: messages to them go to its sessions.
     pub addresses: Vec<Vec<u8>>,
     /// Prefixes that are this account's; the longest over all accounts wins, a whole address before any prefix.
@@ -112,6 +136,9 @@ pub enum SettingsError {
         /// The address or prefix.
         text: String,
     },
+    /// Two accounts have the same key: their system_ids are the same, or collide.
+    #[error("two accounts have the same key in the store: one needs another system_id")]
+    SameKey,
     /// More accounts than [`ACCOUNTS_MAX`].
     #[error("more than {ACCOUNTS_MAX} accounts")]
     TooManyAccounts,

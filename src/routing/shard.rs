@@ -5,23 +5,26 @@ use rand_xoshiro::rand_core::SeedableRng;
 
 use super::history::FinalHistory;
 use super::index::IdIndex;
-use super::message::{List, Message, NONE, Role, Stage, wall_of};
+use super::list::{Lanes, List};
+use super::message::{Message, NONE, Role, Stage, wall_of};
 use super::outgoing::Scratch;
+use super::policy::Policies;
 use super::sessions::Sessions;
+use super::subscribers::Subscribers;
 use super::{Bound, Fact, HeldMessage, MessageView, Origin, SettingsError, ShardOutput, ShardSettings};
 use crate::base::mobile::MobileNetwork;
 use crate::base::{
     AccountId, MessageId, MessageIdSource, Now, PrefixMap, SessionHandle, Slab, Time, WallTime, Wheel,
 };
-use crate::limits::ACCOUNTS_MAX;
 use crate::smpp::{PduBody, SmFields};
-use crate::store::MessageStore;
+use crate::store::{Durability, Lsn, MessageStore};
 
 /// A routing shard over a store and a mobile network. All memory is bounded by the settings; nothing is allocated
 /// per message once the tables have reached the size that the traffic needs.
 #[derive(Debug)]
 pub struct Shard<S, N> {
     pub(super) settings: ShardSettings,
+    pub(super) accounts: Policies,
     pub(super) store: S,
     pub(super) network: N,
     pub(super) ids: MessageIdSource,
@@ -29,10 +32,13 @@ pub struct Shard<S, N> {
     pub(super) index: IdIndex,
     pub(super) history: FinalHistory,
     pub(super) wheel: Wheel,
+    pub(super) subscribers: Subscribers,
     /// Messages to act on in the next turn.
-    pub(super) work: List,
-    /// Messages whose log entry is not durable yet, in log order.
-    pub(super) not_durable: List,
+    pub(super) work: Lanes,
+    /// Messages whose log entry has not reached the kernel yet, and those for which that is not enough and it is not on
+    /// disk yet; each in log order.
+    pub(super) not_written: List,
+    pub(super) not_synced: List,
     pub(super) sessions: Sessions,
     /// Who owns which addresses by configuration.
     pub(super) owners: PrefixMap<AccountId>,
@@ -48,14 +54,12 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     /// An empty shard. `wall` is the wall clock now: message ids start from it.
     ///
     /// # Errors
-    /// [`SettingsError`] when two accounts own the same address, or there are too many accounts.
+    /// [`SettingsError`] when two accounts own the same address or have the same key, or there are too many accounts.
     ///
     /// # Panics
     /// When `node`, `shard` or `shards` exceed what a message id can hold: configuration is checked before.
     pub fn new(settings: ShardSettings, store: S, network: N, wall: WallTime) -> Result<Self, SettingsError> {
-        if settings.accounts.len() > ACCOUNTS_MAX {
-            return Err(SettingsError::TooManyAccounts);
-        }
+        let accounts = Policies::new(&settings)?;
         let mut owners = PrefixMap::new();
         for (account, owned) in (0..).map(AccountId).zip(&settings.accounts) {
             let twice = |what, text: &[u8]| SettingsError::OwnedTwice {
@@ -83,16 +87,19 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             ),
             messages: Slab::new(settings.messages_max),
             index: IdIndex::new(settings.messages_max),
-            history: FinalHistory::new(settings.final_history_records),
+            history: FinalHistory::new(settings.final_history_records, settings.final_history_s),
             wheel: Wheel::new(),
-            work: List::EMPTY,
-            not_durable: List::EMPTY,
+            subscribers: Subscribers::new(settings.messages_max, settings.hash_key),
+            work: Lanes::EMPTY,
+            not_written: List::EMPTY,
+            not_synced: List::EMPTY,
             sessions: Sessions::new(settings.accounts.iter().map(|account| account.claims_by_address_range)),
             owners,
             rng: Xoshiro256PlusPlus::seed_from_u64(settings.seed ^ (u64::from(settings.shard) << 48)),
             deliveries: 0,
             last_requeued: NONE,
             scratch: Scratch::new(),
+            accounts,
             settings,
             store,
             network,
@@ -157,9 +164,9 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     }
 
     /// What is known of a message: held, or remembered as final.
-    pub fn query(&mut self, id: MessageId) -> Option<MessageView> {
+    pub fn query(&mut self, id: MessageId, now: Now) -> Option<MessageView> {
         let Some(slot) = self.index.find(&self.messages, id) else {
-            let record = self.history.find(id)?;
+            let record = self.history.find(id, now)?;
             return Some(MessageView {
                 message_id: id,
                 state: record.state,
@@ -168,8 +175,11 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                 held: None,
             });
         };
-        let message = self.messages.get(slot)?;
+        let message = *self.messages.get(slot)?;
         let sm = self.store.body(message.location).and_then(|body| SmFields::decode(body).ok());
+        let waits_until = (!message.state.is_final() && message.milestone > now.mono)
+            .then(|| now.wall_at(message.milestone));
+        let is_scheduled = message.attempts == 0;
         Some(MessageView {
             message_id: id,
             state: message.state,
@@ -177,8 +187,14 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             finished: message.state.is_final().then_some(wall_of(message.finished_s)),
             held: Some(HeldMessage {
                 account: message.account,
+                role: message.role.name(),
+                waits_for: message.stage.name(),
+                priority: message.priority,
                 attempts: u32::from(message.attempts),
                 accepted: wall_of(message.accepted_s),
+                scheduled: waits_until.filter(|_| is_scheduled),
+                next_attempt: waits_until.filter(|_| !is_scheduled),
+                expires: now.wall_at(message.expires),
                 addresses: sm.map(|sm| (sm.source_addr.to_vec(), sm.destination_addr.to_vec())),
             }),
         })
@@ -187,7 +203,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     /// Acts on the messages that wait for this turn.
     fn run_work(&mut self, now: Now, budget: usize, out: &mut impl ShardOutput) -> bool {
         // What the work itself adds waits for the next turn.
-        for _ in 0..budget.min(self.work.len as usize) {
+        for _ in 0..budget.min(self.work.len() as usize) {
             let Some(slot) = self.work.pop_front(&mut self.messages) else { break };
             self.act(slot, now, out);
         }
@@ -214,6 +230,8 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                 self.sessions.leave_queue(&mut self.messages, queue, slot);
                 self.expire(slot, now, out);
             }
+            Stage::Behind if !self.woke_in_line(slot, now) => {}
+            Stage::Behind => self.expire(slot, now, out),
             Stage::Ready | Stage::Scheduled | Stage::Waiting if expired => self.expire(slot, now, out),
             Stage::Ready | Stage::Scheduled | Stage::Waiting => self.start(slot, now, out),
             stage @ (Stage::Held | Stage::AwaitingDurable { .. } | Stage::HandedOut { .. }) => {
@@ -222,25 +240,70 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         }
     }
 
+    /// Whether a log entry has reached what `durability` names.
+    #[inline]
+    pub(super) fn is_held(&self, durability: Durability, lsn: Lsn) -> bool {
+        durability == Durability::None || lsn <= self.store.durable_lsn(durability)
+    }
+
+    /// Lets a message in hand wait until its log entry has reached what `durability` names.
+    #[cold]
+    pub(super) fn await_durable(&mut self, slot: u32, durability: Durability, lsn: Lsn) {
+        if let Some(message) = self.messages.get_mut(slot) {
+            message.stage = Stage::AwaitingDurable { lsn };
+            let list = match durability {
+                Durability::None | Durability::Buffered => &mut self.not_written,
+                Durability::Sync => &mut self.not_synced,
+            };
+            list.push_back(&mut self.messages, slot);
+        }
+    }
+
     /// Opens the way of messages whose log entry has become durable, and answers their submits.
     fn release_durable(&mut self, now: Now, budget: usize, out: &mut impl ShardOutput) -> bool {
-        if self.not_durable.is_empty() {
-            return false;
+        let mut more = false;
+        if !self.not_written.is_empty() {
+            let written = self.store.durable_lsn(Durability::Buffered);
+            more |= self.release_up_to(Durability::Buffered, written, now, budget, out);
         }
-        let durable = self.store.durable_lsn();
+        if !self.not_synced.is_empty() {
+            let synced = self.store.durable_lsn(Durability::Sync);
+            more |= self.release_up_to(Durability::Sync, synced, now, budget, out);
+        }
+        more
+    }
+
+    fn release_up_to(
+        &mut self,
+        durability: Durability,
+        durable: Lsn,
+        now: Now,
+        budget: usize,
+        out: &mut impl ShardOutput,
+    ) -> bool {
         for _ in 0..budget {
-            let slot = self.not_durable.head;
+            let list =
+                if durability == Durability::Sync { &mut self.not_synced } else { &mut self.not_written };
+            let slot = list.head;
             let Some(&message) = self.messages.get(slot) else { return false };
             match message.stage {
                 Stage::AwaitingDurable { lsn } if lsn <= durable => {}
                 _ => return false,
             }
-            self.not_durable.remove(&mut self.messages, slot);
-            if message.role == Role::Mt {
-                let Message { submitter: session, sequence_number, accepted: received_at, .. } = message;
-                out.submit_result(Origin { session, sequence_number, received_at }, Ok(message.id));
+            list.remove(&mut self.messages, slot);
+            self.hold(slot);
+            match message.role {
+                Role::Mt => {
+                    let Message { submitter: session, sequence_number, accepted: received_at, .. } = message;
+                    out.submit_result(Origin { session, sequence_number, received_at }, Ok(message.id));
+                    self.open(slot, now);
+                }
+                Role::Mo => {
+                    out.mo_held(message.id);
+                    self.offer(slot, now, out);
+                }
+                Role::Receipt | Role::Notification => self.offer(slot, now, out),
             }
-            self.open(slot, now);
         }
         true
     }

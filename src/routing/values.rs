@@ -86,6 +86,24 @@ pub struct Mo<'a> {
     pub short_message: &'a [u8],
 }
 
+/// What became of an MO message that was taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MoOutcome {
+    /// It is held as the durability of its account says.
+    Accepted(MessageId),
+    /// It has this id, and will be held: [`ShardOutput::mo_held`] tells.
+    Later(MessageId),
+}
+
+impl MoOutcome {
+    /// The message's id.
+    pub const fn message_id(self) -> MessageId {
+        match self {
+            Self::Accepted(id) | Self::Later(id) => id,
+        }
+    }
+}
+
 /// Why an MO message was not taken in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MoRefused {
@@ -173,6 +191,9 @@ pub trait ShardOutput {
     /// The answer to a submit for which [`SubmitOutcome::Later`] was returned.
     fn submit_result(&mut self, origin: Origin, result: Result<MessageId, CommandStatus>);
 
+    /// An MO message for which [`MoOutcome::Later`] was returned is held.
+    fn mo_held(&mut self, message_id: MessageId);
+
     /// Hands a deliver_sm to a session's thread, which owes a [`DeliveryResult`] for `token` or the end of the
     /// session. `false`: no room towards that thread now; the shard keeps the message and tries again next turn.
     fn deliver(&mut self, to: SessionHandle, token: DeliveryToken, deliver_sm: &DeliverSm<'_>) -> bool;
@@ -201,10 +222,22 @@ pub struct MessageView {
 pub struct HeldMessage {
     /// Whose: the submitter, or the owner of an MO message's destination.
     pub account: AccountId,
+    /// `mt`, `mo`, or `receipt`: an MT message that is final and whose receipt is owed.
+    pub role: &'static str,
+    /// What it waits for: `store`, `schedule`, `turn`, `subscriber`, `network`, `retry`, `session` or `response`.
+    pub waits_for: &'static str,
+    /// priority_flag, at most 3.
+    pub priority: u8,
     /// Attempts made: of the message, or once it is final of its receipt.
     pub attempts: u32,
     /// When it was accepted.
     pub accepted: WallTime,
+    /// When it will be sent, if that is still to come.
+    pub scheduled: Option<WallTime>,
+    /// When it will be attempted again, if it waits for that.
+    pub next_attempt: Option<WallTime>,
+    /// When it expires; once it is final: when its receipt does.
+    pub expires: WallTime,
     /// source_addr and destination_addr.
     pub addresses: Option<(Vec<u8>, Vec<u8>)>,
 }

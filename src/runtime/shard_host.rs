@@ -9,10 +9,10 @@ use super::thread::{ThreadStats, ThreadWaker};
 use super::values::{ToShard, ToWorker};
 use super::worker::Worker;
 use crate::base::{DeliveryToken, MessageId, Now, SessionHandle, Time, WallTime};
-use crate::control_lane::{MessageInfo, MoMessage, MoRefused, Wake};
+use crate::control_lane::{HeldInfo, MessageInfo, MoMessage, MoRefused, Wake};
 use crate::limits::{LANE_BLOCKS_PER_TURN, SHARD_TURN_ITEMS_MAX};
 use crate::network::Network;
-use crate::routing::{self, Shard, ShardOutput, SubmitOutcome};
+use crate::routing::{self, MoOutcome, Shard, ShardOutput, SubmitOutcome};
 use crate::session::{DeliveryResult, Disposition, Origin, SubmitRequest};
 use crate::smpp::{CommandStatus, DeliverSm, MessageState, PduBody, SubmitSm};
 use crate::stats::{AccountCounter, Counter, Latency};
@@ -33,6 +33,10 @@ pub struct ShardHost {
     from_workers: Vec<(u16, LaneReceiver<ToShard>)>,
     /// Which lane has the first go; rotates.
     first_lane: usize,
+    /// Control's MO messages that are not held yet, with the requests that they came in; few, as those are bounded.
+    mo_waiting: Vec<(MessageId, u64)>,
+    /// The same once they are.
+    mo_held: Vec<(MessageId, u64)>,
 }
 
 impl ShardHost {
@@ -42,7 +46,7 @@ impl ShardHost {
         to_workers: Vec<ToWorkerLane>,
         from_workers: Vec<(u16, LaneReceiver<ToShard>)>,
     ) -> Self {
-        Self { shard, to_workers, from_workers, first_lane: 0 }
+        Self { shard, to_workers, from_workers, first_lane: 0, mo_waiting: Vec::new(), mo_held: Vec::new() }
     }
 
     /// Decides a submission of the worker on this thread.
@@ -136,7 +140,14 @@ impl ShardHost {
     /// Runs what is due: verdicts, retries, expiries, deliveries. `worker` is the one on this thread, if any. True:
     /// more is ready now.
     pub fn turn(&mut self, worker: &mut Option<Worker>, now: Now, stats: &mut ThreadStats) -> bool {
-        let mut output = TurnOutput { to_workers: &mut self.to_workers, worker, now, stats };
+        let mut output = TurnOutput {
+            to_workers: &mut self.to_workers,
+            worker,
+            now,
+            stats,
+            mo_waiting: &mut self.mo_waiting,
+            mo_held: &mut self.mo_held,
+        };
         self.shard.turn(now, SHARD_TURN_ITEMS_MAX, &mut output)
     }
 
@@ -165,16 +176,17 @@ impl ShardHost {
         self.shard.next_deadline()
     }
 
-    /// Takes an MO message in.
+    /// Takes an MO message in. `None`: [`ShardHost::held_mo`] tells of `request` once it is held.
     ///
     /// # Errors
     /// Why it is not taken.
     pub fn inject_mo(
         &mut self,
+        request: u64,
         message: &MoMessage,
         now: Now,
         stats: &mut ThreadStats,
-    ) -> Result<MessageId, MoRefused> {
+    ) -> Result<Option<MessageId>, MoRefused> {
         let mo = routing::Mo {
             source_addr: &message.source_addr,
             destination_addr: &message.destination_addr,
@@ -182,28 +194,43 @@ impl ShardHost {
             esm_class: message.esm_class,
             short_message: &message.short_message,
         };
-        self.shard.inject_mo(&mo, now, &mut FactsOnly { stats }).map_err(|refused| match refused {
-            routing::MoRefused::NoOwner => MoRefused::NoOwner,
-            routing::MoRefused::Full => MoRefused::Full,
-        })
+        match self.shard.inject_mo(&mo, now, &mut FactsOnly { stats }) {
+            Ok(MoOutcome::Accepted(message_id)) => Ok(Some(message_id)),
+            Ok(MoOutcome::Later(message_id)) => {
+                self.mo_waiting.push((message_id, request));
+                Ok(None)
+            }
+            Err(routing::MoRefused::NoOwner) => Err(MoRefused::NoOwner),
+            Err(routing::MoRefused::Full) => Err(MoRefused::Full),
+        }
+    }
+
+    /// The MO messages that are held since the last call, with their requests.
+    pub fn held_mo(&mut self) -> impl Iterator<Item = (MessageId, u64)> {
+        self.mo_held.drain(..)
     }
 
     /// What is known of a message.
-    pub fn message(&mut self, message_id: MessageId) -> Option<MessageInfo> {
-        let view = self.shard.query(message_id)?;
+    pub fn message(&mut self, message_id: MessageId, now: Now) -> Option<MessageInfo> {
+        let view = self.shard.query(message_id, now)?;
         let text = |addr: &[u8]| String::from_utf8_lossy(addr).into_owned();
         Some(MessageInfo {
             message_id,
-            account: view.held.as_ref().map(|held| held.account),
             message_state: view.state as u8,
             error_code: view.error,
-            attempts: view.held.as_ref().map_or(0, |held| held.attempts),
-            accepted_unix_ms: view.held.as_ref().map_or(0, |held| held.accepted.unix_millis()),
             final_unix_ms: view.finished.map_or(0, WallTime::unix_millis),
-            addresses: view
-                .held
-                .and_then(|held| held.addresses)
-                .map(|(source, destination)| (text(&source), text(&destination))),
+            held: view.held.map(|held| HeldInfo {
+                account: held.account,
+                role: held.role,
+                waits_for: held.waits_for,
+                priority: held.priority,
+                attempts: held.attempts,
+                accepted_unix_ms: held.accepted.unix_millis(),
+                scheduled_unix_ms: held.scheduled.map_or(0, WallTime::unix_millis),
+                next_attempt_unix_ms: held.next_attempt.map_or(0, WallTime::unix_millis),
+                expires_unix_ms: held.expires.unix_millis(),
+                addresses: held.addresses.map(|(source, destination)| (text(&source), text(&destination))),
+            }),
         })
     }
 }
@@ -265,6 +292,10 @@ impl ShardOutput for FactsOnly<'_> {
         debug_assert!(false, "a late answer outside of a turn: {origin:?} {result:?}");
     }
 
+    fn mo_held(&mut self, message_id: MessageId) {
+        debug_assert!(false, "held outside of a turn: {message_id}");
+    }
+
     fn deliver(&mut self, _: SessionHandle, _: DeliveryToken, _: &DeliverSm<'_>) -> bool {
         false
     }
@@ -281,6 +312,8 @@ struct TurnOutput<'a> {
     worker: &'a mut Option<Worker>,
     now: Now,
     stats: &'a mut ThreadStats,
+    mo_waiting: &'a mut Vec<(MessageId, u64)>,
+    mo_held: &'a mut Vec<(MessageId, u64)>,
 }
 
 impl ShardOutput for TurnOutput<'_> {
@@ -294,6 +327,13 @@ impl ShardOutput for TurnOutput<'_> {
             (Some(lane), _) => lane.push_reply(ToWorker::SubmitResult { origin, result }),
             (None, Some(worker)) => worker.submit_result(origin, result, self.stats),
             (None, None) => debug_assert!(false, "a session of no worker"),
+        }
+    }
+
+    fn mo_held(&mut self, message_id: MessageId) {
+        // One that the network brought is nobody's request.
+        if let Some(index) = self.mo_waiting.iter().position(|waiting| waiting.0 == message_id) {
+            self.mo_held.push(self.mo_waiting.remove(index));
         }
     }
 

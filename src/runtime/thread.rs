@@ -165,7 +165,11 @@ impl RuntimeThread {
     fn run_shard(&mut self, now: Now) -> bool {
         let Some(shard) = &mut self.shard else { return false };
         shard.drain_lanes(now, &mut self.stats);
-        shard.turn(&mut self.worker, now, &mut self.stats)
+        let more = shard.turn(&mut self.worker, now, &mut self.stats);
+        for (message_id, request) in shard.held_mo() {
+            self.control.reply(ControlReply::InjectMo { request, result: Ok(message_id) });
+        }
+        more
     }
 
     /// Polls, asleep only if nothing has come in since the announcement. True: it may have slept.
@@ -225,13 +229,15 @@ impl RuntimeThread {
                 }
                 ControlRequest::InjectMo { request, message } => {
                     let result = match (&mut self.shard, &stop) {
-                        (Some(shard), Stop::No) => shard.inject_mo(&message, now, &mut self.stats),
+                        (Some(shard), Stop::No) => shard.inject_mo(request, &message, now, &mut self.stats),
                         _ => Err(MoRefused::ShuttingDown),
                     };
-                    self.control.reply(ControlReply::InjectMo { request, result });
+                    if let Some(result) = result.transpose() {
+                        self.control.reply(ControlReply::InjectMo { request, result });
+                    }
                 }
                 ControlRequest::QueryMessage { request, message_id } => {
-                    let message = self.shard.as_mut().and_then(|shard| shard.message(message_id));
+                    let message = self.shard.as_mut().and_then(|shard| shard.message(message_id, now));
                     self.control.reply(ControlReply::Message { request, thread: self.index, message });
                 }
                 ControlRequest::Shutdown => {

@@ -1,16 +1,18 @@
 //! Builds the routing shards, their stores and their simulated network from the configuration.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
+
 use anyhow::Context;
 
-use crate::base::Now;
-use crate::config::{Config, Delay, Distribution, EnginePlan, MoConfig, NetworkProfile};
+use crate::base::{AccountKey, Now};
+use crate::config::{self, Config, Delay, Distribution, EnginePlan, MoConfig, NetworkProfile};
 use crate::limits::STORE_BYTES_PER_MESSAGE;
 use crate::network::{self, MoSource, MoSourceSettings, Network};
 use crate::routing::{AccountRouting, RetrySettings, Shard, ShardSettings, shard_of};
 use crate::runtime::shard_host::HostedShard;
 use crate::smpp::text::gsm;
 use crate::smpp::time_format::DateDigits;
-use crate::store::MemoryStore;
+use crate::store::{Durability, MemoryStore};
 
 /// All shards, by index. `id_high_water` is the highest id counter that an earlier run may have used.
 ///
@@ -27,6 +29,11 @@ pub(super) fn build(
         .accounts
         .iter()
         .map(|account| AccountRouting {
+            key: AccountKey::of(account.system_id.as_bytes()),
+            durability: account.durability.map(durability),
+            validity_default_s: (account.validity_default_s > 0).then_some(account.validity_default_s),
+            validity_max_s: (account.validity_max_s > 0).then_some(account.validity_max_s),
+            duplicate_window_ms: account.duplicate_window_ms,
             addresses: account.addresses.iter().map(|address| address.clone().into_bytes()).collect(),
             prefixes: account.prefixes.iter().map(|prefix| prefix.clone().into_bytes()).collect(),
             claims_by_address_range: account.claims_by_address_range,
@@ -38,6 +45,8 @@ pub(super) fn build(
         })
         .collect();
     let share = |total: u64| u32::try_from(total.div_ceil(u64::from(plan.shards))).unwrap_or(u32::MAX - 1);
+    // The standard library's own source of random keys.
+    let hash_key = RandomState::new().build_hasher().finish();
     (0..plan.shards)
         .map(|shard| {
             let settings = ShardSettings {
@@ -45,12 +54,16 @@ pub(super) fn build(
                 shards: plan.shards,
                 node: config.engine.node,
                 seed: config.network.seed,
+                hash_key,
                 messages_max: share(config.store.messages_max),
                 final_history_records: share(config.store.final_history_records),
+                final_history_s: u32::try_from(config.store.final_history_s).unwrap_or(u32::MAX),
+                durability: durability(config.store.durability),
                 validity_default_s: config.store.validity_default_s,
                 validity_max_s: config.store.validity_max_s,
                 receipt_validity_s: config.store.receipt_validity_s,
                 retry_absent: retry(&config.retry.absent),
+                retry_congestion: retry(&config.retry.congestion),
                 retry_refused: retry(&config.retry.refused),
                 id_high_water,
                 accounts: accounts.clone(),
@@ -67,7 +80,15 @@ pub(super) fn build(
         .collect()
 }
 
-fn retry(schedule: &crate::config::RetrySchedule) -> RetrySettings {
+const fn durability(durability: config::Durability) -> Durability {
+    match durability {
+        config::Durability::None => Durability::None,
+        config::Durability::Buffered => Durability::Buffered,
+        config::Durability::Sync => Durability::Sync,
+    }
+}
+
+fn retry(schedule: &config::RetrySchedule) -> RetrySettings {
     RetrySettings {
         first_ms: schedule.first_ms,
         factor: schedule.factor,
@@ -87,6 +108,7 @@ fn profile(profile: &NetworkProfile) -> network::NetworkProfile {
         undeliverable_error: profile.undeliverable_error,
         absent_permille: permille(profile.absent_per_mille),
         absent_ms: u32::try_from(profile.absent_ms).unwrap_or(u32::MAX),
+        congested_permille: permille(profile.congested_per_mille),
         rejected_permille: permille(profile.rejected_per_mille),
         expired_permille: permille(profile.expired_per_mille),
         ..network::NetworkProfile::default()

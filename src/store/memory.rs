@@ -5,7 +5,7 @@
 //! that has become empty may serve any other, so a change in the traffic's sizes strands no memory. Chunks are made
 //! as they are needed, up to the bound, and then reused: after warm-up a message allocates nothing.
 
-use super::{Location, Lsn, MessageStore, Record, StoreFull, Stored};
+use super::{Durability, Location, Lsn, MessageStore, Record, StoreFull, Stored};
 
 const CHUNK_BYTES: usize = 1 << 20;
 /// The smallest slot is 2^7 octets ...
@@ -238,8 +238,13 @@ impl MessageStore for MemoryStore {
         self.next_lsn()
     }
 
-    fn durable_lsn(&self) -> Lsn {
+    #[inline]
+    fn durable_lsn(&self, _durability: Durability) -> Lsn {
         Lsn(self.lsn)
+    }
+
+    fn recovered(&mut self) -> Option<(Location, Record)> {
+        None
     }
 
     fn commit(&mut self) {}
@@ -254,19 +259,24 @@ const _: () = assert!(crate::limits::PDU_BYTES_MAX <= 1 << SLOT_BITS_MAX);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{AccountId, MessageId, WallTime};
+    use crate::base::{AccountKey, MessageId, WallTime};
     use proptest::prelude::*;
 
     fn record() -> Record {
         Record {
             id: MessageId::from_u64(1 << 40),
-            account: AccountId(0),
+            account: AccountKey::default(),
             target: None,
             stage: 0,
             state: 1,
             version: 0x34,
+            registered_delivery: 0,
+            priority: 0,
+            flags: 0,
             error: 0,
             attempts: 0,
+            subscriber: 0,
+            written: WallTime::default(),
             accepted: WallTime::default(),
             due: WallTime::default(),
             expires: WallTime::default(),
@@ -315,7 +325,8 @@ mod tests {
         assert_eq!(store.update(stored.location, &record()), Lsn(2));
         assert_eq!(store.remove(stored.location), Lsn(3));
         store.commit();
-        assert_eq!(store.durable_lsn(), Lsn(3));
+        assert_eq!(store.durable_lsn(Durability::Sync), Lsn(3));
+        assert_eq!(store.recovered(), None);
     }
 
     proptest! {

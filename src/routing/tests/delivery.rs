@@ -169,15 +169,17 @@ fn a_refusal_for_good_drops_and_any_other_is_repeated_with_backoff() {
         bench.assert_drained();
     }
     let again = [
-        answered(CommandStatus::ESME_RX_T_APPN),
-        answered(CommandStatus::ESME_RMSGQFUL),
-        DeliveryResult::TimedOut,
+        (answered(CommandStatus::ESME_RX_T_APPN), [1_000, 2_000, 4_000]),
+        (DeliveryResult::TimedOut, [1_000, 2_000, 4_000]),
+        // Congestion has a schedule of its own.
+        (answered(CommandStatus::ESME_RMSGQFUL), [7_000, 14_000, 28_000]),
+        (answered(CommandStatus::ESME_RTHROTTLED), [7_000, 14_000, 28_000]),
     ];
-    for result in again {
+    for (result, waits_ms) in again {
         let mut bench = bench();
         bench.bind(session(0), ALICE, 1);
         finish(&mut bench, session(0), 1);
-        for wait_ms in [1_000, 2_000, 4_000] {
+        for wait_ms in waits_ms {
             let receipt = bench.delivery();
             bench.result(&receipt, result);
             bench.pass(wait_ms - 1);

@@ -7,12 +7,8 @@ use crate::smpp::{EsmClass, TlvTag, TlvWriter};
 fn owners() -> Bench {
     Bench::new(ShardSettings {
         accounts: vec![
-            AccountRouting { claims_by_address_range: true, ..AccountRouting::default() },
-            AccountRouting {
-                addresses: vec![b"7000".to_vec()],
-                prefixes: vec![b"80".to_vec()],
-                ..AccountRouting::default()
-            },
+            AccountRouting { claims_by_address_range: true, ..alice() },
+            AccountRouting { addresses: vec![b"7000".to_vec()], prefixes: vec![b"80".to_vec()], ..bob() },
         ],
         ..settings()
     })
@@ -39,7 +35,7 @@ fn inject(bench: &mut Bench, destination_addr: &[u8]) -> Result<MessageId, MoRef
     };
     let result = bench.shard.inject_mo(&mo, bench.now, &mut bench.out);
     bench.turn();
-    result
+    result.map(MoOutcome::message_id)
 }
 
 #[test]
@@ -53,12 +49,12 @@ fn an_mo_message_reaches_the_owner() {
     assert_eq!((mo.source_addr, mo.destination_addr), (&b"447700900123"[..], &b"7000"[..]));
     assert_eq!((mo.source_addr_ton, mo.source_addr_npi, mo.data_coding), (1, 1, 8));
     assert_eq!((mo.esm_class, mo.short_message), (EsmClass(0x40), &b"\x05\x00\x03\x01\x02\x01\0H"[..]));
-    assert_eq!(bench.shard.query(id).unwrap().state, MessageState::Enroute);
+    assert_eq!(bench.shard.query(id, bench.now).unwrap().state, MessageState::Enroute);
     bench.pass(40);
     bench.accept(&delivery);
     assert!(bench.out.facts.contains(&Fact::MoAccepted { account: BOB }));
     assert!(bench.out.facts.contains(&Fact::MoDelivered { account: BOB, nanos: 40_000_000 }));
-    assert_eq!(bench.shard.query(id).unwrap().state, MessageState::Delivered);
+    assert_eq!(bench.shard.query(id, bench.now).unwrap().state, MessageState::Delivered);
     bench.assert_drained();
 }
 
@@ -85,7 +81,7 @@ fn a_refusal_for_good_fails_it() {
     let delivery = bench.delivery();
     bench.result(&delivery, DeliveryResult::Answered(CommandStatus::ESME_RX_R_APPN));
     assert!(bench.out.facts.contains(&Fact::MoFailed { account: BOB }));
-    assert_eq!(bench.shard.query(id).unwrap().state, MessageState::Rejected);
+    assert_eq!(bench.shard.query(id, bench.now).unwrap().state, MessageState::Rejected);
     bench.assert_drained();
 }
 
@@ -244,7 +240,10 @@ fn an_address_has_one_owner() {
         prefixes: prefixes.iter().map(|p| p.to_vec()).collect(),
         ..AccountRouting::default()
     };
-    let build = |accounts| {
+    let build = |mut accounts: Vec<AccountRouting>| {
+        for (number, account) in (0..).zip(&mut accounts) {
+            account.key = AccountKey(number);
+        }
         let settings = ShardSettings { accounts, ..settings() };
         Shard::new(settings, SlowStore::new(1), ScriptedNetwork::default(), WallTime::default()).map(|_| ())
     };

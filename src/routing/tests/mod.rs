@@ -1,24 +1,28 @@
 //! Tests of the shard as a whole, with a scripted network and a recorder in place of the shell.
 
 mod delivery;
+mod lines;
 mod mo;
 mod network;
 mod random;
 mod receipts;
+mod restart;
 mod submit;
 
 use std::collections::VecDeque;
 
 use super::*;
 use crate::base::mobile::{MoArrival, MobileNetwork, Outcome, Verdict};
-use crate::base::{AccountId, DeliveryToken, MessageId, Now, SessionHandle, Time, WallTime};
+use crate::base::{AccountId, AccountKey, DeliveryToken, MessageId, Now, SessionHandle, Time, WallTime};
 use crate::smpp::{
     CommandStatus, DeliverSm, InterfaceVersion, MessageState, PduBody, RegisteredDelivery, SubmitSm,
 };
-use crate::store::{Location, Lsn, MemoryStore, MessageStore, Record, StoreFull, Stored};
+use crate::store::{Durability, Location, Lsn, MemoryStore, MessageStore, Record, StoreFull, Stored};
 
 pub(super) const ALICE: AccountId = AccountId(0);
 pub(super) const BOB: AccountId = AccountId(1);
+pub(super) const ALICE_KEY: AccountKey = AccountKey::of(b"alice");
+pub(super) const BOB_KEY: AccountKey = AccountKey::of(b"bob");
 /// 2025-11-23T12:00:00Z.
 pub(super) const NOON_MS: u64 = 1_763_899_200_000;
 
@@ -60,30 +64,77 @@ impl MobileNetwork for ScriptedNetwork {
     }
 }
 
-/// A memory store whose entries become durable only when the test says so.
+/// An entry of the log of a [`SlowStore`].
+#[derive(Clone, Debug)]
+enum Entry {
+    Put(Location, Record, Vec<u8>),
+    Update(Location, Record),
+    Remove(Location),
+}
+
+/// A memory store whose entries become durable only when the test says so, and which comes back after a crash with those
+/// that had.
 #[derive(Debug)]
 pub(super) struct SlowStore {
     memory: MemoryStore,
-    /// `None`: at once.
+    /// On disk, and in the kernel; `None`: at once.
     pub(super) durable: Option<Lsn>,
+    pub(super) written: Option<Lsn>,
     /// The last record of each put and update.
     pub(super) records: Vec<Record>,
+    log: Vec<Entry>,
+    recovered: VecDeque<(Location, Record)>,
 }
 
 impl SlowStore {
     pub(super) fn new(messages_max: u32) -> Self {
-        Self { memory: MemoryStore::new(messages_max, 64 << 20), durable: None, records: Vec::new() }
+        Self {
+            memory: MemoryStore::new(messages_max, 64 << 20),
+            durable: None,
+            written: None,
+            records: Vec::new(),
+            log: Vec::new(),
+            recovered: VecDeque::new(),
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.memory.is_empty()
     }
+
+    pub(super) fn newest(&self) -> Lsn {
+        Lsn(self.log.len() as u64)
+    }
+
+    /// What a crash leaves if everything up to `kept` has survived it.
+    pub(super) fn after_crash(&self, kept: Lsn, messages_max: u32) -> Self {
+        let mut left: Vec<(Location, Record, &[u8])> = Vec::new();
+        for entry in &self.log[..kept.0 as usize] {
+            match entry {
+                Entry::Put(location, record, body) => left.push((*location, *record, body)),
+                Entry::Update(location, record) => {
+                    let message = left.iter_mut().find(|message| message.0 == *location).unwrap();
+                    message.1 = *record;
+                }
+                Entry::Remove(location) => left.retain(|message| message.0 != *location),
+            }
+        }
+        let mut store = Self::new(messages_max);
+        for (_, record, body) in left {
+            let stored = store.put(&record, body).unwrap();
+            store.recovered.push_back((stored.location, record));
+        }
+        store
+    }
 }
 
 impl MessageStore for SlowStore {
     fn put(&mut self, record: &Record, body: &[u8]) -> Result<Stored, StoreFull> {
+        let stored = self.memory.put(record, body)?;
         self.records.push(*record);
-        self.memory.put(record, body)
+        self.log.push(Entry::Put(stored.location, *record, body.to_vec()));
+        assert_eq!(stored.lsn, self.newest());
+        Ok(stored)
     }
 
     fn body(&mut self, location: Location) -> Option<&[u8]> {
@@ -92,15 +143,27 @@ impl MessageStore for SlowStore {
 
     fn update(&mut self, location: Location, record: &Record) -> Lsn {
         self.records.push(*record);
+        self.log.push(Entry::Update(location, *record));
         self.memory.update(location, record)
     }
 
     fn remove(&mut self, location: Location) -> Lsn {
+        self.log.push(Entry::Remove(location));
         self.memory.remove(location)
     }
 
-    fn durable_lsn(&self) -> Lsn {
-        self.durable.unwrap_or_else(|| self.memory.durable_lsn())
+    fn durable_lsn(&self, durability: Durability) -> Lsn {
+        assert_ne!(durability, Durability::None);
+        let durable = self.durable.unwrap_or_else(|| self.newest());
+        if durability == Durability::Sync {
+            durable
+        } else {
+            self.written.unwrap_or_else(|| self.newest()).max(durable)
+        }
+    }
+
+    fn recovered(&mut self) -> Option<(Location, Record)> {
+        self.recovered.pop_front()
     }
 
     fn commit(&mut self) {
@@ -132,6 +195,7 @@ pub(super) struct Recorder {
     pub(super) results: Vec<(Origin, Result<MessageId, CommandStatus>)>,
     pub(super) deliveries: Vec<Delivery>,
     pub(super) facts: Vec<Fact>,
+    pub(super) held_mo: Vec<MessageId>,
     /// Workers whose lane is full.
     pub(super) full_lanes: Vec<u16>,
 }
@@ -139,6 +203,10 @@ pub(super) struct Recorder {
 impl ShardOutput for Recorder {
     fn submit_result(&mut self, origin: Origin, result: Result<MessageId, CommandStatus>) {
         self.results.push((origin, result));
+    }
+
+    fn mo_held(&mut self, message_id: MessageId) {
+        self.held_mo.push(message_id);
     }
 
     fn deliver(&mut self, to: SessionHandle, token: DeliveryToken, deliver_sm: &DeliverSm<'_>) -> bool {
@@ -180,14 +248,25 @@ pub(super) fn settings() -> ShardSettings {
     ShardSettings {
         messages_max: 100,
         final_history_records: 64,
+        final_history_s: 24 * 3_600,
         validity_default_s: 3_600,
         validity_max_s: 24 * 3_600,
         receipt_validity_s: 7_200,
+        durability: Durability::Sync,
         retry_absent: RETRY,
+        retry_congestion: RetrySettings { first_ms: 7_000, ..RETRY },
         retry_refused: RETRY,
-        accounts: vec![AccountRouting::default(), AccountRouting::default()],
+        accounts: vec![alice(), bob()],
         ..ShardSettings::default()
     }
+}
+
+pub(super) fn alice() -> AccountRouting {
+    AccountRouting { key: ALICE_KEY, ..AccountRouting::default() }
+}
+
+pub(super) fn bob() -> AccountRouting {
+    AccountRouting { key: BOB_KEY, ..AccountRouting::default() }
 }
 
 pub(super) fn bench() -> Bench {
@@ -202,6 +281,26 @@ impl Bench {
         Self { shard, out: Recorder::default(), now }
     }
 
+    /// The process is killed with everything up to `kept` in the log, and one with these settings starts after `ms`, its
+    /// clock `stepped_ms` off. Sessions and what was on its way are gone.
+    pub(super) fn restart(
+        &mut self,
+        settings: ShardSettings,
+        kept: Lsn,
+        ms: u64,
+        stepped_ms: i64,
+    ) -> Recovered {
+        let store = self.shard.store.after_crash(kept, settings.messages_max);
+        let network = std::mem::take(&mut self.shard.network);
+        let wall_ms = (self.now.wall.unix_millis() + ms).saturating_add_signed(stepped_ms);
+        self.now = Now { mono: Time::from_millis(3), wall: WallTime::from_unix_millis(wall_ms) };
+        self.shard = Shard::new(settings, store, network, self.now.wall).unwrap();
+        self.out = Recorder::default();
+        let recovered = self.shard.recover(self.now).unwrap();
+        self.shard.check_invariants();
+        recovered
+    }
+
     /// Lets time pass and the shard catch up with it.
     pub(super) fn pass(&mut self, ms: u64) {
         self.now.mono = self.now.mono.plus_millis(ms);
@@ -211,10 +310,10 @@ impl Bench {
 
     /// Turns until nothing more is ready (a full lane stays so).
     pub(super) fn turn(&mut self) {
-        for _ in 0..1_000 {
+        for turns in 0..10_000 {
             let more = self.shard.turn(self.now, 64, &mut self.out);
             self.shard.check_invariants();
-            if !more || !self.out.full_lanes.is_empty() {
+            if !more || (turns > 10 && !self.out.full_lanes.is_empty()) {
                 return;
             }
         }

@@ -9,7 +9,7 @@ fn a_message_without_receipt_leaves_nothing_but_its_state() {
     let mut bench = bench();
     bench.shard.network.then(250, Outcome::Delivered);
     let id = bench.submit(session(0), sm(0));
-    let view = bench.shard.query(id).unwrap();
+    let view = bench.shard.query(id, bench.now).unwrap();
     let held = view.held.unwrap();
     assert_eq!((view.state, held.account, held.attempts), (MessageState::Enroute, ALICE, 1));
     assert_eq!(held.addresses, Some((b"ACME".to_vec(), b"447700900123".to_vec())));
@@ -19,10 +19,10 @@ fn a_message_without_receipt_leaves_nothing_but_its_state() {
     let finished = Fact::Finished { account: ALICE, state: MessageState::Delivered, nanos: 250_000_000 };
     assert_eq!(bench.out.facts, [Fact::Attempt, finished]);
     bench.assert_drained();
-    let view = bench.shard.query(id).unwrap();
+    let view = bench.shard.query(id, bench.now).unwrap();
     assert_eq!((view.state, view.error, view.held), (MessageState::Delivered, 0, None));
     assert_eq!(view.finished.unwrap().unix_seconds(), NOON_MS / 1_000);
-    assert_eq!(bench.shard.query(MessageId::from_u64(1)), None);
+    assert_eq!(bench.shard.query(MessageId::from_u64(1), bench.now), None);
 }
 
 #[test]
@@ -38,7 +38,10 @@ fn each_outcome_has_its_state_and_error() {
         let id = bench.submit(session(0), sm(0));
         bench.turn();
         assert_eq!(bench.out.finals(), [state]);
-        assert_eq!(bench.shard.query(id).map(|view| (view.state, view.error)), Some((state, error)));
+        assert_eq!(
+            bench.shard.query(id, bench.now).map(|view| (view.state, view.error)),
+            Some((state, error))
+        );
         bench.assert_drained();
     }
 }
@@ -85,7 +88,7 @@ fn the_validity_ends_the_tries_with_the_last_error() {
     assert!(bench.out.finals().is_empty());
     bench.pass(1);
     assert_eq!(bench.out.finals(), [MessageState::Expired]);
-    assert_eq!(bench.shard.query(id).unwrap().error, 27);
+    assert_eq!(bench.shard.query(id, bench.now).unwrap().error, 27);
     let receipt = bench.delivery();
     assert!(receipt.text().contains("stat:EXPIRED err:027"), "{}", receipt.text());
     bench.accept(&receipt);
@@ -136,7 +139,7 @@ fn records_tell_a_restart_how_far_a_message_has_come() {
     assert_eq!(retried.due.unix_millis(), NOON_MS + 1_000);
     assert_eq!(accepted.expires.unix_millis(), NOON_MS + 3_600_000);
     // Final with a receipt owed: a stage of its own, addressed to the account.
-    assert_eq!((finished.state, finished.stage, finished.target), (8, 2, Some(ALICE)));
+    assert_eq!((finished.state, finished.stage, finished.target), (8, 2, Some(ALICE_KEY)));
     assert_eq!((finished.attempts, finished.error), (0, 69));
     assert_eq!(finished.expires.unix_millis(), NOON_MS + 1_000 + 7_200_000);
 }

@@ -114,6 +114,8 @@ impl ShardOutput for World {
         self.answered(origin.sequence_number, result.expect("durable means accepted"));
     }
 
+    fn mo_held(&mut self, _: MessageId) {}
+
     fn deliver(&mut self, to: SessionHandle, token: DeliveryToken, deliver_sm: &DeliverSm<'_>) -> bool {
         if self.full_lane == Some(to.worker) {
             return false;
@@ -172,13 +174,14 @@ struct Simulation {
 impl Simulation {
     fn new(seed: u64) -> Self {
         let now = Now { mono: Time::from_millis(5), wall: WallTime::from_unix_millis(NOON_MS) };
-        let bob = AccountRouting { prefixes: vec![b"80".to_vec()], ..AccountRouting::default() };
+        let bob = AccountRouting { prefixes: vec![b"80".to_vec()], ..bob() };
         let settings = ShardSettings {
             seed,
             messages_max: 60,
             final_history_records: 1 << 16,
+            final_history_s: u32::MAX,
             receipt_validity_s: 1_000_000_000,
-            accounts: vec![AccountRouting::default(), bob],
+            accounts: vec![alice(), bob],
             ..settings()
         };
         let network = RandomNetwork { rng: Xoshiro256PlusPlus::seed_from_u64(!seed) };
@@ -219,8 +222,8 @@ impl Simulation {
             13 => self.world.full_lane = [None, Some(0), Some(1)][self.below(3) as usize],
             14 => {
                 let lag = self.below(6);
-                let newest = self.shard.store.memory.durable_lsn().0;
-                let before = self.shard.store.durable_lsn();
+                let newest = self.shard.store.newest().0;
+                let before = self.shard.store.durable_lsn(Durability::Sync);
                 self.shard.store.durable = Some(Lsn(newest.saturating_sub(lag)).max(before.min(Lsn(newest))));
             }
             15 => self.inject_mo(),
@@ -408,7 +411,10 @@ impl Simulation {
         assert_eq!(self.world.mo_open, 0, "seed {seed}");
         assert_eq!(self.world.finals, self.world.accepted.len(), "seed {seed}: one final state each");
         for (&id, shadow) in &self.world.accepted {
-            let view = self.shard.query(id).unwrap_or_else(|| panic!("seed {seed}: {id} has no final state"));
+            let view = self
+                .shard
+                .query(id, self.now)
+                .unwrap_or_else(|| panic!("seed {seed}: {id} has no final state"));
             assert!(view.state.is_final());
             let delivered = view.state == MessageState::Delivered;
             let asked = !shadow.is_datagram && shadow.registered_delivery.wants_receipt(delivered);

@@ -121,7 +121,7 @@ fn the_first_failed_attempt_is_notified_once() {
     assert_eq!(notification.sm().esm_class, EsmClass(0x20));
     assert_eq!(notification.sm().tlvs.u8(TlvTag::MESSAGE_STATE), Some(1));
     assert!(notification.text().contains("stat:ENROUTE err:027"), "{}", notification.text());
-    assert_eq!(bench.shard.query(id).unwrap().state, MessageState::Enroute);
+    assert_eq!(bench.shard.query(id, bench.now).unwrap().state, MessageState::Enroute);
     // The message becomes final and its receipt is settled while the notification is still out.
     bench.pass(1_000);
     bench.pass(2_000);
@@ -151,11 +151,11 @@ fn a_receipt_that_nobody_takes_is_given_up_when_its_validity_ends() {
     let mut bench = bench();
     let id = bench.submit(session(0), sm(1));
     bench.turn();
-    assert_eq!(bench.shard.query(id).unwrap().state, MessageState::Delivered);
+    assert_eq!(bench.shard.query(id, bench.now).unwrap().state, MessageState::Delivered);
     bench.pass(7_199_999);
     assert_eq!(bench.shard.pending(), 1);
     bench.pass(1);
     assert!(bench.out.facts.contains(&Fact::ReceiptFailed { account: ALICE }));
     bench.assert_drained();
-    assert_eq!(bench.shard.query(id).unwrap().state, MessageState::Delivered);
+    assert_eq!(bench.shard.query(id, bench.now).unwrap().state, MessageState::Delivered);
 }

@@ -149,6 +149,13 @@ fn nothing_is_answered_or_tried_before_it_is_durable() {
     assert_eq!(bench.out.results.len(), 1);
     let (origin, result) = bench.out.results[0];
     assert_eq!((origin.session, origin.sequence_number), (session(0), 7));
+    // Its final state is not on disk yet: nobody is told.
+    assert_eq!(bench.out.finals(), [MessageState::Delivered]);
+    bench.pass(1_000);
+    assert!(bench.deliveries().is_empty());
+
+    bench.shard.store.durable = Some(Lsn(3));
+    bench.turn();
     // The result was stated before the receipt was handed out, which a recorder of both would show by order; here by
     // the id that the receipt repeats.
     let receipt = bench.delivery();
@@ -157,6 +164,69 @@ fn nothing_is_answered_or_tried_before_it_is_durable() {
     bench.shard.store.durable = Some(Lsn(100));
     bench.turn();
     assert_eq!((bench.out.results.len(), bench.deliveries().len()), (2, 1));
+}
+
+/// Submits with each durability, on accounts of their own, to a store where nothing has reached anything yet.
+#[test]
+fn each_account_waits_for_its_own_durability() {
+    let account = |name: &[u8], durability| AccountRouting {
+        key: AccountKey::of(name),
+        durability,
+        addresses: vec![name.to_vec()],
+        ..AccountRouting::default()
+    };
+    let accounts = vec![
+        account(b"default", None),
+        account(b"buffered", Some(Durability::Buffered)),
+        account(b"none", Some(Durability::None)),
+    ];
+    let mut bench = Bench::new(ShardSettings { accounts, ..settings() });
+    (bench.shard.store.durable, bench.shard.store.written) = (Some(Lsn(0)), Some(Lsn(0)));
+    let submit = |bench: &mut Bench, account: u16, sequence_number: u32| {
+        let mut body = Vec::new();
+        let destination_addr = sequence_number.to_string();
+        SubmitSm { destination_addr: destination_addr.as_bytes(), ..sm(0) }.encode_body(&mut body);
+        let sm = SubmitSm::decode(&body).unwrap();
+        let origin = Origin { session: session(0), sequence_number, received_at: bench.now.mono };
+        let account = AccountId(account);
+        let submit = Submit { origin, account, version: InterfaceVersion::V34, sm, body: &body };
+        bench.shard.submit(&submit, bench.now)
+    };
+    let answered = |bench: &mut Bench| -> Vec<u32> {
+        bench.turn();
+        bench.out.results.drain(..).map(|(origin, _)| origin.sequence_number).collect()
+    };
+    for (account, sequence_number) in [(0, 1), (1, 2), (0, 3), (1, 4)] {
+        assert_eq!(submit(&mut bench, account, sequence_number), SubmitOutcome::Later);
+    }
+    assert!(
+        matches!(submit(&mut bench, 2, 5), SubmitOutcome::Accepted(_)),
+        "none: at once, on the same store"
+    );
+    assert!(answered(&mut bench).is_empty());
+    bench.shard.store.written = Some(Lsn(3));
+    assert_eq!(answered(&mut bench), [2]);
+    bench.shard.store.durable = Some(Lsn(2));
+    assert_eq!(answered(&mut bench), [1]);
+    bench.shard.store.durable = Some(Lsn(4));
+    assert_eq!(answered(&mut bench), [4, 3], "what is on disk is in the kernel too");
+    bench.turn();
+    bench.assert_drained();
+
+    // An MO message is held as the account that owns its destination wants it.
+    let inject = |bench: &mut Bench, destination_addr: &'static [u8]| {
+        let mo =
+            Mo { source_addr: b"447", destination_addr, data_coding: 0, esm_class: 0, short_message: b"x" };
+        bench.shard.inject_mo(&mo, bench.now, &mut bench.out).unwrap()
+    };
+    bench.bind(session(0), AccountId(0), 10);
+    let MoOutcome::Later(slow) = inject(&mut bench, b"default") else { panic!("held at once") };
+    assert!(matches!(inject(&mut bench, b"none"), MoOutcome::Accepted(_)));
+    bench.turn();
+    assert!(bench.out.held_mo.is_empty() && bench.deliveries().is_empty());
+    bench.shard.store.durable = None;
+    bench.turn();
+    assert_eq!((bench.out.held_mo.clone(), bench.deliveries().len()), (vec![slow], 1));
 }
 
 #[test]
