@@ -83,9 +83,6 @@ pub(crate) struct RunArgs {
     /// Closed loop: submit_sm unanswered a session [default: 200]. With --rate: a limit, lateness counts.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(WINDOW_MAX)))]
     window: Option<u32>,
-    /// Closed loop: places of the window to wait for before the next write.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "rate")]
-    refill: u32,
     /// Open loop: messages a second in all. Latency is counted from the time that the schedule intends.
     #[arg(long, value_name = "PER_S")]
     rate: Option<f64>,
@@ -190,13 +187,7 @@ impl RunArgs {
                 }
                 Load::Open { rate, arrivals: self.arrivals, window: self.window }
             }
-            (None, None) => {
-                let window = self.window.unwrap_or(WINDOW);
-                if self.refill > window {
-                    return Err(format!("--refill {} is more than the window of {window}", self.refill));
-                }
-                Load::Closed { window, refill: self.refill }
-            }
+            (None, None) => Load::Closed { window: self.window.unwrap_or(WINDOW) },
         };
         if self.verify && self.count.is_some_and(|count| count > LOG_MAX) {
             return Err(format!("--verify accounts for at most {LOG_MAX} messages; lower --count"));
@@ -263,7 +254,7 @@ mod tests {
         assert_eq!(plan.target, "127.0.0.1:2775");
         assert_eq!((plan.system_id.as_str(), plan.password.as_str()), ("demo", "demo"));
         assert_eq!((plan.sessions, plan.threads, plan.bind), (8, 1, BindMode::Trx));
-        assert_eq!(plan.load, Load::Closed { window: 200, refill: 1 });
+        assert_eq!(plan.load, Load::Closed { window: 200 });
         assert_eq!((plan.duration, plan.count), (Some(Duration::from_secs(10)), None));
         assert_eq!((plan.shape.text_len, plan.shape.receipts), (60, false));
     }
@@ -285,8 +276,7 @@ mod tests {
             (&["--rate", "0"], "--rate"),
             (&["--rate", "nan"], "--rate"),
             (&["--threads", "9"], "--threads"),
-            (&["--refill", "201"], "--refill"),
-            (&["--refill", "2", "--rate", "9"], "--refill"),
+            (&["--window", "0"], "--window"),
             (&["--arrivals", "poisson"], "--rate"),
             (&["--target", "nonsense"], "--target"),
             (&["--idle", "5", "--rate", "5"], "--idle"),

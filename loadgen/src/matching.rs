@@ -7,7 +7,7 @@ use std::collections::hash_map::Entry;
 
 use crate::message_key::{KeyHasherBuilder, MessageKey};
 
-/// Messages waiting for their receipt that a thread remembers; about 40 octets each.
+/// Messages waiting for their receipt that a thread remembers; about 40 octets each. Beyond: latencies are not measured.
 const TABLE_MAX: usize = 1 << 22;
 
 /// Messages that `--verify` keeps account of, over all threads; 48 octets each with receipts.
@@ -20,8 +20,6 @@ const PREPARED: u64 = 1 << 23;
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     open: HashMap<MessageKey, Half, KeyHasherBuilder>,
-    /// Messages and receipts not remembered because the table was full.
-    pub(crate) forgotten: u64,
 }
 
 /// The half of a pair that came first. A receipt may be read before its response when they use different sockets.
@@ -56,10 +54,7 @@ impl Table {
         let full = self.open.len() >= TABLE_MAX;
         match self.open.entry(key) {
             Entry::Occupied(entry) => Some(entry.remove()),
-            Entry::Vacant(_) if full => {
-                self.forgotten += 1;
-                None
-            }
+            Entry::Vacant(_) if full => None,
             Entry::Vacant(entry) => {
                 entry.insert(half);
                 None

@@ -23,8 +23,6 @@ pub(crate) enum Load {
     Closed {
         /// submit_sm unanswered a session.
         window: u32,
-        /// Places of the window that must be free before a write.
-        refill: u32,
     },
     /// By the clock.
     Open {
@@ -77,7 +75,7 @@ impl Plan {
         const OPEN_MAX: usize = 1 << 22;
         match self.load {
             // Four windows: one late response does not hold up the ring at once.
-            Load::Closed { window, .. } => window as usize * 4,
+            Load::Closed { window } => window as usize * 4,
             Load::Open { .. } => (OPEN_MAX / self.sessions).clamp(1 << 10, 1 << 16),
             Load::Idle => 1,
         }
@@ -86,7 +84,7 @@ impl Plan {
     /// The most submit_sm one session may have unanswered.
     pub(crate) fn window(&self) -> u64 {
         match self.load {
-            Load::Closed { window, .. } => u64::from(window),
+            Load::Closed { window } => u64::from(window),
             Load::Open { window, .. } => window.map_or(u64::MAX, u64::from),
             Load::Idle => 0,
         }

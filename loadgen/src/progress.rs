@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::plan::{Load, Plan};
+use crate::report::grouped;
 use crate::tally::Tally;
 
 /// How often the line is drawn.
@@ -68,7 +69,7 @@ impl Progress {
     /// Draws the line on stderr until [`Progress::finish`]; draws nothing where stderr is no terminal.
     pub(crate) fn draw(&self, plan: &Plan, start: Instant) {
         let line = ProgressBar::new_spinner();
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+        if let Ok(style) = ProgressStyle::with_template("{msg}") {
             line.set_style(style);
         }
         let (mut before, mut seen_at) = (Seen::default(), start);
@@ -83,7 +84,6 @@ impl Progress {
             let now = Instant::now();
             let elapsed = now.duration_since(seen_at).as_secs_f64().max(1e-3);
             line.set_message(seen.line(&before, elapsed, now.duration_since(start), plan));
-            line.tick();
             (before, seen_at) = (seen, now);
         }
         line.finish_and_clear();
@@ -109,10 +109,10 @@ impl Seen {
         if plan.load == Load::Idle {
             return format!("{line}  {} sessions held", plan.sessions);
         }
-        let per_second = |now: u64, then: u64| (now - then) as f64 / elapsed;
+        let per_second = |now: u64, then: u64| grouped((now - then) as f64 / elapsed);
         line += &format!(
-            "  {} submitted  {:.0}/s answered",
-            self.submitted,
+            "  {} submitted  {}/s answered",
+            grouped(self.submitted as f64),
             per_second(self.accepted + self.refused, before.accepted + before.refused),
         );
         if plan.shape.receipts {
@@ -123,7 +123,7 @@ impl Seen {
             );
         }
         if self.refused > 0 {
-            line += &format!("  {} refused", self.refused);
+            line += &format!("  {} refused", grouped(self.refused as f64));
         }
         line
     }

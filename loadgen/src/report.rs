@@ -1,5 +1,6 @@
 //! The result of a run: judged, as a table, as JSON and as percentile distributions.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
@@ -101,13 +102,14 @@ pub(crate) struct Report {
     accepted_per_s: f64,
     refused: u64,
     /// Refusals by command_status.
-    errors: Vec<(String, u64)>,
+    errors: BTreeMap<String, u64>,
     retried: u64,
     unanswered: u64,
     submit_resp: Latency,
     receipts: u64,
     receipts_per_s: f64,
-    /// Receipts whose message this thread sent, and whose latency is known therefore.
+    /// Receipts whose message was not found: unknown, or sent by another thread than got the receipt.
+    receipts_unmatched: u64,
     submit_receipt: Latency,
     intermediate_notifications: u64,
     mo_messages: u64,
@@ -137,13 +139,14 @@ impl Report {
             failures.push(format!("{} sessions ended before the run did: {reasons}", tally.sessions_lost));
         }
         if tally.unanswered > 0 {
-            failures.push(format!("{} submit_sm never got a response", tally.unanswered));
+            failures.push(format!("{} submit_sm never got a response", grouped(tally.unanswered as f64)));
         }
         if !idle && tally.accepted == 0 {
             failures.push("no message was accepted".into());
         }
         if plan.shape.receipts && tally.receipts < tally.accepted && reconciled.is_none() {
-            failures.push(format!("{} receipts are missing", tally.accepted - tally.receipts));
+            let missing = grouped((tally.accepted - tally.receipts) as f64);
+            failures.push(format!("{missing} receipts are missing"));
         }
         if verification.as_ref().is_some_and(|verification| !verification.passed) {
             failures.push("verification failed".into());
@@ -164,7 +167,7 @@ impl Report {
             sessions_lost: tally.sessions_lost,
             threads: plan.threads,
             window: match plan.load {
-                Load::Closed { window, .. } => Some(u64::from(window)),
+                Load::Closed { window } => Some(u64::from(window)),
                 Load::Open { window, .. } => window.map(u64::from),
                 Load::Idle => None,
             },
@@ -186,6 +189,7 @@ impl Report {
             submit_resp: Latency::of(&tally.submit_response),
             receipts: tally.receipts,
             receipts_per_s: per_second(tally.receipts_measured, tally.last_receipt),
+            receipts_unmatched: tally.receipts - tally.receipts_matched.min(tally.receipts),
             submit_receipt: Latency::of(&tally.submit_receipt),
             intermediate_notifications: tally.intermediate,
             mo_messages: tally.mobile,
@@ -227,6 +231,13 @@ impl Report {
         add(self.latencies());
         add(self.error_table());
         add(self.verification.as_ref().map(Verification::table));
+        if self.receipts_unmatched > 0 && self.verification.is_none() {
+            let _ = writeln!(
+                text,
+                "note: {} receipts match no message of the thread that got them; --verify looks at all threads together",
+                grouped(self.receipts_unmatched as f64)
+            );
+        }
         for failure in &self.failures {
             let _ = writeln!(text, "FAILED: {failure}");
         }
@@ -390,7 +401,7 @@ fn table(header: &[&str]) -> Table {
 }
 
 /// A number with its thousands apart: 1,234,567.
-fn grouped(n: f64) -> String {
+pub(crate) fn grouped(n: f64) -> String {
     let digits = format!("{n:.0}");
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
@@ -440,4 +451,31 @@ pub(crate) fn write_hgrm(histogram: &Histogram<u64>, path: &Path) -> io::Result<
     );
     let _ = writeln!(text, "#[Buckets = {:>12}, SubBuckets     = {:>12}]", histogram.buckets(), 2048);
     fs::write(path, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_times_read_well() {
+        assert_eq!(grouped(0.0), "0");
+        assert_eq!(grouped(999.6), "1,000");
+        assert_eq!(grouped(1_234_567.0), "1,234,567");
+        assert_eq!([time(12.34), time(2500.0), time(3e6)], ["12.3 µs", "2.50 ms", "3.00 s"]);
+    }
+
+    #[test]
+    fn latencies_are_told_in_microseconds() {
+        let mut histogram = crate::tally::histogram();
+        histogram.saturating_record_n(50_000, 99);
+        histogram.saturating_record(900_000);
+        let latency = Latency::of(&histogram);
+        assert_eq!(latency.count, 100);
+        assert!(
+            (49.9..50.1).contains(&latency.p50_us) && (899.0..901.0).contains(&latency.max_us),
+            "{latency:?}"
+        );
+        assert_eq!(Latency::of(&crate::tally::histogram()).max_us, 0.0);
+    }
 }

@@ -55,14 +55,9 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<(Report, Tally)> {
         logs.extend(log);
     }
     let measure_from = plan.warmup.as_nanos() as u64;
-    let receipts = &mut tally.submit_receipt;
-    let reconciled = plan.verify.then(|| {
-        reconcile(logs, plan.shape.receipts, |sent, at| {
-            if sent >= measure_from {
-                receipts.saturating_record(at.saturating_sub(sent));
-            }
-        })
-    });
+    let reconciled = plan
+        .verify
+        .then(|| reconcile(logs, plan.shape.receipts, |sent, at| tally.matched(sent, at, measure_from)));
     Ok((Report::new(plan, &tally, reconciled.as_ref()), tally))
 }
 

@@ -80,8 +80,8 @@ pub(crate) struct Shared {
     pub(crate) measure_from: u64,
     /// submit_sm unanswered a session.
     pub(crate) window: u64,
-    /// Closed loop: places of the window that must be free before a write. `None`: the schedule decides.
-    pub(crate) refill: Option<u64>,
+    /// Whether a freed place of the window is filled at once; otherwise the schedule decides.
+    pub(crate) closed_loop: bool,
     /// Messages still to be assigned.
     pub(crate) quota: u64,
     pub(crate) retry_throttled: bool,
@@ -156,11 +156,10 @@ impl Session {
 
     /// Closed loop: fills the freed part of the window.
     pub(crate) fn refill(&mut self, shared: &mut Shared, now: u64) {
-        let Some(refill) = shared.refill else { return };
-        let free = shared.window - self.flight.open();
-        if free < refill || !self.available(now) {
+        if !shared.closed_loop || !self.available(now) {
             return;
         }
+        let free = shared.window - self.flight.open();
         let again = self.flight.assign(free.min(self.retries.len() as u64), now);
         self.retries.drain(..again as usize);
         shared.tally.retried += again;
@@ -295,9 +294,8 @@ impl Session {
                         Matching::Table(table) => {
                             if let Some(key) = MessageKey::from_body(pdu.body)
                                 && let Some((sent, at)) = table.accepted(key, sent)
-                                && sent >= shared.measure_from
                             {
-                                shared.tally.submit_receipt.saturating_record(at.saturating_sub(sent));
+                                shared.tally.matched(sent, at, shared.measure_from);
                             }
                         }
                         Matching::Log(log) => match MessageKey::from_body(pdu.body) {
@@ -390,10 +388,8 @@ impl Session {
                 match &mut shared.matching {
                     Matching::Off => {}
                     Matching::Table(table) => {
-                        if let Some((sent, at)) = table.receipt(key, now)
-                            && sent >= shared.measure_from
-                        {
-                            tally.submit_receipt.saturating_record(at.saturating_sub(sent));
+                        if let Some((sent, at)) = table.receipt(key, now) {
+                            tally.matched(sent, at, shared.measure_from);
                         }
                     }
                     Matching::Log(log) => log.receipts.push((key, now)),

@@ -44,6 +44,8 @@ pub(crate) struct Tally {
     pub(crate) receipts: u64,
     /// Of those, receipts that came after warm-up.
     pub(crate) receipts_measured: u64,
+    /// Receipts whose message was found.
+    pub(crate) receipts_matched: u64,
     /// Receipts that name no message id.
     pub(crate) receipts_without_id: u64,
     /// Intermediate notifications.
@@ -88,6 +90,7 @@ impl Tally {
             unknown_responses: 0,
             receipts: 0,
             receipts_measured: 0,
+            receipts_matched: 0,
             receipts_without_id: 0,
             intermediate: 0,
             mobile: 0,
@@ -112,6 +115,14 @@ impl Tally {
     /// All refused messages.
     pub(crate) fn refused_total(&self) -> u64 {
         self.refused.values().sum()
+    }
+
+    /// Counts a message and its receipt that found each other; measures them if the message was sent after warm-up.
+    pub(crate) fn matched(&mut self, sent: u64, receipted: u64, measure_from: u64) {
+        self.receipts_matched += 1;
+        if sent >= measure_from {
+            self.submit_receipt.saturating_record(receipted.saturating_sub(sent));
+        }
     }
 
     /// Counts a session that ended early.
@@ -150,6 +161,7 @@ impl Tally {
             (&mut self.unknown_responses, other.unknown_responses),
             (&mut self.receipts, other.receipts),
             (&mut self.receipts_measured, other.receipts_measured),
+            (&mut self.receipts_matched, other.receipts_matched),
             (&mut self.receipts_without_id, other.receipts_without_id),
             (&mut self.intermediate, other.intermediate),
             (&mut self.mobile, other.mobile),

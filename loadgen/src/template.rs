@@ -168,6 +168,7 @@ fn build(shape: &Shape) -> (Vec<u8>, usize) {
 mod tests {
     use super::*;
     use crate::wire::{Fields, Frames};
+    use smscd::smpp::{CommandId, CommandStatus, PduBody, SubmitSm, encode_pdu};
 
     fn shape(destinations: u64) -> Shape {
         Shape { source: "12345".into(), text_len: 60, destinations, receipts: true }
@@ -228,6 +229,20 @@ mod tests {
         // A run that begins inside the first one is its tail: what a short write relies on.
         let tail = 50 * template.pdu_len();
         assert_eq!(template.fill(1_000_050, 150, 17), &first[tail..]);
+    }
+
+    #[test]
+    fn the_engines_codec_reads_it() {
+        let mut template = Template::new(&shape(1000), 1);
+        let run = template.fill(41, 1, 0).to_vec();
+        let submit = SubmitSm::decode(&run[HEADER_LEN..]).unwrap();
+        assert_eq!(submit.destination_addr, b"447700900041");
+        assert_eq!((submit.source_addr_ton, submit.source_addr), (3, &b"12345"[..]));
+        assert_eq!(submit.registered_delivery.0, 1);
+        assert_eq!(submit.short_message, &TEXT[..60]);
+        let mut encoded = Vec::new();
+        encode_pdu(&mut encoded, CommandId::SUBMIT_SM, CommandStatus::ESME_ROK, 42, &submit);
+        assert_eq!(encoded, run);
     }
 
     #[test]

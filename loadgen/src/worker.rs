@@ -115,10 +115,7 @@ impl<'a> Worker<'a> {
             matching,
             measure_from,
             window: plan.window(),
-            refill: match plan.load {
-                Load::Closed { refill, .. } => Some(u64::from(refill)),
-                Load::Open { .. } | Load::Idle => None,
-            },
+            closed_loop: matches!(plan.load, Load::Closed { .. }),
             quota,
             retry_throttled: plan.retry_throttled,
             last_progress: 0,
@@ -240,6 +237,10 @@ impl<'a> Worker<'a> {
             return;
         }
         let now = self.shared.clock.now();
+        if now < pace.armed && !pace.stalled {
+            // Woken by a response: what is due by now waits for the tick, and goes out in fewer writes.
+            return;
+        }
         let due = pace.schedule.next();
         if due <= now && !pace.stalled {
             self.shared.tally.lag.saturating_record(now - due);
@@ -315,6 +316,11 @@ impl<'a> Worker<'a> {
                     !idle && given_up && self.sessions.iter().any(|session| session.flight.open() > 0);
                 let alone = self.sessions.iter().all(|s| s.state == State::Ended || !s.sends);
                 if now >= self.end || sent || stuck || alone {
+                    if let Some(pace) = &mut self.pace {
+                        // What was meant to be sent before the end is sent, however late.
+                        pace.armed = 0;
+                        self.pace_out();
+                    }
                     self.shared.tally.sending_ended = now;
                     self.phase = Phase::Draining;
                     self.publish();

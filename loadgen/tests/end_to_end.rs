@@ -33,17 +33,27 @@ fn receipts_are_matched_with_and_without_verification() {
 }
 
 #[test]
+fn windows_larger_than_the_sockets_buffers_lose_nothing() {
+    let floor = Floor::start(&["--receipts"]);
+    let flags = ["--count", "200000", "--receipts", "--verify", "--window", "50000", "--sessions", "2"];
+    let (code, result, text) = run(&floor.address, &flags);
+    assert_eq!(code, 0, "{text}");
+    assert_eq!(result["verification"]["receipts_matched"], 200_000);
+}
+
+#[test]
 fn open_loop_keeps_the_rate_and_says_how_late_it_was() {
     let floor = Floor::start(&[]);
     for arrivals in ["even", "poisson"] {
         let flags = ["--rate", "20000", "--arrivals", arrivals, "--duration", "500ms", "--warmup", "100ms"];
         let (code, result, text) = run(&floor.address, &flags);
         assert_eq!(code, 0, "{text}");
-        // 600 ms at 20,000/s, of which 100 ms are not measured.
-        let submitted = result["submitted"].as_u64().unwrap();
-        assert!((11_000..=12_600).contains(&submitted), "{arrivals}: {submitted}");
-        let measured = result["submit_resp"]["count"].as_u64().unwrap();
-        assert!((9_000..=10_600).contains(&measured), "{arrivals}: {measured}");
+        // 600 ms at 20,000/s, of which 100 ms are not measured; Poisson arrivals spread a little around that.
+        let (submitted, measured) =
+            (result["submitted"].as_f64().unwrap(), result["submit_resp"]["count"].as_f64().unwrap());
+        let spread = if arrivals == "even" { 1.0 } else { 500.0 };
+        assert!((submitted - 12_000.0).abs() <= spread, "{arrivals}: {submitted}");
+        assert!((measured - 10_000.0).abs() <= spread, "{arrivals}: {measured}");
         assert_eq!(result["open_loop"]["asked_per_s"], 20_000.0);
         assert!(result["open_loop"]["generator_lag"]["count"].as_u64().unwrap() > 0);
     }
@@ -106,6 +116,7 @@ fn throttling_is_counted_and_on_request_repeated() {
     let (code, result, text) = run(&target, &flags);
     assert_eq!(code, 0, "{text}");
     assert_eq!((&result["accepted"], &result["refused"]), (&20.into(), &10.into()));
+    assert_eq!(result["errors"]["ESME_RTHROTTLED (0x00000058)"], 10);
     assert!(text.contains("ESME_RTHROTTLED (0x00000058)"), "{text}");
     for extra in [&["--retry-throttled"][..], &["--retry-throttled", "--rate", "2000"]] {
         let (code, result, text) = run(&target, &[&flags[..], extra].concat());

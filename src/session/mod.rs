@@ -10,12 +10,18 @@
 )]
 
 pub mod esme;
+mod link;
 pub mod port;
+mod received;
 pub mod smsc;
+#[cfg(test)]
+mod tests;
 pub mod window;
+mod wire;
 
 pub use port::{
     Authentication, BindMode, BindRequest, CloseReason, DeliveryResult, Disposition, Fact, Grant, Origin,
     Output, Port, StallReason, SubmitRequest,
 };
-pub use smsc::{Received, Session, SessionSettings, Stop};
+pub use received::{Received, Stop};
+pub use smsc::{Session, SessionSettings};

@@ -26,8 +26,8 @@ struct Chunk {
     live: u32,
     /// Slots below this have been used since the chunk last was empty.
     fresh: u32,
-    /// First freed slot; each holds the next one's index in its first four octets.
-    free: u32,
+    /// Freed slots, the last one first. Beside the slots and not in them: a free one is not in any cache.
+    free: Vec<u16>,
     /// Neighbours in the list of chunks of this class with room; `next` also links the list of empty chunks.
     next: u32,
     previous: u32,
@@ -99,7 +99,7 @@ impl MemoryStore {
                 slot_bits: 0,
                 live: 0,
                 fresh: 0,
-                free: NONE,
+                free: Vec::with_capacity(CHUNK_BYTES >> SLOT_BITS_MIN),
                 next: NONE,
                 previous: NONE,
             });
@@ -108,7 +108,8 @@ impl MemoryStore {
             return None;
         };
         let chunk = &mut self.chunks[index as usize];
-        (chunk.slot_bits, chunk.fresh, chunk.free) = (SLOT_BITS_MIN + class as u32, 0, NONE);
+        (chunk.slot_bits, chunk.fresh) = (SLOT_BITS_MIN + class as u32, 0);
+        chunk.free.clear();
         self.link(class, index);
         Some(index)
     }
@@ -150,22 +151,15 @@ impl Chunk {
     /// Takes a free slot of a chunk that is not full.
     fn take_slot(&mut self) -> u32 {
         self.live += 1;
-        if self.free == NONE {
-            self.fresh += 1;
-            return self.fresh - 1;
+        if let Some(slot) = self.free.pop() {
+            return u32::from(slot);
         }
-        let slot = self.free;
-        let start = (slot as usize) << self.slot_bits;
-        let mut link = [0; 4];
-        link.copy_from_slice(&self.memory[start..start + 4]);
-        self.free = u32::from_ne_bytes(link);
-        slot
+        self.fresh += 1;
+        self.fresh - 1
     }
 
     fn give_slot_back(&mut self, slot: u32) {
-        let start = (slot as usize) << self.slot_bits;
-        self.memory[start..start + 4].copy_from_slice(&self.free.to_ne_bytes());
-        self.free = slot;
+        self.free.push(slot as u16);
         self.live -= 1;
     }
 }
