@@ -96,7 +96,9 @@ fn main() {
         let text = format!(
             "[smpp]\nlisten = [\"127.0.0.1:0\"]\n[http]\nlisten = \"127.0.0.1:0\"\n\
              [engine]\nworkers = {workers}\nshards = {shards}\npin = false\n\
-             [store]\ndata_dir = {:?}\nmessages_max = 100000\nfinal_history_records = 20000\n",
+             [store]\ndata_dir = {:?}\nmessages_max = 100000\nfinal_history_records = 20000\n\
+             [[network.profile]]\nprefix = \"\"\n\
+             delay = {{ distribution = \"fixed\", mean_ms = 1, max_ms = 1 }}\n",
             dir.path()
         );
         let config = Config::from_toml(&text, "no_alloc").expect("a configuration");
@@ -149,6 +151,7 @@ struct Esme {
 impl Esme {
     fn bind(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).expect("SMPP listens");
+        stream.set_nodelay(true).expect("no delay");
         stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
         let mut esme = Self {
             stream,
