@@ -90,6 +90,8 @@ pub struct Session {
     bound_at: Time,
     link: Link,
     unbound_errors: u32,
+    /// A deadline has come nearer than [`Session::next_deadline`] said last.
+    deadline_moved: bool,
     window: Window,
     /// Deliveries that wait for the window, already encoded without a header.
     held: VecDeque<(DeliveryToken, u32)>,
@@ -116,6 +118,7 @@ impl Session {
             bound_at: now,
             link: Link::new(now),
             unbound_errors: 0,
+            deadline_moved: false,
             window: Window::new(0),
             held: VecDeque::new(),
             held_bytes: VecDeque::new(),
@@ -273,7 +276,7 @@ impl Session {
     /// answered is the shards' to redeliver once they learn of it.
     pub fn closed(&mut self, reason: CloseReason, port: &mut impl Port) {
         self.return_held(port);
-        // Not the state: by now it may be Closing.
+        // Not the state: a session that has unbound in order is on its way out already.
         if self.account().is_some() {
             port.fact(Fact::Unbound(self.mode));
         }
@@ -297,6 +300,12 @@ impl Session {
                 first
             }
         }
+    }
+
+    /// Whether a deadline has come nearer since this was asked last: the shell's timer may be set too late. One that
+    /// has only moved away is found out when that timer fires.
+    pub const fn take_deadline_moved(&mut self) -> bool {
+        std::mem::replace(&mut self.deadline_moved, false)
     }
 
     /// Runs the timers that are due. Returns why to close, if one says so.
@@ -405,6 +414,7 @@ impl Session {
                 if !self.link.answered(frame.header.sequence_number) {
                     port.fact(Fact::UnmatchedResponse);
                 }
+                self.deadline_moved = true;
                 Flow::Next
             }
             CommandId::GENERIC_NACK => {
@@ -591,6 +601,7 @@ impl Session {
         self.in_flight_max = grant.window;
         self.window = Window::new(grant.deliver_window);
         self.bound_at = now;
+        self.deadline_moved = true;
         // Below 3.4 no TLV may be sent; from there on sc_interface_version says what was agreed.
         let tlv: &[u8] =
             if self.version.has_tlvs() { &[0x02, 0x10, 0x00, 0x01, self.version.octet()] } else { &[] };
@@ -604,10 +615,11 @@ impl Session {
             out.push(0);
             out.extend_from_slice(tlv);
         });
-        port.fact(Fact::Bound(mode));
         let address_range = std::mem::take(&mut self.address_range);
         port.bound(grant, mode, self.version, &address_range);
         self.address_range = address_range;
+        // After the port knows whose session it is: it counts this for the account too.
+        port.fact(Fact::Bound(mode));
     }
 
     fn refuse_bind(
@@ -633,6 +645,7 @@ impl Session {
                 self.stop_deliveries(port);
                 let deadline = now.plus_millis(settings.unbind_timeout_ms);
                 self.state = State::Draining { unbind: Some(frame.header.sequence_number), deadline };
+                self.deadline_moved = true;
                 self.finish_drain(port).map_or(Flow::Next, Flow::Close)
             }
             _ => self.wrong_state(frame, port),
@@ -664,7 +677,9 @@ impl Session {
 
     fn generic_nack(&mut self, header: &Header, now: Time, port: &mut impl Port) {
         // It answers one of our requests if the number matches; never answer it (reference section 9).
-        if !self.link.answered(header.sequence_number) {
+        if self.link.answered(header.sequence_number) {
+            self.deadline_moved = true;
+        } else {
             let status = if header.command_status.is_ok() {
                 CommandStatus::ESME_RSYSERR
             } else {
