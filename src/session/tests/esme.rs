@@ -326,6 +326,6 @@ fn it_asks_a_silent_smsc_whether_it_is_there() {
 
 #[test]
 fn the_password_is_in_no_debug_output() {
-    let shown = format!("{:?}", super::esme_host::settings());
+    let shown = format!("{:?}", esme_host::settings());
     assert!(shown.contains("acme") && !shown.contains("s3cret"), "{shown}");
 }
