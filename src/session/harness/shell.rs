@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{ACCOUNT, Host, MESSAGE_ID, bind, header_only, pdus_of, submit, with_body};
+use crate::base::Time;
 use crate::session::{Authentication, BindMode, CloseReason, Disposition, Grant, StallReason, Stop};
 use crate::smpp::{CommandId, CommandStatus};
 
@@ -30,6 +31,8 @@ pub(in crate::session) struct Shell {
     pub(in crate::session) wire: Vec<u8>,
     pub(in crate::session) ended: Option<CloseReason>,
     pub(in crate::session) deliveries: usize,
+    /// What the session's one timer is set to: as in a worker, a deadline that moves away finds that out on firing.
+    armed: Time,
 }
 
 impl Shell {
@@ -38,7 +41,10 @@ impl Shell {
         if pending {
             host.port.authentication = Authentication::Pending;
         }
-        Self { host, wire: Vec::new(), ended: None, deliveries: 0 }
+        // Less than the response timer, so that an answer to enquire_link brings a deadline nearer.
+        host.settings.enquire_link_interval_ms = 8_000;
+        let armed = host.session.next_deadline(&host.settings);
+        Self { host, wire: Vec::new(), ended: None, deliveries: 0, armed }
     }
 
     pub(in crate::session) fn handle(&mut self, event: &Event) {
@@ -59,10 +65,11 @@ impl Shell {
                 self.deliveries += usize::from(self.host.deliver(self.deliveries as u32));
                 None
             }
-            Event::Pass(ms) => self.host.pass_ms(*ms),
+            Event::Pass(ms) => self.pass(*ms),
             Event::Unbind => self.host.unbind(),
         };
         self.note(close);
+        self.arm(matches!(event, Event::Deliver | Event::Judge(_) | Event::Unbind));
         self.check();
     }
 
@@ -71,6 +78,27 @@ impl Shell {
             self.ended = Some(reason);
             self.host.closed(reason);
         }
+    }
+
+    /// Sets the timer if the session says that it must, or if the shell knows from what it just did.
+    fn arm(&mut self, known: bool) {
+        let Host { session, settings, .. } = &mut self.host;
+        let first = session.next_deadline(settings);
+        if session.take_deadline_moved() || known {
+            self.armed = self.armed.min(first);
+        }
+        assert!(self.armed <= first, "a deadline came nearer and nobody was told");
+    }
+
+    fn pass(&mut self, ms: u64) -> Option<CloseReason> {
+        self.host.now = self.host.now.plus_millis(ms);
+        let mut close = None;
+        if self.armed <= self.host.now {
+            let Host { session, settings, now, port, .. } = &mut self.host;
+            close = session.on_timer(*now, settings, port);
+            self.armed = session.next_deadline(settings);
+        }
+        close
     }
 
     fn arrive(&mut self, octets: usize) -> Option<CloseReason> {
