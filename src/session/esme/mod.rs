@@ -349,9 +349,8 @@ impl EsmeSession {
     }
 
     fn bind_resp(&mut self, frame: &Frame<'_>, settings: &EsmeSettings, port: &mut impl EsmePort) -> Flow {
-        let (mode, asked) = match self.state {
-            State::Binding { mode, sequence_number, .. } => (mode, sequence_number),
-            _ => return unmatched(port),
+        let State::Binding { mode, sequence_number: asked, .. } = self.state else {
+            return unmatched(port);
         };
         if frame.header.sequence_number != asked {
             return unmatched(port);

@@ -107,7 +107,8 @@ fn a_session_that_never_bound_is_simply_closed() {
 
 #[test]
 fn every_bound_is_matched_by_one_unbound_however_it_ends() {
-    let endings: [(&str, fn(&mut Host)); 5] = [
+    type Ending = (&'static str, fn(&mut Host));
+    let endings: [Ending; 5] = [
         ("the ESME unbinds", |host| {
             host.feed(&request(CommandId::UNBIND, 40));
         }),
