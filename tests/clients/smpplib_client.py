@@ -33,7 +33,11 @@ class Esme:
         self.client.set_message_received_handler(lambda pdu: self.inbox.append(pdu))
         self.client.connect()
         bind = getattr(self.client, "bind_" + mode)
-        self.bind_resp = bind(system_id="demo", password=password)
+        try:
+            self.bind_resp = bind(system_id="demo", password=password)
+        except smpplib.exceptions.PDUError:
+            self.drop()
+            raise
 
     def submit(self, text, destination="447012345678"):
         return self.client.send_message(
