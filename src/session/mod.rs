@@ -10,6 +10,9 @@
 )]
 
 pub mod esme;
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(not(test), allow(dead_code, reason = "tests use more of it than the fuzz target"))]
+pub mod harness;
 mod link;
 pub mod port;
 mod received;

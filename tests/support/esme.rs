@@ -5,6 +5,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Instant;
 
+use socket2::{Domain, Socket, Type};
+
 use super::DEADLINE;
 
 pub const BIND_RECEIVER: u32 = 0x01;
@@ -249,11 +251,22 @@ pub struct RawEsme {
 impl RawEsme {
     /// Connects and says nothing.
     pub fn connect(addr: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&addr, DEADLINE).expect("SMPP listens");
+        Self::over(TcpStream::connect_timeout(&addr, DEADLINE).expect("SMPP listens"))
+    }
+
+    fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("no delay");
         stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
         stream.set_write_timeout(Some(DEADLINE)).expect("a timeout");
         Self { stream, unread: Vec::new(), next_sequence: 1 }
+    }
+
+    /// Connects with a small receive buffer, so that what is not read here is soon felt at the other end.
+    pub fn connect_deaf(addr: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None).expect("a socket");
+        socket.set_recv_buffer_size(4096).expect("a size");
+        socket.connect_timeout(&addr.into(), DEADLINE).expect("SMPP listens");
+        Self::over(socket.into())
     }
 
     /// Connects and binds with interface_version 0x34.

@@ -11,6 +11,7 @@ pub mod http;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -48,20 +49,27 @@ pub struct Daemon {
     pub http: SocketAddr,
     stderr: Arc<Mutex<String>>,
     readers: Vec<JoinHandle<()>>,
-    dir: TempDir,
+    data_dir: PathBuf,
+    _dir: TempDir,
 }
 
 impl Daemon {
     /// Starts the daemon on free ports with `config` as its configuration file, and waits until it is ready.
     pub fn start(config: &str, layout: Layout) -> Self {
+        Self::start_on(None, config, layout)
+    }
+
+    /// As [`Daemon::start`], on a data folder that outlives it; without one, on its own.
+    pub fn start_on(data_dir: Option<&Path>, config: &str, layout: Layout) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let file = dir.path().join("smscd.toml");
+        let data_dir = data_dir.map_or_else(|| dir.path().join("data"), Path::to_path_buf);
         std::fs::write(&file, config).expect("written");
         let mut child = Command::new(env!("CARGO_BIN_EXE_smscd"))
             .args(["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--no-pin", "--config"])
             .arg(&file)
             .arg("--data-dir")
-            .arg(dir.path().join("data"))
+            .arg(&data_dir)
             .args(layout.0)
             .env("RUST_BACKTRACE", "1")
             .env_remove("RUST_LOG")
@@ -100,7 +108,7 @@ impl Daemon {
             let stderr = stderr.lock().expect("no reader panics");
             panic!("not ready: {line:?}, {status:?}, stderr:\n{stderr}");
         };
-        Self { child, smpp, http, stderr, readers, dir }
+        Self { child, smpp, http, stderr, readers, data_dir, _dir: dir }
     }
 
     /// What the daemon has logged so far.
@@ -109,8 +117,8 @@ impl Daemon {
     }
 
     /// Its data folder.
-    pub fn data_dir(&self) -> std::path::PathBuf {
-        self.dir.path().join("data")
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
     }
 
     /// GET over HTTP.
@@ -157,6 +165,35 @@ impl Daemon {
     /// A bound session of account demo.
     pub fn bind(&self, mode: Mode) -> RawEsme {
         RawEsme::bind(self.smpp, mode, "demo", "demo")
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("the daemon runs");
+        self.child.wait().expect("it can be waited for");
+    }
+
+    /// Starts the daemon on a data folder and kills it, with -9, after `within`, ready or not.
+    pub fn start_and_kill(data_dir: &Path, config: &str, within: Duration) {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let file = dir.path().join("smscd.toml");
+        std::fs::write(&file, config).expect("written");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_smscd"))
+            .args(["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--no-pin", "--config"])
+            .arg(&file)
+            .arg("--data-dir")
+            .arg(data_dir)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the binary starts");
+        let start = Instant::now();
+        while start.elapsed() < within {
+            std::thread::yield_now();
+        }
+        child.kill().expect("it can be killed");
+        child.wait().expect("it can be waited for");
     }
 
     /// Sends a signal.

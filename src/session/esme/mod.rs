@@ -8,19 +8,18 @@
 //! Nothing open means: every submission answered or timed out, and every delivery answered. What a deadline cuts off
 //! is reported as of unknown outcome when the session is closed.
 
+mod pdus;
 mod port;
 
 use super::link::{Link, Verdict};
-use super::port::{BindMode, CloseReason, Fact, Origin, Output, StallReason};
+use super::port::{BindMode, CloseReason, Fact, Output};
 use super::received::{Flow, Received, Stop};
 use super::window::{Open, Window};
-use super::wire::{self, header, respond, send_header};
+use super::wire::{self, send_header};
 use crate::base::{DeliveryToken, SessionHandle, Time};
-use crate::limits::{HEADER_LEN, PDU_BYTES_MAX_UNBOUND};
-use crate::smpp::frame::{self, Frame, FrameStep};
-use crate::smpp::{
-    Bind, BindResp, CommandId, CommandStatus, DeliverSm, Header, InterfaceVersion, PduBody, SubmitSmResp,
-};
+use crate::limits::PDU_BYTES_MAX_UNBOUND;
+use crate::smpp::frame::{self, FrameStep};
+use crate::smpp::{Bind, CommandId, CommandStatus, InterfaceVersion, PduBody};
 
 pub use port::{
     BoundTo, DeliverDisposition, DeliverRequest, EsmePort, EsmeSettings, SubmitOutcome, SubmitRefusal,
@@ -56,6 +55,8 @@ pub struct EsmeSession {
     version: InterfaceVersion,
     next_sequence: u32,
     link: Link,
+    /// A deadline has come nearer than [`EsmeSession::next_deadline`] said last.
+    deadline_moved: bool,
     /// Submissions that await the SMSC's response.
     window: Window,
     /// Deliveries that await ours.
@@ -72,6 +73,7 @@ impl EsmeSession {
             version: InterfaceVersion::V33,
             next_sequence: 1,
             link: Link::new(now),
+            deadline_moved: false,
             window: Window::new(0),
             delivering: 0,
         }
@@ -101,7 +103,7 @@ impl EsmeSession {
         let sequence_number =
             self.send_request(mode.command_id(), bind.body_len(), port, |out| bind.encode_body(out));
         let deadline = now.plus_millis(settings.bind_timeout_ms);
-        self.state = State::Binding { mode, sequence_number, deadline };
+        self.enter(State::Binding { mode, sequence_number, deadline });
         true
     }
 
@@ -134,7 +136,7 @@ impl EsmeSession {
                 Ok(FrameStep::Incomplete { needed }) => break Stop::NeedMore(needed),
                 Err(error) => {
                     let reason = wire::answer_broken_frame(rest, error, self.mode.is_some(), port);
-                    self.state = State::Closing(reason);
+                    self.enter(State::Closing(reason));
                     break Stop::Close(reason);
                 }
             };
@@ -147,7 +149,7 @@ impl EsmeSession {
                 Flow::Close(reason) => {
                     consumed += len;
                     pdus += 1;
-                    self.state = State::Closing(reason);
+                    self.enter(State::Closing(reason));
                 }
             }
         };
@@ -206,12 +208,12 @@ impl EsmeSession {
             State::Bound => {
                 port.submissions_off();
                 let deadline = now.plus_millis(settings.response_timeout_ms);
-                self.state = State::Draining { unbind: None, deadline };
+                self.enter(State::Draining { unbind: None, deadline });
                 self.finish_drain(now, settings, port)
             }
             State::Draining { .. } | State::Unbinding { .. } => None,
             State::Open | State::Binding { .. } => {
-                self.state = State::Closing(CloseReason::Unbound);
+                self.enter(State::Closing(CloseReason::Unbound));
                 Some(CloseReason::Unbound)
             }
             State::Closing(reason) => Some(reason),
@@ -226,7 +228,7 @@ impl EsmeSession {
         if let Some(mode) = self.mode.take() {
             port.fact(Fact::Unbound(mode));
         }
-        self.state = State::Closing(reason);
+        self.enter(State::Closing(reason));
     }
 
     /// The first timer that can fire.
@@ -239,6 +241,11 @@ impl EsmeSession {
         };
         let oldest = self.window.oldest();
         oldest.map_or(own, |open| own.min(open.sent_at.plus_millis(settings.response_timeout_ms)))
+    }
+
+    /// As [`super::Session::take_deadline_moved`]; a submission brings a deadline nearer too, and the shell knows of that.
+    pub const fn take_deadline_moved(&mut self) -> bool {
+        std::mem::replace(&mut self.deadline_moved, false)
     }
 
     /// Runs the timers that are due. Returns why to close, if one says so.
@@ -307,200 +314,6 @@ impl EsmeSession {
         self.delivering
     }
 
-    fn pdu(
-        &mut self,
-        frame: &Frame<'_>,
-        now: Time,
-        settings: &EsmeSettings,
-        port: &mut impl EsmePort,
-    ) -> Flow {
-        match frame.header.command_id {
-            CommandId::SUBMIT_SM_RESP => return self.submit_resp(frame, now, settings, port),
-            CommandId::DELIVER_SM => return self.deliver_sm(frame, now, settings, port),
-            CommandId::ENQUIRE_LINK => respond(frame, CommandStatus::ESME_ROK, port),
-            CommandId::ENQUIRE_LINK_RESP if self.link.answered(frame.header.sequence_number) => (),
-            CommandId::GENERIC_NACK => return self.generic_nack(&frame.header, now, settings, port),
-            // Any of the three: some SMSCs answer a bind_receiver with a bind_transmitter_resp.
-            CommandId::BIND_TRANSMITTER_RESP
-            | CommandId::BIND_RECEIVER_RESP
-            | CommandId::BIND_TRANSCEIVER_RESP => {
-                return self.bind_resp(frame, settings, port);
-            }
-            CommandId::UNBIND => return self.peer_unbind(frame, now, settings, port),
-            CommandId::UNBIND_RESP if matches!(self.state, State::Unbinding { .. }) => {
-                return Flow::Close(CloseReason::Unbound);
-            }
-            // Without a response, and nothing waits for it.
-            CommandId::ALERT_NOTIFICATION if self.takes_deliveries() => (),
-            CommandId::ALERT_NOTIFICATION | CommandId::OUTBIND => port.fact(Fact::WrongState),
-            id if id.is_response() => port.fact(Fact::UnmatchedResponse),
-            id if !id.is_known() => {
-                port.fact(Fact::UnknownCommand);
-                let sequence_number = frame.header.sequence_number;
-                send_header(CommandId::GENERIC_NACK, CommandStatus::ESME_RINVCMDID, sequence_number, port);
-            }
-            CommandId::DATA_SM if self.takes_deliveries() => {
-                port.fact(Fact::UnknownCommand);
-                respond(frame, CommandStatus::ESME_RINVCMDID, port);
-            }
-            _ => wrong_state(frame, port),
-        }
-        Flow::Next
-    }
-
-    fn bind_resp(&mut self, frame: &Frame<'_>, settings: &EsmeSettings, port: &mut impl EsmePort) -> Flow {
-        let (mode, asked) = match self.state {
-            State::Binding { mode, sequence_number, .. } => (mode, sequence_number),
-            _ => return unmatched(port),
-        };
-        if frame.header.sequence_number != asked {
-            return unmatched(port);
-        }
-        if !frame.header.command_status.is_ok() {
-            port.fact(Fact::BindRefused(frame.header.command_status));
-            return Flow::Close(CloseReason::BindRefused);
-        }
-        // We are let in: a body that can't be read costs its name and its version only.
-        let resp = BindResp::decode(frame.body).unwrap_or_else(|_| {
-            port.fact(Fact::MalformedPdu);
-            BindResp::default()
-        });
-        self.version = settings.version.min(resp.sc_interface_version());
-        self.state = State::Bound;
-        self.mode = Some(mode);
-        self.window = Window::new(settings.window);
-        port.fact(Fact::Bound(mode));
-        port.bound(&BoundTo { system_id: resp.system_id, mode, version: self.version });
-        Flow::Next
-    }
-
-    fn submit_resp(
-        &mut self,
-        frame: &Frame<'_>,
-        now: Time,
-        settings: &EsmeSettings,
-        port: &mut impl EsmePort,
-    ) -> Flow {
-        let resp = SubmitSmResp::decode(frame.body).unwrap_or_else(|_| {
-            port.fact(Fact::MalformedPdu);
-            SubmitSmResp::default()
-        });
-        self.submission_answered(&frame.header, resp.message_id, now, settings, port)
-    }
-
-    fn submission_answered(
-        &mut self,
-        header: &Header,
-        message_id: &[u8],
-        now: Time,
-        settings: &EsmeSettings,
-        port: &mut impl EsmePort,
-    ) -> Flow {
-        let Some(open) = self.window.remove(header.sequence_number) else { return unmatched(port) };
-        let nanos = now.nanos_since(open.sent_at);
-        let outcome = SubmitOutcome::Answered { status: header.command_status, message_id, nanos };
-        port.submit_outcome(open.token, outcome);
-        self.finish_drain(now, settings, port).map_or(Flow::Next, Flow::Close)
-    }
-
-    fn generic_nack(
-        &mut self,
-        header: &Header,
-        now: Time,
-        settings: &EsmeSettings,
-        port: &mut impl EsmePort,
-    ) -> Flow {
-        let status =
-            if header.command_status.is_ok() { CommandStatus::ESME_RSYSERR } else { header.command_status };
-        match self.state {
-            // Nothing else of ours is open, so a number of 0 means the bind too.
-            State::Binding { sequence_number, .. }
-                if [0, sequence_number].contains(&header.sequence_number) =>
-            {
-                port.fact(Fact::BindRefused(status));
-                Flow::Close(CloseReason::BindRefused)
-            }
-            _ if self.link.answered(header.sequence_number) => Flow::Next,
-            _ => {
-                let header = Header { command_status: status, ..*header };
-                self.submission_answered(&header, &[], now, settings, port)
-            }
-        }
-    }
-
-    fn deliver_sm(
-        &mut self,
-        frame: &Frame<'_>,
-        now: Time,
-        settings: &EsmeSettings,
-        port: &mut impl EsmePort,
-    ) -> Flow {
-        if !self.takes_deliveries() {
-            wrong_state(frame, port);
-            return Flow::Next;
-        }
-        if self.delivering >= settings.deliver_window {
-            return Flow::Stall(StallReason::Window);
-        }
-        let sequence_number = frame.header.sequence_number;
-        let sm = match DeliverSm::decode(frame.body) {
-            Ok(sm) => sm,
-            Err(error) => {
-                port.fact(Fact::MalformedPdu);
-                self.answer_deliver(sequence_number, error.status, port);
-                return Flow::Next;
-            }
-        };
-        let origin = Origin { session: self.handle, sequence_number, received_at: now };
-        let request = DeliverRequest { origin, version: self.version, sm: &sm, body: frame.body };
-        match port.deliver(&request) {
-            DeliverDisposition::Answered(status) => self.answer_deliver(sequence_number, status, port),
-            DeliverDisposition::InFlight => self.delivering += 1,
-            DeliverDisposition::Stall(reason) => return Flow::Stall(reason),
-        }
-        Flow::Next
-    }
-
-    fn answer_deliver(&self, sequence_number: u32, status: CommandStatus, port: &mut impl Output) {
-        if !status.is_ok() {
-            let status = status.for_version(self.version);
-            return send_header(CommandId::DELIVER_SM_RESP, status, sequence_number, port);
-        }
-        // message_id is one NUL: some SMSCs drop the link over anything else.
-        let len = HEADER_LEN + 1;
-        port.send(len, |out| {
-            let header = header(CommandId::DELIVER_SM_RESP, CommandStatus::ESME_ROK, sequence_number, len);
-            out.extend_from_slice(&header.encode());
-            out.push(0);
-        });
-    }
-
-    fn peer_unbind(
-        &mut self,
-        frame: &Frame<'_>,
-        now: Time,
-        settings: &EsmeSettings,
-        port: &mut impl EsmePort,
-    ) -> Flow {
-        let sequence_number = frame.header.sequence_number;
-        let deadline = now.plus_millis(settings.unbind_timeout_ms);
-        match self.state {
-            State::Bound => port.submissions_off(),
-            State::Draining { unbind: None, .. } => (),
-            State::Unbinding { .. } => {
-                // Both asked at once: ours still gets its answer.
-                send_header(CommandId::UNBIND_RESP, CommandStatus::ESME_ROK, sequence_number, port);
-                return Flow::Next;
-            }
-            _ => {
-                wrong_state(frame, port);
-                return Flow::Next;
-            }
-        }
-        self.state = State::Draining { unbind: Some(sequence_number), deadline };
-        self.finish_drain(now, settings, port).map_or(Flow::Next, Flow::Close)
-    }
-
     /// Ends a drain once nothing is open.
     fn finish_drain(
         &mut self,
@@ -525,11 +338,11 @@ impl EsmeSession {
     ) -> Option<CloseReason> {
         if let Some(sequence_number) = unbind {
             send_header(CommandId::UNBIND_RESP, CommandStatus::ESME_ROK, sequence_number, port);
-            self.state = State::Closing(CloseReason::Unbound);
+            self.enter(State::Closing(CloseReason::Unbound));
             return Some(CloseReason::Unbound);
         }
         self.send_request(CommandId::UNBIND, 0, port, |_| ());
-        self.state = State::Unbinding { deadline: now.plus_millis(settings.unbind_timeout_ms) };
+        self.enter(State::Unbinding { deadline: now.plus_millis(settings.unbind_timeout_ms) });
         None
     }
 
@@ -544,13 +357,9 @@ impl EsmeSession {
         }
     }
 
-    /// Whether deliver_sm is expected: the SMSC's own unbind ends that, ours does not until it is answered.
-    fn takes_deliveries(&self) -> bool {
-        let state = matches!(
-            self.state,
-            State::Bound | State::Draining { unbind: None, .. } | State::Unbinding { .. }
-        );
-        state && self.mode.is_some_and(BindMode::receives)
+    const fn enter(&mut self, state: State) {
+        self.state = state;
+        self.deadline_moved = true;
     }
 
     fn send_request(
@@ -562,14 +371,4 @@ impl EsmeSession {
     ) -> u32 {
         wire::send_request(&mut self.next_sequence, command_id, body_len, port, write)
     }
-}
-
-fn wrong_state(frame: &Frame<'_>, port: &mut impl Output) {
-    port.fact(Fact::WrongState);
-    respond(frame, CommandStatus::ESME_RINVBNDSTS, port);
-}
-
-fn unmatched(port: &mut impl Output) -> Flow {
-    port.fact(Fact::UnmatchedResponse);
-    Flow::Next
 }

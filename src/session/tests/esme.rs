@@ -325,7 +325,32 @@ fn it_asks_a_silent_smsc_whether_it_is_there() {
 }
 
 #[test]
+fn a_deadline_that_comes_nearer_is_told() {
+    let first = |host: &mut EsmeHost| host.session.next_deadline(&host.settings);
+    let mut host = EsmeHost::open();
+    assert_eq!(first(&mut host), Time::NEVER);
+    host.bind(BindMode::Transceiver);
+    assert!(host.session.take_deadline_moved() && !host.session.take_deadline_moved());
+    host.feed(&bind_resp(BindMode::Transceiver, b""));
+    assert!(host.session.take_deadline_moved());
+
+    host.settings.enquire_link_interval_ms = 5_000;
+    host.pass_ms(5_000);
+    let asked = first(&mut host);
+    host.feed(&request(CommandId::ENQUIRE_LINK_RESP, 2));
+    assert!(first(&mut host) < asked && host.session.take_deadline_moved());
+
+    host.settings.enquire_link_interval_ms = 50_000;
+    host.port.disposition = DeliverDisposition::InFlight;
+    host.feed(&deliver(1));
+    assert!(!host.session.take_deadline_moved());
+    let bound = first(&mut host);
+    host.feed(&request(CommandId::UNBIND, 3));
+    assert!(first(&mut host) < bound && host.session.take_deadline_moved());
+}
+
+#[test]
 fn the_password_is_in_no_debug_output() {
-    let shown = format!("{:?}", super::esme_host::settings());
+    let shown = format!("{:?}", esme_host::settings());
     assert!(shown.contains("acme") && !shown.contains("s3cret"), "{shown}");
 }

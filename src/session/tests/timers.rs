@@ -42,6 +42,20 @@ fn a_silent_peer_is_asked_and_stays_if_it_answers() {
 }
 
 #[test]
+fn an_answer_to_enquire_link_may_bring_the_next_deadline_nearer() {
+    for id in [CommandId::ENQUIRE_LINK_RESP, CommandId::GENERIC_NACK] {
+        let mut host = Host::trx();
+        host.settings.enquire_link_interval_ms = 5_000;
+        host.pass_ms(5_000);
+        let asked = host.session.next_deadline(&host.settings);
+        host.session.take_deadline_moved();
+        host.feed(&header_only(id, OK, 1));
+        assert!(host.session.next_deadline(&host.settings) < asked);
+        assert!(host.session.take_deadline_moved(), "{id}: the shell must hear of it");
+    }
+}
+
+#[test]
 fn an_unanswered_enquire_link_ends_the_session() {
     let mut host = Host::trx();
     host.pass_ms(30_000);

@@ -105,9 +105,12 @@ fn a_session_that_never_bound_is_simply_closed() {
     assert!(pending.port.sent.is_empty() && pending.port.facts.is_empty());
 }
 
+/// A way for a session to end, and its name.
+type Ending = (&'static str, fn(&mut Host));
+
 #[test]
 fn every_bound_is_matched_by_one_unbound_however_it_ends() {
-    let endings: [(&str, fn(&mut Host)); 5] = [
+    let endings: [Ending; 5] = [
         ("the ESME unbinds", |host| {
             host.feed(&request(CommandId::UNBIND, 40));
         }),
