@@ -44,32 +44,3 @@ impl AccountId {
         self.0 as usize
     }
 }
-
-/// Names an account across restarts, whatever its place in the configuration: a hash of its system_id. Journals hold
-/// it, so it never changes. A configuration in which two accounts have the same one is refused.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AccountKey(pub u64);
-
-impl AccountKey {
-    /// The key of the account with this system_id: FNV-1a of 64 bits.
-    pub const fn of(system_id: &[u8]) -> Self {
-        let mut hash = 0xCBF2_9CE4_8422_2325u64;
-        let mut rest = system_id;
-        while let [octet, tail @ ..] = rest {
-            hash = (hash ^ *octet as u64).wrapping_mul(0x0100_0000_01B3);
-            rest = tail;
-        }
-        Self(hash)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn account_keys_never_change() {
-        assert_eq!(AccountKey::of(b""), AccountKey(0xCBF2_9CE4_8422_2325));
-        assert_eq!(AccountKey::of(b"foobar"), AccountKey(0x8594_4171_F739_67E8));
-    }
-}

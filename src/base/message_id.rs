@@ -23,9 +23,12 @@ pub const NODE_MAX: u8 = 31;
 /// The highest shard index that fits an id (7 bits).
 pub const SHARD_MAX: u16 = 127;
 
-/// The counter at which a source starts at `wall`, all else aside.
+/// The counter at which a source starts at `wall`, all else aside. A clock beyond the year 2058 is taken for that, so
+/// that one gone mad leaves room to count.
 pub const fn clock_counter(wall: WallTime) -> u64 {
-    wall.unix_millis().saturating_sub(EPOCH_UNIX_MS) * COUNTERS_PER_MS
+    const LATEST: u64 = 1 << (COUNTER_BITS - 1);
+    let counter = wall.unix_millis().saturating_sub(EPOCH_UNIX_MS).saturating_mul(COUNTERS_PER_MS);
+    if counter < LATEST { counter } else { LATEST }
 }
 
 /// A message id.
@@ -217,6 +220,12 @@ mod tests {
         assert!(restarted.next_long() > MessageId::from_u64(first.as_u64() + 10_000_000_000));
         assert_ne!(source(0, 0).next_short(), source(1, 0).next_short());
         assert!(source(2, 0).next_short().is_short());
+    }
+
+    #[test]
+    fn a_clock_gone_mad_leaves_room() {
+        let mut ids = MessageIdSource::new(0, 0, 1, WallTime::from_unix_millis(u64::MAX), 0);
+        assert!(ids.next_long() < ids.next_long());
     }
 
     #[test]

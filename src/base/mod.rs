@@ -9,7 +9,7 @@ pub mod time;
 pub mod token_bucket;
 pub mod wheel;
 
-pub use handle::{AccountId, AccountKey, DeliveryToken, SessionHandle};
+pub use handle::{AccountId, DeliveryToken, SessionHandle};
 pub use message_id::{MessageId, MessageIdSource};
 pub use prefix_map::PrefixMap;
 pub use slab::Slab;

@@ -1,15 +1,13 @@
 //! Taking messages in: room, validity and schedule, owner, id, and the first step on their way.
 
-use super::message::{Message, NETWORK, NONE, PRIORITY_MAX, Role, Stage, Turn, seconds_of};
+use super::message::{Message, NETWORK, NONE, Role, Stage, Turn, seconds_of};
 use super::policy::Policy;
 use super::sessions::Sessions;
-use super::{Fact, Mo, MoOutcome, MoRefused, Shard, ShardOutput, Submit, SubmitOutcome, subscriber_of};
+use super::{Fact, Mo, MoOutcome, MoRefused, Shard, ShardOutput, Submit, SubmitOutcome};
 use crate::base::mobile::MobileNetwork;
 use crate::base::{AccountId, MessageId, Now, PrefixMap, Time};
 use crate::smpp::time_format::SmppTime;
-use crate::smpp::{
-    CommandStatus, DeliverSm, EsmClass, InterfaceVersion, PduBody, RegisteredDelivery, SmFields,
-};
+use crate::smpp::{CommandStatus, DeliverSm, EsmClass, InterfaceVersion, PduBody, SmFields};
 use crate::store::MessageStore;
 
 /// Octets of an address in a PDU, and of a short_message.
@@ -45,21 +43,17 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let Some(id) = self.new_id(submit.version) else {
             return SubmitOutcome::Refused(CommandStatus::ESME_RMSGQFUL);
         };
-        let datagram = sm.esm_class.is_datagram();
-        let message = Message {
+        let mut message = Message {
             stage: Stage::Held,
             milestone: times.schedule.unwrap_or(Time::ZERO),
             expires: times.expires,
             submitter: submit.origin.session,
             sequence_number: submit.origin.sequence_number,
             target: owner_of(&self.owners, &mut self.sessions, sm.destination_addr).unwrap_or(NETWORK),
-            registered_delivery: if datagram { RegisteredDelivery::NONE } else { sm.registered_delivery },
             version: submit.version.octet(),
-            priority: sm.priority_flag.min(PRIORITY_MAX),
-            subscriber: subscriber_of(sm.destination_addr),
-            single_attempt: datagram,
             ..Message::blank(id, submit.account, Role::Mt, now)
         };
+        message.set_fields(sm);
         let due = times.schedule.unwrap_or(now.mono);
         let Some((slot, is_durable)) = self.enter(message, due, submit.body, now) else {
             return SubmitOutcome::Refused(CommandStatus::ESME_RMSGQFUL);
@@ -145,9 +139,9 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     /// already; if not, it is in the list of those.
     #[inline]
     fn enter(&mut self, mut message: Message, due: Time, body: &[u8], now: Now) -> Option<(u32, bool)> {
-        let stored = self.store.put(&message.record(due, &self.accounts, now), body).ok()?;
-        message.location = stored.location;
         let durability = self.accounts.get(message.account).durability;
+        let stored = self.store.put_as(&message.record(due, now), body, durability).ok()?;
+        message.location = stored.location;
         let is_durable = self.is_held(durability, stored.lsn);
         let Some(slot) = self.messages.insert(message) else {
             self.store.remove(stored.location);

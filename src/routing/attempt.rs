@@ -92,7 +92,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         if message.role == Role::Mt {
             message.milestone = at;
         }
-        let record = message.record(at, &self.accounts, now);
+        let record = message.record(at, now);
         self.store.update(message.location, &record);
         self.wheel.schedule(slot, at);
         self.lend_turn(slot, now);
@@ -167,11 +167,11 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         message.delivery = 0;
         message.single_attempt = false;
         message.expires = now.mono.plus_millis(self.settings.receipt_validity_s.saturating_mul(1_000));
-        let record = message.record(now.mono, &self.accounts, now);
-        let lsn = self.store.update(message.location, &record);
-        out.fact(Fact::ReceiptCreated { account });
+        let record = message.record(now.mono, now);
         // A receipt says that the state is final. So it goes out only when no restart can come to another one.
         let durability = self.accounts.get(account).durability;
+        let lsn = self.store.update_as(message.location, &record, durability);
+        out.fact(Fact::ReceiptCreated { account });
         if self.is_held(durability, lsn) {
             self.offer(slot, now, out);
         } else {

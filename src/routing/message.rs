@@ -1,10 +1,10 @@
 //! A message as its shard holds it. The body is in the store; this is what the shard needs at hand, small enough for two
 //! cache lines.
 
-use super::policy::Policies;
+use super::subscriber_of;
 use crate::base::mobile::Outcome;
 use crate::base::{AccountId, MessageId, Now, SessionHandle, Time, WallTime};
-use crate::smpp::{InterfaceVersion, MessageState, RegisteredDelivery};
+use crate::smpp::{InterfaceVersion, MessageState, PduBody, RegisteredDelivery, SmFields};
 use crate::store::{Location, Lsn, Record};
 
 /// The highest priority_flag that has a lane of its own; a higher one shares it.
@@ -158,11 +158,6 @@ pub(super) struct Message {
 // With its generation, a slot of the slab is two cache lines.
 const _: () = assert!(size_of::<Message>() <= 120);
 
-/// [`Record::flags`]: a single attempt.
-const SINGLE_ATTEMPT: u8 = 1;
-/// [`Record::flags`]: an intermediate notification has been made.
-const NOTIFIED: u8 = 2;
-
 /// The target of a message that goes to the mobile network; never an account.
 pub(super) const NETWORK: AccountId = AccountId(u16::MAX);
 
@@ -212,24 +207,18 @@ impl Message {
         }
     }
 
-    /// What a restart must know of it, if it is to be acted on next at `due`.
+    /// What a restart must know of it beside its body, if it is to be acted on next at `due`.
     #[inline]
-    pub(super) fn record(&self, due: Time, accounts: &Policies, now: Now) -> Record {
-        let flags = (u8::from(self.single_attempt) * SINGLE_ATTEMPT) | (u8::from(self.notified) * NOTIFIED);
+    pub(super) fn record(&self, due: Time, now: Now) -> Record {
         Record {
             id: self.id,
-            account: accounts.get(self.account).key,
-            target: (self.target != NETWORK).then(|| accounts.get(self.target).key),
+            account: self.account,
+            target: (self.target != NETWORK).then_some(self.target),
             stage: self.role as u8,
             state: self.state.octet(),
             version: self.version,
-            registered_delivery: self.registered_delivery.0,
-            priority: self.priority,
-            flags,
             error: self.error,
             attempts: self.attempts,
-            subscriber: self.subscriber,
-            written: now.wall,
             accepted: wall_of(self.accepted_s),
             due: now.wall_at(due),
             expires: now.wall_at(self.expires),
@@ -237,47 +226,49 @@ impl Message {
         }
     }
 
-    /// The message that a record tells of, for `account` and `target`, and when it is to be acted on next. Points of the
-    /// wall clock are taken as that far from now, or from when the record was written if the clock says that this is
-    /// still to come: a clock that was set back lengthens no validity. What was before the process started is taken
-    /// as its start. `None`: it tells of none.
-    pub(super) fn restored(
-        record: &Record,
-        account: AccountId,
-        target: AccountId,
-        now: Now,
-    ) -> Option<(Self, Time)> {
+    /// Sets what follows from the fields of its submit_sm.
+    #[inline]
+    pub(super) fn set_fields(&mut self, sm: &SmFields<'_>) {
+        // Datagram mode: a single attempt, and no receipt (5.0 section 4.2.10.4).
+        let datagram = sm.esm_class.is_datagram();
+        self.single_attempt = datagram;
+        self.registered_delivery = if datagram { RegisteredDelivery::NONE } else { sm.registered_delivery };
+        self.priority = sm.priority_flag.min(PRIORITY_MAX);
+        self.subscriber = subscriber_of(sm.destination_addr);
+    }
+
+    /// The message that a record and a body tell of, and when it is to be acted on next. Points of the wall clock are taken
+    /// as that far from now, or from when the message was accepted or final if the clock says that this is still to
+    /// come: no clock that was set back makes it live longer than it ever might have. What was before the process
+    /// started is taken as its start. `None`: they tell of none.
+    pub(super) fn restored(record: &Record, body: &[u8], now: Now) -> Option<(Self, Time)> {
         let role = Role::from_octet(record.stage)?;
         let state = MessageState::from_octet(record.state)?;
-        if state.is_final() != (role == Role::Receipt) {
-            return None;
-        }
-        let now = Now { wall: now.wall.max(record.written), ..now };
+        let sm = SmFields::decode(body).ok()?;
+        let now = Now { wall: now.wall.max(record.accepted).max(record.finished), ..now };
         let due = now.time_at(record.due);
-        let message = Self {
+        let mut message = Self {
             accepted: now.time_at(record.accepted),
-            milestone: if role == Role::Receipt { now.time_at(record.finished) } else { due },
+            milestone: if role == Role::Mt { due } else { now.time_at(record.finished) },
             expires: now.time_at(record.expires),
             accepted_s: seconds_of(record.accepted),
             finished_s: seconds_of(record.finished),
-            subscriber: record.subscriber,
             attempts: record.attempts,
             error: record.error,
-            target,
+            target: record.target.unwrap_or(NETWORK),
             state,
-            registered_delivery: RegisteredDelivery(record.registered_delivery),
             version: record.version,
-            priority: record.priority.min(PRIORITY_MAX),
-            single_attempt: record.flags & SINGLE_ATTEMPT != 0,
-            notified: record.flags & NOTIFIED != 0,
-            ..Self::blank(record.id, account, role, now)
+            ..Self::blank(record.id, record.account, role, now)
         };
-        Some((message, due))
-    }
-
-    /// Whether it goes where a message of its role can go: only MT messages go to the network, and all else to the account
-    /// that it belongs to.
-    pub(super) fn is_routable(&self) -> bool {
-        self.role == Role::Mt || self.target == self.account
+        if role != Role::Mo {
+            message.set_fields(&sm);
+            // It is made when the first attempt fails, so it was.
+            message.notified = record.attempts > 0;
+        }
+        // Only MT messages go to the network, all else to the account that it belongs to; only receipts outlive a
+        // final state.
+        let makes_sense = state.is_final() == (role == Role::Receipt)
+            && (role == Role::Mt || message.target == message.account);
+        makes_sense.then_some((message, due))
     }
 }

@@ -43,7 +43,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
-pub use restore::{Recovered, RestoreError};
+pub use restore::{RecoveredAs, TooManyMessages};
 pub use settings::{AccountRouting, RetrySettings, SettingsError, ShardSettings};
 pub use shard::Shard;
 pub use values::{

@@ -2,102 +2,105 @@
 //! end of validity, receipts owed and MO messages not yet acknowledged go on; sessions and what was in their hands do
 //! not: a delivery without its answer goes out again.
 
-use super::Shard;
 use super::message::{Message, NETWORK, Role, Stage};
+use super::{Fact, Shard, ShardOutput};
 use crate::base::mobile::MobileNetwork;
-use crate::base::{AccountId, AccountKey, MessageId, Now};
+use crate::base::{AccountId, Now, Time};
 use crate::limits::ACCOUNTS_MAX;
-use crate::store::{Location, MessageStore, Record};
+use crate::store::MessageStore;
 
-/// What was found in the store at the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Recovered {
-    /// MT messages without a final state.
-    pub mt: u64,
-    /// MO messages that no ESME has accepted yet.
-    pub mo: u64,
-    /// Receipts owed.
-    pub receipts: u64,
-    /// Intermediate notifications owed.
-    pub notifications: u64,
-    /// Of all these, how many belong to accounts that the configuration does not have.
-    pub of_former_accounts: u64,
-    /// Records that make no sense, or repeat an id. They stay in the store, untouched.
-    pub unreadable: u64,
+/// Accounts of the configuration and former ones that messages may belong to, at most.
+const ALL_ACCOUNTS_MAX: usize = 2 * ACCOUNTS_MAX;
+
+/// What a recovered message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecoveredAs {
+    /// An MT message without a final state.
+    Mt,
+    /// An MO message that no ESME has accepted yet.
+    Mo,
+    /// A receipt or an intermediate notification that is owed.
+    Receipt,
 }
 
-/// Why the shard can't go on with what is in the store.
+/// The store holds more messages than the settings allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RestoreError {
-    /// More than the settings allow to be held.
-    #[error("the store holds more than {messages_max} messages: raise the maximum")]
-    TooManyMessages {
-        /// The settings' maximum.
-        messages_max: u32,
-    },
-    /// Messages belong to too many accounts that the configuration does not have.
-    #[error("the messages in the store belong to more than {ACCOUNTS_MAX} accounts that are not configured")]
-    TooManyAccounts,
+#[error("the store holds more than the {messages_max} messages that a shard may hold: raise the maximum")]
+pub struct TooManyMessages {
+    /// The settings' maximum.
+    pub messages_max: u32,
 }
 
 impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
-    /// Takes up everything that the store has recovered. To be called once, before anything else.
+    /// Takes up everything that the store has recovered, each stated as [`Fact::Recovered`]. To be called once, before
+    /// anything else. How many messages there were. One that makes no sense, or repeats an id, is stated as
+    /// [`Fact::Unrecoverable`] and stays in the store untouched.
     ///
     /// Times go by the wall clock: what fell due while nothing ran is due now, and what expired meanwhile expires in the
-    /// next turns. A clock that was set back is taken to stand where it stood when the message was last written.
+    /// next turns. The owed receipts of accounts that the configuration does not have any more wait for one that has.
     ///
     /// # Errors
-    /// [`RestoreError`]; the shard must not be used then, for it would not keep its promises.
-    pub fn recover(&mut self, now: Now) -> Result<Recovered, RestoreError> {
-        let mut recovered = Recovered::default();
-        while let Some((location, record)) = self.store.recovered() {
-            self.restore(location, &record, now, &mut recovered)?;
+    /// [`TooManyMessages`]; the shard must not be used then, for it would not keep its promises.
+    pub fn recover(&mut self, now: Now, out: &mut impl ShardOutput) -> Result<u64, TooManyMessages> {
+        let mut count = 0;
+        while let Some((location, record, body)) = self.store.recovered() {
+            let restored = Message::restored(&record, body, now);
+            let restored = restored.filter(|(message, _)| self.can_restore(message));
+            match restored {
+                Some((message, due)) => {
+                    self.restore(Message { location, ..message }, due, now, out)?;
+                    count += 1;
+                }
+                None => out.fact(Fact::Unrecoverable { message_id: record.id }),
+            }
         }
-        Ok(recovered)
+        Ok(count)
+    }
+
+    /// Whether its accounts can be, and no other message has its id. (A notification shares that of the message that it
+    /// tells of.)
+    fn can_restore(&self, message: &Message) -> bool {
+        let can_be = |account: AccountId| account.index() < ALL_ACCOUNTS_MAX;
+        can_be(message.account)
+            && (message.target == NETWORK || can_be(message.target))
+            && (message.role == Role::Notification || self.index.find(&self.messages, message.id).is_none())
     }
 
     fn restore(
         &mut self,
-        location: Location,
-        record: &Record,
+        message: Message,
+        due: Time,
         now: Now,
-        recovered: &mut Recovered,
-    ) -> Result<(), RestoreError> {
-        let account = self.account_of(record.account)?;
-        let target = record.target.map_or(Ok(NETWORK), |key| self.account_of(key))?;
-        let message = Message::restored(record, account, target, now)
-            .filter(|(message, _)| message.is_routable() && !self.is_known(message.id, message.role));
-        let Some((message, due)) = message else {
-            recovered.unreadable += 1;
-            return Ok(());
-        };
-        let Some(slot) = self.messages.insert(Message { location, ..message }) else {
-            return Err(RestoreError::TooManyMessages { messages_max: self.messages.maximum() });
-        };
-        self.ids.pass(message.id);
-        if message.role != Role::Notification {
+        out: &mut impl ShardOutput,
+    ) -> Result<(), TooManyMessages> {
+        let Message { id, account, target, role, .. } = message;
+        let slot = self.messages.insert(message);
+        let slot = slot.ok_or_else(|| TooManyMessages { messages_max: self.messages.maximum() })?;
+        self.ids.pass(id);
+        let highest = if target == NETWORK { account } else { account.max(target) };
+        self.sessions.extend_accounts(highest.index() + 1);
+        if role != Role::Notification {
             self.index.insert(&mut self.messages, slot);
         }
         if message.state.is_final() {
-            self.history.remember(message.id, message.state, message.error, message.finished_s);
+            self.history.remember(id, message.state, message.error, message.finished_s);
         }
-        let is_scheduled = message.role == Role::Mt && message.attempts == 0 && due > now.mono;
-        // In line already, as their order was: nobody who comes later gets ahead of them.
-        if is_scheduled || message.target != NETWORK || self.take_turn(slot, now) {
+        let is_scheduled = role == Role::Mt && message.attempts == 0 && due > now.mono;
+        // They line up for their subscribers at once: nobody who comes later gets ahead of them.
+        if is_scheduled || target != NETWORK || self.take_turn(slot, now) {
             self.resume(slot, due, is_scheduled, now);
         }
-        *match message.role {
-            Role::Mt => &mut recovered.mt,
-            Role::Mo => &mut recovered.mo,
-            Role::Receipt => &mut recovered.receipts,
-            Role::Notification => &mut recovered.notifications,
-        } += 1;
-        recovered.of_former_accounts += u64::from(!self.accounts.is_configured(account));
+        let recovered_as = match role {
+            Role::Mt => RecoveredAs::Mt,
+            Role::Mo => RecoveredAs::Mo,
+            Role::Receipt | Role::Notification => RecoveredAs::Receipt,
+        };
+        out.fact(Fact::Recovered { account, recovered_as });
         Ok(())
     }
 
     /// Lets a message in hand go on at `due`.
-    fn resume(&mut self, slot: u32, due: crate::base::Time, is_scheduled: bool, now: Now) {
+    fn resume(&mut self, slot: u32, due: Time, is_scheduled: bool, now: Now) {
         let Some(message) = self.messages.get_mut(slot) else { return };
         if due > now.mono {
             message.stage = if is_scheduled { Stage::Scheduled } else { Stage::Waiting };
@@ -107,16 +110,5 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             message.stage = Stage::Ready;
             self.work.push_back(&mut self.messages, slot);
         }
-    }
-
-    fn account_of(&mut self, key: AccountKey) -> Result<AccountId, RestoreError> {
-        let account = self.accounts.account_of(key).ok_or(RestoreError::TooManyAccounts)?;
-        self.sessions.extend_accounts(self.accounts.len());
-        Ok(account)
-    }
-
-    /// Whether there is a message with this id already; a notification shares the one of the message that it tells of.
-    fn is_known(&self, id: MessageId, role: Role) -> bool {
-        role != Role::Notification && self.index.find(&self.messages, id).is_some()
     }
 }

@@ -1,6 +1,5 @@
 //! What a shard is told once, at its start.
 
-use crate::base::AccountKey;
 use crate::limits::ACCOUNTS_MAX;
 use crate::smpp::time_format::DateDigits;
 use crate::store::Durability;
@@ -104,8 +103,6 @@ impl RetrySettings {
 /// What routing knows of an account.
 #[derive(Clone, Debug, Default)]
 pub struct AccountRouting {
-    /// Names the account in the store; different for each.
-    pub key: AccountKey,
     /// What its messages must have reached before they count as accepted; `None`: as the shard's settings say.
     pub durability: Option<Durability>,
     /// validity_period of its messages that name none, in seconds; `None`: the shard's.
@@ -136,9 +133,6 @@ pub enum SettingsError {
         /// The address or prefix.
         text: String,
     },
-    /// Two accounts have the same key: their system_ids are the same, or collide.
-    #[error("two accounts have the same key in the store: one needs another system_id")]
-    SameKey,
     /// More accounts than [`ACCOUNTS_MAX`].
     #[error("more than {ACCOUNTS_MAX} accounts")]
     TooManyAccounts,

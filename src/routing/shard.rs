@@ -54,7 +54,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     /// An empty shard. `wall` is the wall clock now: message ids start from it.
     ///
     /// # Errors
-    /// [`SettingsError`] when two accounts own the same address or have the same key, or there are too many accounts.
+    /// [`SettingsError`] when two accounts own the same address, or there are too many accounts.
     ///
     /// # Panics
     /// When `node`, `shard` or `shards` exceed what a message id can hold: configuration is checked before.
@@ -243,7 +243,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     /// Whether a log entry has reached what `durability` names.
     #[inline]
     pub(super) fn is_held(&self, durability: Durability, lsn: Lsn) -> bool {
-        durability == Durability::None || lsn <= self.store.durable_lsn(durability)
+        durability == Durability::None || lsn <= self.store.lsn_at(durability)
     }
 
     /// Lets a message in hand wait until its log entry has reached what `durability` names.
@@ -263,11 +263,11 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     fn release_durable(&mut self, now: Now, budget: usize, out: &mut impl ShardOutput) -> bool {
         let mut more = false;
         if !self.not_written.is_empty() {
-            let written = self.store.durable_lsn(Durability::Buffered);
+            let written = self.store.lsn_at(Durability::Buffered);
             more |= self.release_up_to(Durability::Buffered, written, now, budget, out);
         }
         if !self.not_synced.is_empty() {
-            let synced = self.store.durable_lsn(Durability::Sync);
+            let synced = self.store.lsn_at(Durability::Sync);
             more |= self.release_up_to(Durability::Sync, synced, now, budget, out);
         }
         more

@@ -1,5 +1,6 @@
 //! What goes into a routing shard and what comes out of it: plain values, which is all that crosses threads.
 
+use super::RecoveredAs;
 use crate::base::{AccountId, DeliveryToken, MessageId, SessionHandle, Time, WallTime};
 use crate::smpp::{CommandStatus, DeliverSm, InterfaceVersion, MessageState, SubmitSm};
 
@@ -178,6 +179,18 @@ pub enum Fact {
     BadAddressRange {
         /// Whose.
         account: AccountId,
+    },
+    /// A message of an earlier run goes on.
+    Recovered {
+        /// Whose.
+        account: AccountId,
+        /// What it is.
+        recovered_as: RecoveredAs,
+    },
+    /// The store has a message of an earlier run that makes no sense: it is left there.
+    Unrecoverable {
+        /// Which message.
+        message_id: MessageId,
     },
     /// The store had no body where one was put: a damaged store. The message is given up.
     BodyMissing {

@@ -12,7 +12,7 @@ use crate::base::{DeliveryToken, MessageId, Now, SessionHandle, Time, WallTime};
 use crate::control_lane::{HeldInfo, MessageInfo, MoMessage, MoRefused, Wake};
 use crate::limits::{LANE_BLOCKS_PER_TURN, SHARD_TURN_ITEMS_MAX};
 use crate::network::Network;
-use crate::routing::{self, MoOutcome, Shard, ShardOutput, SubmitOutcome};
+use crate::routing::{self, MoOutcome, RecoveredAs, Shard, ShardOutput, SubmitOutcome, TooManyMessages};
 use crate::session::{DeliveryResult, Disposition, Origin, SubmitRequest};
 use crate::smpp::{CommandStatus, DeliverSm, MessageState, PduBody, SubmitSm};
 use crate::stats::{AccountCounter, Counter, Latency};
@@ -135,6 +135,14 @@ impl ShardHost {
                 }
             }
         }
+    }
+
+    /// Takes up what an earlier run has left in the store. How many messages; to be called once, before anything else.
+    ///
+    /// # Errors
+    /// When there are more than the shard may hold.
+    pub fn recover(&mut self, now: Now, stats: &mut ThreadStats) -> Result<u64, TooManyMessages> {
+        self.shard.recover(now, &mut FactsOnly { stats })
     }
 
     /// Runs what is due: verdicts, retries, expiries, deliveries. `worker` is the one on this thread, if any. True:
@@ -277,6 +285,14 @@ fn count(fact: routing::Fact, stats: &mut ThreadStats) {
         Fact::NotificationSkipped { .. } => return stats.counters.add(Counter::NotificationsSkipped, 1),
         Fact::MoRefused(_) => return stats.counters.add(Counter::MoRefused, 1),
         Fact::BadAddressRange { .. } => return stats.counters.add(Counter::BadAddressRanges, 1),
+        Fact::Recovered { account, recovered_as } => match recovered_as {
+            RecoveredAs::Mt => (account, AccountCounter::Recovered),
+            RecoveredAs::Mo => (account, AccountCounter::MoRecovered),
+            RecoveredAs::Receipt => (account, AccountCounter::ReceiptsRecovered),
+        },
+        Fact::Unrecoverable { message_id } => {
+            return warn!(%message_id, "the store holds a message that makes no sense; it is left there");
+        }
         Fact::BodyMissing { message_id } => return warn!(%message_id, "the store has lost a message's body"),
     };
     stats.counters.add_account(account, counter, 1);

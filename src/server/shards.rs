@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 
 use anyhow::Context;
 
-use crate::base::{AccountKey, Now};
+use crate::base::Now;
 use crate::config::{self, Config, Delay, Distribution, EnginePlan, MoConfig, NetworkProfile};
 use crate::limits::STORE_BYTES_PER_MESSAGE;
 use crate::network::{self, MoSource, MoSourceSettings, Network};
@@ -29,7 +29,6 @@ pub(super) fn build(
         .accounts
         .iter()
         .map(|account| AccountRouting {
-            key: AccountKey::of(account.system_id.as_bytes()),
             durability: account.durability.map(durability),
             validity_default_s: (account.validity_default_s > 0).then_some(account.validity_default_s),
             validity_max_s: (account.validity_max_s > 0).then_some(account.validity_max_s),

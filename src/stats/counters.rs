@@ -145,6 +145,12 @@ counters! {
         ReceiptsSent => "receipts_sent",
         /// Receipts given up.
         ReceiptsFailed => "receipts_failed",
+        /// MT messages without a final state that an earlier run had left.
+        Recovered => "recovered",
+        /// MO messages that an earlier run had left.
+        MoRecovered => "mo_recovered",
+        /// Receipts owed that an earlier run had left.
+        ReceiptsRecovered => "receipts_recovered",
         /// Sessions bound.
         SessionsOpened => "sessions_opened",
         /// Bound sessions that ended.

@@ -30,20 +30,22 @@ impl AccountTotals {
             + self.get(AccountCounter::RejectedByNetwork)
     }
 
-    /// MT messages accepted and not yet final.
+    /// MT messages accepted, in this run or an earlier one, and not yet final.
     pub const fn pending(&self) -> u64 {
-        self.get(AccountCounter::Accepted).saturating_sub(self.finals())
+        let taken_in = self.get(AccountCounter::Accepted) + self.get(AccountCounter::Recovered);
+        taken_in.saturating_sub(self.finals())
     }
 
     /// MO messages taken in and neither delivered nor given up.
     pub const fn mo_pending(&self) -> u64 {
-        self.get(AccountCounter::MoAccepted)
-            .saturating_sub(self.get(AccountCounter::MoDelivered) + self.get(AccountCounter::MoFailed))
+        let taken_in = self.get(AccountCounter::MoAccepted) + self.get(AccountCounter::MoRecovered);
+        taken_in.saturating_sub(self.get(AccountCounter::MoDelivered) + self.get(AccountCounter::MoFailed))
     }
 
     /// Receipts created and neither acknowledged nor given up.
     pub const fn receipts_pending(&self) -> u64 {
-        self.get(AccountCounter::ReceiptsCreated)
+        let created = self.get(AccountCounter::ReceiptsCreated) + self.get(AccountCounter::ReceiptsRecovered);
+        created
             .saturating_sub(self.get(AccountCounter::ReceiptsSent) + self.get(AccountCounter::ReceiptsFailed))
     }
 
@@ -127,13 +129,19 @@ mod tests {
         }
         threads[0].add_account(AccountId(1), AccountCounter::Undeliverable, 5);
         threads[1].add_account(AccountId(0), AccountCounter::SessionsOpened, 3);
+        threads[0].add_account(AccountId(0), AccountCounter::Recovered, 4);
+        threads[1].add_account(AccountId(0), AccountCounter::Undeliverable, 1);
+        threads[0].add_account(AccountId(0), AccountCounter::ReceiptsRecovered, 2);
+        threads[0].add_account(AccountId(0), AccountCounter::MoRecovered, 6);
         threads[0].add_account(AccountId(0), AccountCounter::SessionsClosed, 1);
         let totals = CounterTotals::of(&threads, 2);
         assert_eq!(totals.get(Counter::PdusSent), 30);
         let account = &totals.accounts()[1];
         assert_eq!((account.finals(), account.pending()), (20, 10));
         assert_eq!(account.success_ratio(), Some(0.75));
-        assert_eq!(totals.accounts()[0].success_ratio(), None);
+        let left = &totals.accounts()[0];
+        assert_eq!((left.pending(), left.receipts_pending(), left.mo_pending()), (3, 2, 6));
+        assert_eq!(left.success_ratio(), Some(0.0));
         assert_eq!(totals.all_accounts().sessions(), 2);
     }
 

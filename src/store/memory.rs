@@ -182,7 +182,7 @@ const fn unpack(location: Location) -> (usize, u32, usize) {
 
 impl MessageStore for MemoryStore {
     #[inline]
-    fn put(&mut self, _record: &Record, body: &[u8]) -> Result<Stored, StoreFull> {
+    fn put_as(&mut self, _: &Record, body: &[u8], _: Durability) -> Result<Stored, StoreFull> {
         if self.count == self.count_max {
             return Err(StoreFull);
         }
@@ -211,7 +211,7 @@ impl MessageStore for MemoryStore {
     }
 
     #[inline]
-    fn update(&mut self, _location: Location, _record: &Record) -> Lsn {
+    fn update_as(&mut self, _: Location, _: &Record, _: Durability) -> Lsn {
         self.next_lsn()
     }
 
@@ -238,12 +238,17 @@ impl MessageStore for MemoryStore {
         self.next_lsn()
     }
 
+    fn durability(&self) -> Durability {
+        Durability::None
+    }
+
+    /// Nothing here survives the process, so nobody is made to wait for it.
     #[inline]
-    fn durable_lsn(&self, _durability: Durability) -> Lsn {
+    fn lsn_at(&self, _: Durability) -> Lsn {
         Lsn(self.lsn)
     }
 
-    fn recovered(&mut self) -> Option<(Location, Record)> {
+    fn recovered(&mut self) -> Option<(Location, Record, &[u8])> {
         None
     }
 
@@ -259,24 +264,19 @@ const _: () = assert!(crate::limits::PDU_BYTES_MAX <= 1 << SLOT_BITS_MAX);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{AccountKey, MessageId, WallTime};
+    use crate::base::{AccountId, MessageId, WallTime};
     use proptest::prelude::*;
 
     fn record() -> Record {
         Record {
             id: MessageId::from_u64(1 << 40),
-            account: AccountKey::default(),
+            account: AccountId(0),
             target: None,
             stage: 0,
             state: 1,
             version: 0x34,
-            registered_delivery: 0,
-            priority: 0,
-            flags: 0,
             error: 0,
             attempts: 0,
-            subscriber: 0,
-            written: WallTime::default(),
             accepted: WallTime::default(),
             due: WallTime::default(),
             expires: WallTime::default(),
@@ -325,7 +325,7 @@ mod tests {
         assert_eq!(store.update(stored.location, &record()), Lsn(2));
         assert_eq!(store.remove(stored.location), Lsn(3));
         store.commit();
-        assert_eq!(store.durable_lsn(Durability::Sync), Lsn(3));
+        assert_eq!(store.lsn_at(Durability::Sync), Lsn(3));
         assert_eq!(store.recovered(), None);
     }
 

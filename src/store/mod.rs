@@ -4,26 +4,14 @@
 //! The life of a message here: [`put`](MessageStore::put) once; [`update`](MessageStore::update) whenever what a
 //! restart must know changes (attempts, next due time, the final state while a receipt is still owed); and
 //! [`remove`](MessageStore::remove) when nothing more is owed to anybody. Each of these is a log entry: they take
-//! effect at once for this run, and survive it once [`durable_lsn`](MessageStore::durable_lsn) has reached theirs.
-//! What an earlier run has left comes back through [`recovered`](MessageStore::recovered).
+//! effect at once for this run, and survive it once [`lsn_at`](MessageStore::lsn_at) has reached theirs. What an earlier
+//! run has left comes back through [`recovered`](MessageStore::recovered).
 
 pub mod memory;
 
 pub use memory::MemoryStore;
 
-use crate::base::{AccountKey, MessageId, WallTime};
-
-/// What an entry must have reached to count as held.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Durability {
-    /// Memory: it is lost with the process.
-    #[default]
-    None,
-    /// The kernel: it is lost with the machine.
-    Buffered,
-    /// The disk.
-    Sync,
-}
+use crate::base::{AccountId, MessageId, WallTime};
 
 /// Names what was put, until it is removed. The store gives it a meaning; to others it is a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,6 +21,18 @@ pub struct Location(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lsn(pub u64);
 
+/// What a log entry survives once it has got so far, weakest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Durability {
+    /// Nothing: it is in memory.
+    #[default]
+    None,
+    /// The end of the process: it is written to the kernel.
+    Buffered,
+    /// The end of the machine: it is on disk.
+    Sync,
+}
+
 /// What a restart must know of a message besides its body. Flat and of fixed size; all times are wall time,
 /// because a monotonic clock does not outlive the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,10 +40,10 @@ pub struct Record {
     /// The message's id.
     pub id: MessageId,
     /// Whose message: the account that submitted it, or for an MO message the one that owns its destination.
-    pub account: AccountKey,
+    pub account: AccountId,
     /// The account whose sessions get it next, when that is not the network: the owner of the destination, or
     /// the submitter while a receipt is owed.
-    pub target: Option<AccountKey>,
+    pub target: Option<AccountId>,
     /// What it is and how far it has come, as routing numbers its stages. A final state with a receipt owed is a
     /// stage of its own, so that a restart goes on with the receipt and never with the message.
     pub stage: u8,
@@ -51,20 +51,10 @@ pub struct Record {
     pub state: u8,
     /// interface_version that the submitter's bind spoke, which fixes the form of the id.
     pub version: u8,
-    /// registered_delivery, as routing goes by it.
-    pub registered_delivery: u8,
-    /// priority_flag, as routing goes by it.
-    pub priority: u8,
-    /// What else routing must know, as it numbers its flags.
-    pub flags: u8,
     /// Error code of the last attempt or of the final state; 0 = none.
     pub error: u16,
     /// Attempts made in this stage.
     pub attempts: u16,
-    /// Names the subscriber, as routing hashes destination addresses.
-    pub subscriber: u32,
-    /// When this was written. A restart at which the clock says less knows that it has been set back.
-    pub written: WallTime,
     /// When it was accepted.
     pub accepted: WallTime,
     /// When it is to be acted on next: its schedule, its next attempt.
@@ -85,39 +75,63 @@ pub struct StoreFull;
 pub struct Stored {
     /// For everything that follows.
     pub location: Location,
-    /// The message is held as a durability says once [`MessageStore::durable_lsn`] of that has reached this.
+    /// The message is held as the durability setting says once [`MessageStore::durable_lsn`] has reached this.
     pub lsn: Lsn,
 }
 
-/// The message store of one routing shard. Called from that shard's thread only; no call blocks on a device.
+/// The message store of one routing shard. Called from that shard's thread only; no call waits for a write. Only
+/// [`body`](MessageStore::body) may read a device, for a message so old that its body is no longer in memory.
 pub trait MessageStore {
-    /// Takes a message in. `body` is copied.
+    /// Takes a message in whose submitter wants it held as `durability` says. `body` is copied.
     ///
     /// # Errors
-    /// [`StoreFull`] when a bound (octets or count) is reached; nothing is kept then. Room for later updates and
-    /// removals of what was put is reserved with it: only `put` can be refused.
-    fn put(&mut self, record: &Record, body: &[u8]) -> Result<Stored, StoreFull>;
+    /// [`StoreFull`] when a bound (octets, count, disk) is reached; nothing is kept then. Room for later updates and
+    /// removals of what was put is reserved with it: only this can be refused.
+    fn put_as(&mut self, record: &Record, body: &[u8], durability: Durability) -> Result<Stored, StoreFull>;
+
+    /// [`put_as`](MessageStore::put_as) with the durability of the store.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline]
+    fn put(&mut self, record: &Record, body: &[u8]) -> Result<Stored, StoreFull> {
+        self.put_as(record, body, self.durability())
+    }
 
     /// The body as it was put; `None` when nothing is there, which means a bug or a damaged disk. Takes the store
     /// by `&mut` so that one which holds bodies elsewhere may bring this one in.
     fn body(&mut self, location: Location) -> Option<&[u8]>;
 
-    /// Replaces the record of a message; the body stays.
-    fn update(&mut self, location: Location, record: &Record) -> Lsn;
+    /// Replaces the record of a message; the body stays. Somebody waits until this has reached `durability`.
+    fn update_as(&mut self, location: Location, record: &Record, durability: Durability) -> Lsn;
+
+    /// [`update_as`](MessageStore::update_as) where nobody waits.
+    #[inline]
+    fn update(&mut self, location: Location, record: &Record) -> Lsn {
+        self.update_as(location, record, Durability::None)
+    }
 
     /// Ends a message: its location names nothing from now on, and once this entry is durable no restart brings
     /// it back.
     fn remove(&mut self, location: Location) -> Lsn;
 
-    /// Everything up to this entry has reached what `durability` names. Never goes back, and is never asked for
-    /// [`Durability::None`], which every entry has reached.
-    fn durable_lsn(&self, durability: Durability) -> Lsn;
+    /// The durability that the store was opened with.
+    fn durability(&self) -> Durability;
 
-    /// The next message that an earlier run has left: put and not removed, with its last record. In the order in which
-    /// they were put, which is the order in which their subscribers get them. `None`: that was all. Called at the start,
-    /// before anything is put; what it hands out is held from then on as if it had been put in this run.
-    fn recovered(&mut self) -> Option<(Location, Record)>;
+    /// Everything up to this entry survives what `durability` names. Never goes back, and moves only between turns.
+    fn lsn_at(&self, durability: Durability) -> Lsn;
+
+    /// [`lsn_at`](MessageStore::lsn_at) the durability of the store.
+    #[inline]
+    fn durable_lsn(&self) -> Lsn {
+        self.lsn_at(self.durability())
+    }
 
     /// Ends a batch: what was entered since the last call may be made durable together. Called once per turn.
     fn commit(&mut self);
+
+    /// The next message that the store held when it was opened, oldest acceptance first, with its body; `None`: that was
+    /// all. To be called until then before anything is put. An account that the configuration does not have any more
+    /// is numbered behind all that it has.
+    fn recovered(&mut self) -> Option<(Location, Record, &[u8])>;
 }

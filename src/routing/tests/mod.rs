@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 
 use super::*;
 use crate::base::mobile::{MoArrival, MobileNetwork, Outcome, Verdict};
-use crate::base::{AccountId, AccountKey, DeliveryToken, MessageId, Now, SessionHandle, Time, WallTime};
+use crate::base::{AccountId, DeliveryToken, MessageId, Now, SessionHandle, Time, WallTime};
 use crate::smpp::{
     CommandStatus, DeliverSm, InterfaceVersion, MessageState, PduBody, RegisteredDelivery, SubmitSm,
 };
@@ -21,8 +21,6 @@ use crate::store::{Durability, Location, Lsn, MemoryStore, MessageStore, Record,
 
 pub(super) const ALICE: AccountId = AccountId(0);
 pub(super) const BOB: AccountId = AccountId(1);
-pub(super) const ALICE_KEY: AccountKey = AccountKey::of(b"alice");
-pub(super) const BOB_KEY: AccountKey = AccountKey::of(b"bob");
 /// 2025-11-23T12:00:00Z.
 pub(super) const NOON_MS: u64 = 1_763_899_200_000;
 
@@ -83,7 +81,8 @@ pub(super) struct SlowStore {
     /// The last record of each put and update.
     pub(super) records: Vec<Record>,
     log: Vec<Entry>,
-    recovered: VecDeque<(Location, Record)>,
+    /// What an earlier run has left.
+    left: VecDeque<(Location, Record)>,
 }
 
 impl SlowStore {
@@ -94,7 +93,7 @@ impl SlowStore {
             written: None,
             records: Vec::new(),
             log: Vec::new(),
-            recovered: VecDeque::new(),
+            left: VecDeque::new(),
         }
     }
 
@@ -122,14 +121,14 @@ impl SlowStore {
         let mut store = Self::new(messages_max);
         for (_, record, body) in left {
             let stored = store.put(&record, body).unwrap();
-            store.recovered.push_back((stored.location, record));
+            store.left.push_back((stored.location, record));
         }
         store
     }
 }
 
 impl MessageStore for SlowStore {
-    fn put(&mut self, record: &Record, body: &[u8]) -> Result<Stored, StoreFull> {
+    fn put_as(&mut self, record: &Record, body: &[u8], _: Durability) -> Result<Stored, StoreFull> {
         let stored = self.memory.put(record, body)?;
         self.records.push(*record);
         self.log.push(Entry::Put(stored.location, *record, body.to_vec()));
@@ -141,7 +140,7 @@ impl MessageStore for SlowStore {
         self.memory.body(location)
     }
 
-    fn update(&mut self, location: Location, record: &Record) -> Lsn {
+    fn update_as(&mut self, location: Location, record: &Record, _: Durability) -> Lsn {
         self.records.push(*record);
         self.log.push(Entry::Update(location, *record));
         self.memory.update(location, record)
@@ -152,7 +151,11 @@ impl MessageStore for SlowStore {
         self.memory.remove(location)
     }
 
-    fn durable_lsn(&self, durability: Durability) -> Lsn {
+    fn durability(&self) -> Durability {
+        Durability::Sync
+    }
+
+    fn lsn_at(&self, durability: Durability) -> Lsn {
         assert_ne!(durability, Durability::None);
         let durable = self.durable.unwrap_or_else(|| self.newest());
         if durability == Durability::Sync {
@@ -162,8 +165,9 @@ impl MessageStore for SlowStore {
         }
     }
 
-    fn recovered(&mut self) -> Option<(Location, Record)> {
-        self.recovered.pop_front()
+    fn recovered(&mut self) -> Option<(Location, Record, &[u8])> {
+        let (location, record) = self.left.pop_front()?;
+        Some((location, record, self.memory.body(location)?))
     }
 
     fn commit(&mut self) {
@@ -256,17 +260,9 @@ pub(super) fn settings() -> ShardSettings {
         retry_absent: RETRY,
         retry_congestion: RetrySettings { first_ms: 7_000, ..RETRY },
         retry_refused: RETRY,
-        accounts: vec![alice(), bob()],
+        accounts: vec![AccountRouting::default(), AccountRouting::default()],
         ..ShardSettings::default()
     }
-}
-
-pub(super) fn alice() -> AccountRouting {
-    AccountRouting { key: ALICE_KEY, ..AccountRouting::default() }
-}
-
-pub(super) fn bob() -> AccountRouting {
-    AccountRouting { key: BOB_KEY, ..AccountRouting::default() }
 }
 
 pub(super) fn bench() -> Bench {
@@ -283,22 +279,15 @@ impl Bench {
 
     /// The process is killed with everything up to `kept` in the log, and one with these settings starts after `ms`, its
     /// clock `stepped_ms` off. Sessions and what was on its way are gone.
-    pub(super) fn restart(
-        &mut self,
-        settings: ShardSettings,
-        kept: Lsn,
-        ms: u64,
-        stepped_ms: i64,
-    ) -> Recovered {
+    pub(super) fn restart(&mut self, settings: ShardSettings, kept: Lsn, ms: u64, stepped_ms: i64) {
         let store = self.shard.store.after_crash(kept, settings.messages_max);
         let network = std::mem::take(&mut self.shard.network);
         let wall_ms = (self.now.wall.unix_millis() + ms).saturating_add_signed(stepped_ms);
         self.now = Now { mono: Time::from_millis(3), wall: WallTime::from_unix_millis(wall_ms) };
         self.shard = Shard::new(settings, store, network, self.now.wall).unwrap();
         self.out = Recorder::default();
-        let recovered = self.shard.recover(self.now).unwrap();
+        self.shard.recover(self.now, &mut self.out).unwrap();
         self.shard.check_invariants();
-        recovered
     }
 
     /// Lets time pass and the shard catch up with it.

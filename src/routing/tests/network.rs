@@ -139,7 +139,7 @@ fn records_tell_a_restart_how_far_a_message_has_come() {
     assert_eq!(retried.due.unix_millis(), NOON_MS + 1_000);
     assert_eq!(accepted.expires.unix_millis(), NOON_MS + 3_600_000);
     // Final with a receipt owed: a stage of its own, addressed to the account.
-    assert_eq!((finished.state, finished.stage, finished.target), (8, 2, Some(ALICE_KEY)));
+    assert_eq!((finished.state, finished.stage, finished.target), (8, 2, Some(ALICE)));
     assert_eq!((finished.attempts, finished.error), (0, 69));
     assert_eq!(finished.expires.unix_millis(), NOON_MS + 1_000 + 7_200_000);
 }

@@ -174,14 +174,14 @@ struct Simulation {
 impl Simulation {
     fn new(seed: u64) -> Self {
         let now = Now { mono: Time::from_millis(5), wall: WallTime::from_unix_millis(NOON_MS) };
-        let bob = AccountRouting { prefixes: vec![b"80".to_vec()], ..bob() };
+        let bob = AccountRouting { prefixes: vec![b"80".to_vec()], ..AccountRouting::default() };
         let settings = ShardSettings {
             seed,
             messages_max: 60,
             final_history_records: 1 << 16,
             final_history_s: u32::MAX,
             receipt_validity_s: 1_000_000_000,
-            accounts: vec![alice(), bob],
+            accounts: vec![AccountRouting::default(), bob],
             ..settings()
         };
         let network = RandomNetwork { rng: Xoshiro256PlusPlus::seed_from_u64(!seed) };
@@ -223,7 +223,7 @@ impl Simulation {
             14 => {
                 let lag = self.below(6);
                 let newest = self.shard.store.newest().0;
-                let before = self.shard.store.durable_lsn(Durability::Sync);
+                let before = self.shard.store.durable_lsn();
                 self.shard.store.durable = Some(Lsn(newest.saturating_sub(lag)).max(before.min(Lsn(newest))));
             }
             15 => self.inject_mo(),

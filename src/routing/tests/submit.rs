@@ -170,7 +170,6 @@ fn nothing_is_answered_or_tried_before_it_is_durable() {
 #[test]
 fn each_account_waits_for_its_own_durability() {
     let account = |name: &[u8], durability| AccountRouting {
-        key: AccountKey::of(name),
         durability,
         addresses: vec![name.to_vec()],
         ..AccountRouting::default()
