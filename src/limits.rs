@@ -77,6 +77,12 @@ pub const LANE_RETRY_MS: u64 = 1;
 /// Requests to the hot threads that control may have open at once. Beyond: the HTTP request waits its turn.
 pub const REQUESTS_OPEN_MAX: usize = 16;
 
+/// Messages that a shard remembers to find duplicates of, if any account suppresses them. Beyond: the oldest are
+/// forgotten, and a duplicate of one is taken in. A power of two.
+pub const DUPLICATES_REMEMBERED: usize = 1 << 16;
+/// Duplicates whose answer waits until the message that they repeat is durable. Beyond: ESME_RTHROTTLED.
+pub const DUPLICATES_WAITING_MAX: usize = 1_024;
+
 /// Octets of memory that a shard's store may take for bodies, for each message that it may hold. A 60-character
 /// message takes 128; long payloads use up the room sooner, and then submissions get ESME_RMSGQFUL.
 pub const STORE_BYTES_PER_MESSAGE: u64 = 512;

@@ -1,5 +1,6 @@
 //! Taking messages in: room, validity and schedule, owner, id, and the first step on their way.
 
+use super::duplicates::Fingerprint;
 use super::message::{Message, NETWORK, NONE, Role, Stage, Turn, seconds_of};
 use super::policy::Policy;
 use super::sessions::Sessions;
@@ -33,10 +34,19 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         if !self.accounts.is_configured(submit.account) {
             return SubmitOutcome::Refused(CommandStatus::ESME_RSYSERR);
         }
-        let times = match times(sm, self.accounts.get(submit.account), now) {
+        let policy = *self.accounts.get(submit.account);
+        let times = match times(sm, &policy, now) {
             Ok(times) => times,
             Err(status) => return SubmitOutcome::Refused(status),
         };
+        let fingerprint = (policy.duplicate_window_ms > 0)
+            .then(|| Fingerprint::of(submit.account, sm, Some(submit.origin.sequence_number)))
+            .flatten();
+        if let Some(fingerprint) = fingerprint
+            && let Some(outcome) = self.as_duplicate(submit, fingerprint, now)
+        {
+            return outcome;
+        }
         if self.messages.is_full() {
             return SubmitOutcome::Refused(CommandStatus::ESME_RMSGQFUL);
         }
@@ -53,11 +63,14 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             version: submit.version.octet(),
             ..Message::blank(id, submit.account, Role::Mt, now)
         };
-        message.set_fields(sm);
+        message.set_fields(sm, self.names);
         let due = times.schedule.unwrap_or(now.mono);
         let Some((slot, is_durable)) = self.enter(message, due, submit.body, now) else {
             return SubmitOutcome::Refused(CommandStatus::ESME_RMSGQFUL);
         };
+        if let Some(fingerprint) = fingerprint {
+            self.duplicates.remember(fingerprint, id, now.mono.plus_millis(policy.duplicate_window_ms));
+        }
         if !is_durable {
             return SubmitOutcome::Later;
         }

@@ -1,7 +1,7 @@
 //! A message as its shard holds it. The body is in the store; this is what the shard needs at hand, small enough for two
 //! cache lines.
 
-use super::subscriber_of;
+use super::subscribers::SubscriberNames;
 use crate::base::mobile::Outcome;
 use crate::base::{AccountId, MessageId, Now, SessionHandle, Time, WallTime};
 use crate::smpp::{InterfaceVersion, MessageState, PduBody, RegisteredDelivery, SmFields};
@@ -131,7 +131,7 @@ pub(super) struct Message {
     pub(super) previous: u32,
     /// Next message in the same bucket of the id index.
     pub(super) chain: u32,
-    /// Names the subscriber: [`super::subscriber_of`] the destination.
+    /// Names the subscriber: by the hash of its address.
     pub(super) subscriber: u32,
     /// Next message in the same bucket of those that have their subscriber's turn.
     pub(super) peer: u32,
@@ -228,20 +228,25 @@ impl Message {
 
     /// Sets what follows from the fields of its submit_sm.
     #[inline]
-    pub(super) fn set_fields(&mut self, sm: &SmFields<'_>) {
+    pub(super) fn set_fields(&mut self, sm: &SmFields<'_>, names: SubscriberNames) {
         // Datagram mode: a single attempt, and no receipt (5.0 section 4.2.10.4).
         let datagram = sm.esm_class.is_datagram();
         self.single_attempt = datagram;
         self.registered_delivery = if datagram { RegisteredDelivery::NONE } else { sm.registered_delivery };
         self.priority = sm.priority_flag.min(PRIORITY_MAX);
-        self.subscriber = subscriber_of(sm.destination_addr);
+        self.subscriber = names.name(sm.destination_addr);
     }
 
     /// The message that a record and a body tell of, and when it is to be acted on next. Points of the wall clock are taken
     /// as that far from now, or from when the message was accepted or final if the clock says that this is still to
     /// come: no clock that was set back makes it live longer than it ever might have. What was before the process
     /// started is taken as its start. `None`: they tell of none.
-    pub(super) fn restored(record: &Record, body: &[u8], now: Now) -> Option<(Self, Time)> {
+    pub(super) fn restored(
+        record: &Record,
+        body: &[u8],
+        names: SubscriberNames,
+        now: Now,
+    ) -> Option<(Self, Time)> {
         let role = Role::from_octet(record.stage)?;
         let state = MessageState::from_octet(record.state)?;
         let sm = SmFields::decode(body).ok()?;
@@ -261,7 +266,7 @@ impl Message {
             ..Self::blank(record.id, record.account, role, now)
         };
         if role != Role::Mo {
-            message.set_fields(&sm);
+            message.set_fields(&sm, names);
             // It is made when the first attempt fails, so it was.
             message.notified = record.attempts > 0;
         }

@@ -11,6 +11,7 @@
 //! | `delivery` | queues towards sessions, hand-out and its outcomes |
 //! | `outgoing` | the deliver_sm of a receipt, an MO message, a message from another ESME |
 //! | `sessions`, `address_range` | who is bound, with what credit and which addresses |
+//! | `duplicates` | submits that repeat another |
 //! | `policy` | what goes for which account |
 //! | `message`, `list` | a message, and the lists that it stands in |
 //! | `index`, `history` | the way from an id to its message; final states remembered |
@@ -26,6 +27,7 @@ mod accept;
 mod address_range;
 mod attempt;
 mod delivery;
+mod duplicates;
 mod history;
 mod index;
 mod invariants;
@@ -61,25 +63,13 @@ pub fn shard_of(destination_addr: &[u8], shards: u16) -> u16 {
     if shards <= 1 {
         return 0;
     }
-    (((address_hash(destination_addr) & 0xFFFF_FFFF) * u64::from(shards)) >> 32) as u16
-}
-
-/// Names a subscriber in few octets. Two that share a name wait for each other, no more. Journals hold it, so it never
-/// changes; it shares no bits with [`shard_of`].
-#[inline]
-fn subscriber_of(destination_addr: &[u8]) -> u32 {
-    (address_hash(destination_addr) >> 32) as u32
-}
-
-#[inline]
-fn address_hash(address: &[u8]) -> u64 {
     // FNV-1a by octets would be a multiplication each; eight at a time is enough for addresses.
-    let mut hash = address.len() as u64;
-    for chunk in address.chunks(8) {
+    let mut hash = destination_addr.len() as u64;
+    for chunk in destination_addr.chunks(8) {
         let mut word = [0; 8];
         word[..chunk.len()].copy_from_slice(chunk);
         hash = (hash ^ u64::from_le_bytes(word)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         hash ^= hash >> 32;
     }
-    hash
+    (((hash & 0xFFFF_FFFF) * u64::from(shards)) >> 32) as u16
 }

@@ -2,11 +2,13 @@
 //! end of validity, receipts owed and MO messages not yet acknowledged go on; sessions and what was in their hands do
 //! not: a delivery without its answer goes out again.
 
+use super::duplicates::Fingerprint;
 use super::message::{Message, NETWORK, Role, Stage};
 use super::{Fact, Shard, ShardOutput};
 use crate::base::mobile::MobileNetwork;
 use crate::base::{AccountId, Now, Time};
 use crate::limits::ACCOUNTS_MAX;
+use crate::smpp::{PduBody, SmFields};
 use crate::store::MessageStore;
 
 /// Accounts of the configuration and former ones that messages may belong to, at most.
@@ -44,10 +46,19 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     pub fn recover(&mut self, now: Now, out: &mut impl ShardOutput) -> Result<u64, TooManyMessages> {
         let mut count = 0;
         while let Some((location, record, body)) = self.store.recovered() {
-            let restored = Message::restored(&record, body, now);
+            let restored = Message::restored(&record, body, self.names, now);
+            let window_ms = self.accounts.get(record.account).duplicate_window_ms;
+            let fingerprint = (window_ms > 0)
+                .then(|| Fingerprint::of(record.account, &SmFields::decode(body).ok()?, None))
+                .flatten();
             let restored = restored.filter(|(message, _)| self.can_restore(message));
             match restored {
                 Some((message, due)) => {
+                    if let Some(fingerprint) = fingerprint.filter(|_| message.role != Role::Mo) {
+                        let age_ms = now.wall.unix_millis().saturating_sub(record.accepted.unix_millis());
+                        let until = now.mono.plus_millis(window_ms.saturating_sub(age_ms));
+                        self.duplicates.remember(fingerprint, message.id, until);
+                    }
                     self.restore(Message { location, ..message }, due, now, out)?;
                     count += 1;
                 }

@@ -3,6 +3,7 @@
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng;
 
+use super::duplicates::Duplicates;
 use super::history::FinalHistory;
 use super::index::IdIndex;
 use super::list::{Lanes, List};
@@ -10,7 +11,7 @@ use super::message::{Message, NONE, Role, Stage, wall_of};
 use super::outgoing::Scratch;
 use super::policy::Policies;
 use super::sessions::Sessions;
-use super::subscribers::Subscribers;
+use super::subscribers::{SubscriberNames, Subscribers};
 use super::{Bound, Fact, HeldMessage, MessageView, Origin, SettingsError, ShardOutput, ShardSettings};
 use crate::base::mobile::MobileNetwork;
 use crate::base::{
@@ -31,7 +32,9 @@ pub struct Shard<S, N> {
     pub(super) messages: Slab<Message>,
     pub(super) index: IdIndex,
     pub(super) history: FinalHistory,
+    pub(super) duplicates: Duplicates,
     pub(super) wheel: Wheel,
+    pub(super) names: SubscriberNames,
     pub(super) subscribers: Subscribers,
     /// Messages to act on in the next turn.
     pub(super) work: Lanes,
@@ -88,8 +91,10 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             messages: Slab::new(settings.messages_max),
             index: IdIndex::new(settings.messages_max),
             history: FinalHistory::new(settings.final_history_records, settings.final_history_s),
+            duplicates: Duplicates::new(accounts.any_duplicate_window()),
             wheel: Wheel::new(),
-            subscribers: Subscribers::new(settings.messages_max, settings.hash_key),
+            names: SubscriberNames::new(settings.hash_key),
+            subscribers: Subscribers::new(settings.messages_max),
             work: Lanes::EMPTY,
             not_written: List::EMPTY,
             not_synced: List::EMPTY,
@@ -296,6 +301,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                 Role::Mt => {
                     let Message { submitter: session, sequence_number, accepted: received_at, .. } = message;
                     out.submit_result(Origin { session, sequence_number, received_at }, Ok(message.id));
+                    self.duplicates.answer(message.id, out);
                     self.open(slot, now);
                 }
                 Role::Mo => {

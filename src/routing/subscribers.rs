@@ -2,9 +2,11 @@
 //! come meanwhile stand in line behind it, by priority and then in order of arrival.
 //!
 //! Nearly every subscriber has a single message, so that is the case to be cheap: one look at a hash table of the
-//! messages that have their subscriber's turn, chained through the messages themselves. A line exists only while somebody
-//! stands in it. The table grows bucket by bucket (linear hashing): small enough for the caches while little is
-//! pending, and never a pause to rehash.
+//! messages that have their subscriber's turn, four octets each, chained through the messages themselves. Numbers that
+//! differ in their last digit only share a cache line, as lists of them are mostly sorted. A line of waiting messages
+//! exists only while somebody stands in it. The table grows bit by bit (linear hashing): small enough for the caches
+//! while little is pending, and never a pause to rehash. What it costs is part of every figure of
+//! `benches/routing.rs`.
 //!
 //! A message's turn ends with its final state. While it only waits for its next attempt, a message of higher priority
 //! takes the turn from it; it then stands at the front of the line, its retry time kept.
@@ -18,33 +20,67 @@ use crate::base::mobile::MobileNetwork;
 use crate::base::{Now, Slab};
 use crate::store::MessageStore;
 
-/// Set in a link when the message's bucket has further ones: most look-ups then end without touching a message.
-const MORE: u32 = 1 << 31;
-/// Buckets at the start; a power of two.
-const BUCKETS_MIN: usize = 1 << 10;
-
-/// The first message of a bucket.
+/// Names subscribers in few octets, differently in every process: whoever does not know the key can't choose addresses
+/// that crowd one place of the table. Two subscribers that share a name wait for each other, no more.
 #[derive(Clone, Copy, Debug)]
-struct Bucket {
-    /// Its subscriber.
-    subscriber: u32,
-    /// Its slot, with [`MORE`]; or [`NONE`].
-    first: u32,
+pub(super) struct SubscriberNames {
+    key: u64,
 }
 
-const EMPTY: Bucket = Bucket { subscriber: 0, first: NONE };
+impl SubscriberNames {
+    pub(super) const fn new(key: u64) -> Self {
+        Self { key }
+    }
+
+    /// The name of the subscriber with this address. Those of addresses that differ in the last digit only differ in
+    /// their lowest four bits only.
+    #[inline]
+    pub(super) fn name(self, destination_addr: &[u8]) -> u32 {
+        let Some((&last, rest)) = destination_addr.split_last() else { return 0 };
+        let (head, tail) = match (rest.first_chunk::<8>(), rest.last_chunk::<8>()) {
+            // Octets in the middle of a longer one: addresses have at most 20.
+            (Some(head), Some(tail)) if rest.len() <= 16 => {
+                (u64::from_le_bytes(*head), u64::from_le_bytes(*tail))
+            }
+            (Some(head), Some(tail)) => {
+                let middle = rest.get(8..).and_then(<[u8]>::first_chunk::<8>).copied().unwrap_or_default();
+                let middle = u64::from_le_bytes(middle).rotate_left(29);
+                (u64::from_le_bytes(*head) ^ middle, u64::from_le_bytes(*tail).wrapping_add(middle))
+            }
+            _ => (rest.iter().fold(0, |word, &octet| (word << 8) | u64::from(octet)), 0),
+        };
+        let length = (rest.len() as u64) << 56 | u64::from(last >> 4) << 48;
+        let product = u128::from(head ^ self.key)
+            * u128::from(tail ^ length ^ self.key.rotate_left(32) ^ 0x9E37_79B9_7F4A_7C15);
+        let hash = (product as u64) ^ ((product >> 64) as u64);
+        ((hash >> 32) as u32 & !PLACE_MASK) | ((hash as u32).wrapping_add(u32::from(last)) & PLACE_MASK)
+    }
+}
+
+/// Places of one cache line of the table.
+const PLACE_BITS: u32 = 4;
+const PLACES: usize = 1 << PLACE_BITS;
+const PLACE_MASK: u32 = PLACES as u32 - 1;
+/// Lines at the start; a power of two.
+const LINES_MIN: usize = 1 << 6;
+/// A place with no message.
+const EMPTY: u32 = u32::MAX;
+/// Set in a place that has further messages: most look-ups then end without touching a message.
+const MORE: u32 = 1 << 31;
 
 /// Whose turn it is with each subscriber, and who stands in line.
 #[derive(Debug)]
 pub(super) struct Subscribers {
-    /// Between `mask + 1` and twice as many.
-    buckets: Vec<Bucket>,
+    /// By place: the slot of the first message there, above it as much of its subscriber's name as there is room for,
+    /// above that [`MORE`].
+    places: Vec<u32>,
+    /// The lines of the table are between `mask + 1` and twice as many.
     mask: u32,
-    buckets_max: usize,
+    lines_max: usize,
+    /// Bits of a slot.
+    slot_bits: u32,
     /// Messages that have a turn.
     len: u32,
-    /// Odd and secret: whoever does not know it can't choose addresses that crowd one bucket.
-    multiplier: u64,
     lines: HashMap<u32, Lanes>,
 }
 
@@ -52,19 +88,18 @@ impl Subscribers {
     /// For at most `messages_max` messages. Memory is reserved and used as it is needed.
     ///
     /// # Panics
-    /// When `messages_max` is above 2^30.
-    pub(super) fn new(messages_max: u32, hash_key: u64) -> Self {
-        assert!(messages_max <= 1 << 30);
-        let buckets_max = (2 * messages_max as usize).next_power_of_two().max(BUCKETS_MIN);
-        let mut buckets = Vec::with_capacity(buckets_max);
-        buckets.resize(BUCKETS_MIN, EMPTY);
+    /// When `messages_max` is 2^31 or more.
+    pub(super) fn new(messages_max: u32) -> Self {
+        assert!(messages_max < 1 << 31);
+        let lines_max = (messages_max as usize / PLACES + 1).next_power_of_two().max(LINES_MIN);
+        let mut places = Vec::with_capacity(lines_max * PLACES);
+        places.resize(LINES_MIN * PLACES, EMPTY);
         Self {
-            buckets,
-            mask: BUCKETS_MIN as u32 - 1,
-            buckets_max,
+            places,
+            mask: LINES_MIN as u32 - 1,
+            lines_max,
+            slot_bits: u32::BITS - messages_max.leading_zeros(),
             len: 0,
-            // The constant only makes a poor key do.
-            multiplier: (hash_key ^ 0x9E37_79B9_7F4A_7C15) | 1,
             lines: HashMap::new(),
         }
     }
@@ -80,26 +115,44 @@ impl Subscribers {
     }
 
     #[inline]
-    fn bucket_of(&self, subscriber: u32) -> usize {
-        let hash = (u64::from(subscriber).wrapping_mul(self.multiplier) >> 32) as u32;
-        let bucket = (hash & (self.mask << 1 | 1)) as usize;
-        if bucket < self.buckets.len() { bucket } else { (hash & self.mask) as usize }
+    const fn place_of(&self, subscriber: u32) -> usize {
+        let hash = subscriber >> PLACE_BITS;
+        let line = (hash & (self.mask << 1 | 1)) as usize;
+        let line = if line < self.places.len() / PLACES { line } else { (hash & self.mask) as usize };
+        line * PLACES + (subscriber & PLACE_MASK) as usize
+    }
+
+    /// What a place holds of a message, without [`MORE`].
+    #[inline]
+    const fn entry(&self, slot: u32, subscriber: u32) -> u32 {
+        // The highest bits of the name: the lowest say where the place is.
+        let name = ((subscriber as u64) >> (self.slot_bits + 1)) << self.slot_bits;
+        (name as u32 | slot) & !MORE
+    }
+
+    #[inline]
+    const fn slot_of(&self, entry: u32) -> u32 {
+        entry & ((1 << self.slot_bits) - 1)
     }
 
     /// The message that has the subscriber's turn.
     #[inline]
     pub(super) fn holder(&self, messages: &Slab<Message>, subscriber: u32) -> Option<u32> {
-        let Bucket { subscriber: first_subscriber, first } = *self.buckets.get(self.bucket_of(subscriber))?;
-        if first == NONE {
+        self.holder_at(messages, subscriber, self.place_of(subscriber))
+    }
+
+    #[inline]
+    fn holder_at(&self, messages: &Slab<Message>, subscriber: u32, place: usize) -> Option<u32> {
+        let first = *self.places.get(place)?;
+        let unlike = (first ^ self.entry(self.slot_of(first), subscriber)) & !MORE != 0;
+        if first == EMPTY || (unlike && first & MORE == 0) {
             return None;
         }
-        if first_subscriber == subscriber {
-            return Some(first & !MORE);
-        }
-        if first & MORE == 0 {
-            return None;
-        }
-        let mut at = messages.get(first & !MORE)?.peer;
+        self.find(messages, subscriber, self.slot_of(first))
+    }
+
+    /// The message of this subscriber among those chained from `at` on.
+    fn find(&self, messages: &Slab<Message>, subscriber: u32, mut at: u32) -> Option<u32> {
         while at != NONE {
             let message = messages.get(at)?;
             if message.subscriber == subscriber {
@@ -110,24 +163,33 @@ impl Subscribers {
         None
     }
 
-    /// Gives a message its subscriber's turn, which nobody has.
+    /// Gives a message its subscriber's turn unless another has it: that one then.
     #[inline]
-    fn insert(&mut self, messages: &mut Slab<Message>, slot: u32) {
-        if self.len as usize * 2 >= self.buckets.len() && self.buckets.len() < self.buckets_max {
+    fn claim(&mut self, messages: &mut Slab<Message>, slot: u32, subscriber: u32) -> Option<u32> {
+        let place = self.place_of(subscriber);
+        if let Some(holder) = self.holder_at(messages, subscriber, place) {
+            return Some(holder);
+        }
+        self.push(messages, slot, subscriber, place);
+        self.len += 1;
+        if self.len as usize >= self.places.len() && self.places.len() < self.lines_max * PLACES {
             self.grow(messages);
         }
-        self.len += 1;
-        self.push(messages, slot);
+        None
     }
 
     #[inline]
-    fn push(&mut self, messages: &mut Slab<Message>, slot: u32) {
-        let Some(message) = messages.get_mut(slot) else { return };
-        let bucket = self.bucket_of(message.subscriber);
-        let bucket = &mut self.buckets[bucket];
-        let (peer, more) = if bucket.first == NONE { (NONE, 0) } else { (bucket.first & !MORE, MORE) };
-        message.peer = peer;
-        *bucket = Bucket { subscriber: message.subscriber, first: slot | more };
+    fn push(&mut self, messages: &mut Slab<Message>, slot: u32, subscriber: u32, place: usize) {
+        let entry = self.entry(slot, subscriber);
+        let first = std::mem::replace(&mut self.places[place], entry);
+        let mut peer = NONE;
+        if first != EMPTY {
+            self.places[place] |= MORE;
+            peer = self.slot_of(first);
+        }
+        if let Some(message) = messages.get_mut(slot) {
+            message.peer = peer;
+        }
     }
 
     /// Takes the turn from a message that has it.
@@ -135,13 +197,11 @@ impl Subscribers {
     fn remove(&mut self, messages: &mut Slab<Message>, slot: u32) {
         let Some(&Message { subscriber, peer, .. }) = messages.get(slot) else { return };
         self.len -= 1;
-        let bucket = self.bucket_of(subscriber);
-        let bucket = &mut self.buckets[bucket];
-        let first = bucket.first & !MORE;
+        let place = self.place_of(subscriber);
+        let first = self.slot_of(self.places[place]);
         if first == slot {
-            *bucket = messages.get(peer).map_or(EMPTY, |next| Bucket {
-                subscriber: next.subscriber,
-                first: peer | if next.peer == NONE { 0 } else { MORE },
+            self.places[place] = messages.get(peer).map_or(EMPTY, |next| {
+                self.entry(peer, next.subscriber) | if next.peer == NONE { 0 } else { MORE }
             });
             return;
         }
@@ -150,27 +210,31 @@ impl Subscribers {
             if message.peer == slot {
                 message.peer = peer;
                 if at == first && peer == NONE {
-                    bucket.first = first;
+                    self.places[place] &= !MORE;
                 }
                 return;
             }
             at = message.peer;
         }
-        debug_assert!(false, "a turn was not in its bucket");
+        debug_assert!(false, "a turn was not in its place");
     }
 
-    /// Adds a bucket, and moves there what belongs there from the one that it splits off.
+    /// Adds a line, and moves there what belongs there from the one that it splits off.
+    #[cold]
     fn grow(&mut self, messages: &mut Slab<Message>) {
-        let split = self.buckets.len() & self.mask as usize;
-        self.buckets.push(EMPTY);
-        let old = std::mem::replace(&mut self.buckets[split], EMPTY);
-        let mut at = if old.first == NONE { NONE } else { old.first & !MORE };
-        while let Some(message) = messages.get(at) {
-            let next = message.peer;
-            self.push(messages, at);
-            at = next;
+        let lines = self.places.len() / PLACES;
+        let split = (lines & self.mask as usize) * PLACES;
+        self.places.resize((lines + 1) * PLACES, EMPTY);
+        for place in split..split + PLACES {
+            let first = std::mem::replace(&mut self.places[place], EMPTY);
+            let mut at = if first == EMPTY { NONE } else { self.slot_of(first) };
+            while let Some(&Message { subscriber, peer, .. }) = messages.get(at) {
+                let place = self.place_of(subscriber);
+                self.push(messages, at, subscriber, place);
+                at = peer;
+            }
         }
-        if self.buckets.len() == (self.mask as usize + 1) * 2 {
+        if lines + 1 == (self.mask as usize + 1) * 2 {
             self.mask = self.mask << 1 | 1;
         }
     }
@@ -201,16 +265,11 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         if message.turn != Turn::No {
             return true;
         }
+        message.turn = Turn::Yes;
         let subscriber = message.subscriber;
-        match self.subscribers.holder(&self.messages, subscriber) {
+        match self.subscribers.claim(&mut self.messages, slot, subscriber) {
+            None => true,
             Some(holder) => self.contend(slot, holder, now),
-            None => {
-                if let Some(message) = self.messages.get_mut(slot) {
-                    message.turn = Turn::Yes;
-                }
-                self.subscribers.insert(&mut self.messages, slot);
-                true
-            }
         }
     }
 
@@ -230,7 +289,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             other.turn = Turn::Followed;
         }
         if let Some(message) = self.messages.get_mut(slot) {
-            message.stage = Stage::Behind;
+            (message.turn, message.stage) = (Turn::No, Stage::Behind);
         }
         self.subscribers.lines.entry(subscriber).or_insert(Lanes::EMPTY).push_back(&mut self.messages, slot);
         self.wheel.schedule(slot, at);
@@ -251,7 +310,9 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let Some(message) = self.messages.get_mut(slot) else { return };
         let followed = self.subscribers.lines.contains_key(&message.subscriber);
         message.turn = if followed { Turn::Followed } else { Turn::Yes };
-        self.subscribers.insert(&mut self.messages, slot);
+        let subscriber = message.subscriber;
+        let holder = self.subscribers.claim(&mut self.messages, slot, subscriber);
+        debug_assert_eq!(holder, None, "a turn that somebody has was given away");
     }
 
     /// Ends a message's turn, if it has it: the next in line gets it.
@@ -317,4 +378,34 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
 /// When a message in line is to be looked at: at its next attempt if that is still to come, else when it expires.
 fn wake_up(message: &Message, now: Now) -> crate::base::Time {
     if message.milestone > now.mono { message.milestone.min(message.expires) } else { message.expires }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_differ_and_neighbours_share_a_line() {
+        let names = SubscriberNames::new(0x0123_4567_89AB_CDEF);
+        let mut seen = HashSet::new();
+        for number in 0..100_000u64 {
+            let name = names.name((447_700_900_000 + number).to_string().as_bytes());
+            assert!(seen.insert(name), "{number}: one in 2^32 / 100,000 could be");
+            let first = names.name((447_700_900_000 + number / 10 * 10).to_string().as_bytes());
+            assert_eq!(name >> PLACE_BITS, first >> PLACE_BITS);
+        }
+        // All lengths, each octet counts, and so does the key.
+        let address = b"abcdefghijklmnopqrst";
+        for length in 1..=address.len() {
+            assert!(seen.insert(names.name(&address[..length])));
+            for position in 0..length {
+                let mut other = address[..length].to_vec();
+                other[position] ^= 0x10;
+                assert!(seen.insert(names.name(&other)), "octet {position} of {length}");
+            }
+        }
+        assert_eq!(names.name(b""), 0);
+        assert_ne!(names.name(b"447"), SubscriberNames::new(1).name(b"447"));
+    }
 }

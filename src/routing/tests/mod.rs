@@ -1,6 +1,7 @@
 //! Tests of the shard as a whole, with a scripted network and a recorder in place of the shell.
 
 mod delivery;
+mod duplicates;
 mod lines;
 mod mo;
 mod network;
@@ -8,6 +9,7 @@ mod random;
 mod receipts;
 mod restart;
 mod submit;
+mod times;
 
 use std::collections::VecDeque;
 
