@@ -145,7 +145,8 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let Some(message) = self.messages.get_mut(slot) else { return };
         // Promise 3: exactly one final state. Losing or doubling it would be silent, so this stays in release builds.
         assert!(message.role == Role::Mt && !message.state.is_final() && state.is_final());
-        let (account, turn) = (message.account, message.turn);
+        let (account, subscriber) = (message.account, message.subscriber);
+        let turn = std::mem::replace(&mut message.turn, Turn::No);
         message.state = state;
         message.error = error;
         message.milestone = now.mono;
@@ -153,9 +154,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         self.history.remember(message.id, state, error, message.finished_s);
         out.fact(Fact::Finished { account, state, nanos: now.mono.nanos_since(message.accepted) });
         let wants_receipt = message.registered_delivery.wants_receipt(state == MessageState::Delivered);
-        if turn != Turn::No {
-            self.end_turn(slot, now);
-        }
+        self.end_turn(slot, turn, subscriber, now);
         if !wants_receipt {
             self.release(slot);
             return;

@@ -178,26 +178,36 @@ impl Subscribers {
         None
     }
 
+    /// Puts a message, which has no peer, into its place.
     #[inline]
     fn push(&mut self, messages: &mut Slab<Message>, slot: u32, subscriber: u32, place: usize) {
         let entry = self.entry(slot, subscriber);
         let first = std::mem::replace(&mut self.places[place], entry);
-        let mut peer = NONE;
         if first != EMPTY {
             self.places[place] |= MORE;
-            peer = self.slot_of(first);
-        }
-        if let Some(message) = messages.get_mut(slot) {
-            message.peer = peer;
+            if let Some(message) = messages.get_mut(slot) {
+                message.peer = self.slot_of(first);
+            }
         }
     }
 
-    /// Takes the turn from a message that has it.
+    /// Takes the turn of this subscriber from the message that has it.
     #[inline]
-    fn remove(&mut self, messages: &mut Slab<Message>, slot: u32) {
-        let Some(&Message { subscriber, peer, .. }) = messages.get(slot) else { return };
+    fn remove(&mut self, messages: &mut Slab<Message>, slot: u32, subscriber: u32) {
         self.len -= 1;
         let place = self.place_of(subscriber);
+        let first = self.places[place];
+        if first & !MORE == first && self.slot_of(first) == slot {
+            self.places[place] = EMPTY;
+        } else {
+            self.unchain(messages, slot, place);
+        }
+    }
+
+    /// Takes a message out of a place that has others.
+    fn unchain(&mut self, messages: &mut Slab<Message>, slot: u32, place: usize) {
+        let Some(message) = messages.get_mut(slot) else { return };
+        let peer = std::mem::replace(&mut message.peer, NONE);
         let first = self.slot_of(self.places[place]);
         if first == slot {
             self.places[place] = messages.get(peer).map_or(EMPTY, |next| {
@@ -228,10 +238,12 @@ impl Subscribers {
         for place in split..split + PLACES {
             let first = std::mem::replace(&mut self.places[place], EMPTY);
             let mut at = if first == EMPTY { NONE } else { self.slot_of(first) };
-            while let Some(&Message { subscriber, peer, .. }) = messages.get(at) {
+            while let Some(message) = messages.get_mut(at) {
+                let next = std::mem::replace(&mut message.peer, NONE);
+                let subscriber = message.subscriber;
                 let place = self.place_of(subscriber);
                 self.push(messages, at, subscriber, place);
-                at = peer;
+                at = next;
             }
         }
         if lines + 1 == (self.mask as usize + 1) * 2 {
@@ -298,10 +310,11 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
 
     /// Moves a message that waits for its next attempt from its turn to the front of the line. Its timer stays.
     fn step_back(&mut self, slot: u32) {
-        self.subscribers.remove(&mut self.messages, slot);
         let Some(message) = self.messages.get_mut(slot) else { return };
         (message.turn, message.stage) = (Turn::No, Stage::Behind);
-        let line = self.subscribers.lines.entry(message.subscriber).or_insert(Lanes::EMPTY);
+        let subscriber = message.subscriber;
+        self.subscribers.remove(&mut self.messages, slot, subscriber);
+        let line = self.subscribers.lines.entry(subscriber).or_insert(Lanes::EMPTY);
         line.insert_after(&mut self.messages, NONE, slot);
     }
 
@@ -315,16 +328,12 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         debug_assert_eq!(holder, None, "a turn that somebody has was given away");
     }
 
-    /// Ends a message's turn, if it has it: the next in line gets it.
+    /// Ends the turn that a message has had: the next in line gets it.
     #[inline]
-    pub(super) fn end_turn(&mut self, slot: u32, now: Now) {
-        let Some(message) = self.messages.get_mut(slot) else { return };
-        let subscriber = message.subscriber;
-        match std::mem::replace(&mut message.turn, Turn::No) {
-            Turn::No => {}
-            Turn::Yes => self.subscribers.remove(&mut self.messages, slot),
-            Turn::Followed => {
-                self.subscribers.remove(&mut self.messages, slot);
+    pub(super) fn end_turn(&mut self, slot: u32, turn: Turn, subscriber: u32, now: Now) {
+        if turn != Turn::No {
+            self.subscribers.remove(&mut self.messages, slot, subscriber);
+            if turn == Turn::Followed {
                 self.call_next(subscriber, now);
             }
         }

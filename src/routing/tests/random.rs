@@ -1,6 +1,10 @@
 //! Random traffic against a shadow model: binds and unbinds, lost and late answers, full lanes, a store that lags, an
-//! unreliable network. Whatever happens, every accepted message reaches exactly one final state, exactly the
-//! receipts asked for arrive, at the right sessions and after their responses, and in the end nothing is left.
+//! unreliable network, priorities. Whatever happens, every accepted message reaches exactly one final state, exactly the
+//! receipts asked for arrive, at the right sessions and after their responses, no subscriber has two attempts open,
+//! and in the end nothing is left.
+//!
+//! Seeds that are odd crash the process too, anywhere between what is durable and what is written, with clocks that step.
+//! Then what was answered is still there, no id is given twice, and a receipt may come again but never says another state.
 //!
 //! `SMSCD_SIM_SEED` runs one seed, `SMSCD_SIM_SEEDS` and `SMSCD_SIM_STEPS` widen the sweep.
 
@@ -41,19 +45,26 @@ fn one_seed_is_one_run() {
 #[derive(Debug)]
 struct RandomNetwork {
     rng: Xoshiro256PlusPlus,
+    /// When the last attempt at each subscriber is over.
+    open_until: HashMap<Vec<u8>, Time>,
 }
 
 impl MobileNetwork for RandomNetwork {
-    fn attempt(&mut self, _destination_addr: &[u8], _attempt: u32, _now: Time) -> Verdict {
+    fn attempt(&mut self, destination_addr: &[u8], _attempt: u32, now: Time) -> Verdict {
         let draw = self.rng.next_u64();
-        let outcome = match draw % 8 {
+        let outcome = match draw % 9 {
             0 => Outcome::Undeliverable { error: 1 },
             1 => Outcome::Rejected { error: 69 },
             2 => Outcome::Expired,
-            3 | 4 => Outcome::Absent { back_after_nanos: (draw >> 32) % 40_000_000_000, error: 27 },
+            3 => Outcome::Congested { error: 42 },
+            4 | 5 => Outcome::Absent { back_after_nanos: (draw >> 32) % 40_000_000_000, error: 27 },
             _ => Outcome::Delivered,
         };
-        Verdict { after_nanos: [0, 1, 5_000_000, 700_000_000][(draw >> 8) as usize % 4], outcome }
+        let after_nanos = [0, 1, 5_000_000, 700_000_000][(draw >> 8) as usize % 4];
+        let until = Time::from_nanos(now.as_nanos() + after_nanos);
+        let before = self.open_until.insert(destination_addr.to_vec(), until).unwrap_or_default();
+        assert!(before <= now, "a second attempt while one is open");
+        Verdict { after_nanos, outcome }
     }
 
     fn next_mo(&self) -> Option<Time> {
@@ -73,6 +84,20 @@ struct Shadow {
     is_datagram: bool,
     /// Receipts accepted or refused for good.
     receipts_settled: u32,
+    /// What its receipts say.
+    told: Option<MessageState>,
+}
+
+impl Shadow {
+    fn new(submitter: SessionHandle, sm: &SubmitSm<'_>) -> Self {
+        Self {
+            submitter,
+            registered_delivery: sm.registered_delivery,
+            is_datagram: sm.esm_class.is_datagram(),
+            receipts_settled: 0,
+            told: None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -94,6 +119,7 @@ struct World {
     handed: Vec<Handed>,
     full_lane: Option<u16>,
     finals: usize,
+    crashes: u32,
     mo_open: i64,
     trace: u64,
 }
@@ -139,6 +165,12 @@ impl ShardOutput for World {
                 assert_eq!(to, shadow.submitter, "promise 5: the submitter is there");
             }
             receipt_of = is_receipt.then_some(id);
+            if is_receipt {
+                let state = deliver_sm.tlvs.find(crate::smpp::TlvTag::MESSAGE_STATE).unwrap()[0];
+                let state = MessageState::from_octet(state).unwrap();
+                let told = self.accepted.get_mut(&id).and_then(|shadow| shadow.told.replace(state));
+                assert!(told.is_none_or(|told| told == state), "{id} was {told:?} and is {state:?}");
+            }
         } else {
             assert_eq!(account, BOB, "only Bob owns addresses");
         }
@@ -184,7 +216,8 @@ impl Simulation {
             accounts: vec![AccountRouting::default(), bob],
             ..settings()
         };
-        let network = RandomNetwork { rng: Xoshiro256PlusPlus::seed_from_u64(!seed) };
+        let network =
+            RandomNetwork { rng: Xoshiro256PlusPlus::seed_from_u64(!seed), open_until: HashMap::new() };
         Self {
             seed,
             rng: Xoshiro256PlusPlus::seed_from_u64(seed),
@@ -213,6 +246,9 @@ impl Simulation {
     }
 
     fn step(&mut self) {
+        if self.crashes() && self.below(80) == 0 {
+            self.crash();
+        }
         match self.below(20) {
             0..=5 => self.submit(),
             6 => self.bind(),
@@ -241,6 +277,43 @@ impl Simulation {
         self.shard.check_invariants();
     }
 
+    const fn crashes(&self) -> bool {
+        self.seed % 2 == 1
+    }
+
+    /// The process is killed and starts again.
+    fn crash(&mut self) {
+        let durable = self.shard.store.durable_lsn().0;
+        let kept = Lsn(durable + self.below(self.shard.store.newest().0 - durable + 1));
+        let mut store = self.shard.store.after_crash(kept, 60);
+        store.durable = Some(store.newest());
+        let wall_ms = self.now.wall.unix_millis();
+        let wall_ms =
+            [wall_ms, wall_ms + 5_000, wall_ms - 5_000, wall_ms - 90_000_000][self.below(4) as usize];
+        self.now = Now { mono: Time::from_millis(2), wall: WallTime::from_unix_millis(wall_ms) };
+        let rng = Xoshiro256PlusPlus::seed_from_u64(self.rng.next_u64());
+        let network = RandomNetwork { rng, open_until: HashMap::new() };
+        let world = &mut self.world;
+        world.crashes += 1;
+        world.mo_open = 0;
+        (world.full_lane, world.bound, world.handed) = (None, HashMap::new(), Vec::new());
+        (world.lost, self.stale) = (Vec::new(), Vec::new());
+        world.unanswered.clear();
+        for index in 0..store.left.len() {
+            let (location, record) = store.left[index];
+            world.mo_open += i64::from(record.stage == 1);
+            let sm = SubmitSm::decode(store.body(location).unwrap()).unwrap();
+            // One that was never answered may be there all the same.
+            if record.stage == 0 {
+                let shadow = Shadow::new(SessionHandle::NONE, &sm);
+                world.accepted.entry(record.id).or_insert(shadow);
+            }
+        }
+        let left = store.left.len() as u64;
+        self.shard = Shard::new(self.shard.settings.clone(), store, network, self.now.wall).unwrap();
+        assert_eq!(self.shard.recover(self.now, &mut self.world), Ok(left));
+    }
+
     fn handle(&self, slot: u32) -> Option<SessionHandle> {
         self.world.bound.keys().copied().find(|handle| handle.slot == slot)
     }
@@ -255,24 +328,23 @@ impl Simulation {
         let schedule: &[u8] = if choice & 0x700 == 0 { b"000000000002000R" } else { b"" };
         let is_datagram = choice & 0xF000 == 0;
         let sm = SubmitSm {
-            destination_addr: if choice & 0x30 == 0 { b"8001" } else { b"447700900123" },
+            destination_addr: [&b"8001"[..], b"447700900123", b"447700900124", b"447"]
+                [choice as usize >> 4 & 3],
+            priority_flag: [0, 0, 1, 3][(choice >> 6) as usize & 3],
             esm_class: crate::smpp::EsmClass(u8::from(is_datagram)),
             validity_period: validity,
             schedule_delivery_time: schedule,
             ..sm([0x00, 0x01, 0x02, 0x03, 0x11, 0x10][(choice >> 16) as usize % 6])
         };
-        let version = if choice & 0x8_0000 == 0 { InterfaceVersion::V34 } else { InterfaceVersion::V33 };
+        // Short ids come round again, and after a crash they may do so at once.
+        let is_short = choice & 0x8_0000 != 0 && !self.crashes();
+        let version = if is_short { InterfaceVersion::V33 } else { InterfaceVersion::V34 };
         let mut body = Vec::new();
         sm.encode_body(&mut body);
         self.sequence_number += 1;
         let sequence_number = self.sequence_number;
         let origin = Origin { session: submitter, sequence_number, received_at: self.now.mono };
-        let shadow = Shadow {
-            submitter,
-            registered_delivery: sm.registered_delivery,
-            is_datagram,
-            receipts_settled: 0,
-        };
+        let shadow = Shadow::new(submitter, &sm);
         self.world.unanswered.insert(sequence_number, shadow);
         match self.shard.submit(&Submit { origin, account: ALICE, version, sm, body: &body }, self.now) {
             SubmitOutcome::Accepted(id) => self.world.answered(sequence_number, id),
@@ -341,7 +413,8 @@ impl Simulation {
         if let Some(id) = handed.receipt_of.filter(|_| is_settled) {
             let shadow = self.world.accepted.get_mut(&id).unwrap();
             shadow.receipts_settled += 1;
-            assert_eq!(shadow.receipts_settled, 1, "the receipt of {id} was settled twice");
+            let most = 1 + self.world.crashes;
+            assert!(shadow.receipts_settled <= most, "the receipt of {id} was settled twice");
         }
         if result == DeliveryResult::SessionLost {
             self.world.lost.push(handed.to);
@@ -409,6 +482,10 @@ impl Simulation {
             self.shard.store.is_empty() && self.shard.wheel.is_empty() && self.world.unanswered.is_empty()
         );
         assert_eq!(self.world.mo_open, 0, "seed {seed}");
+        if self.crashes() {
+            self.check_end_after_crashes();
+            return;
+        }
         assert_eq!(self.world.finals, self.world.accepted.len(), "seed {seed}: one final state each");
         for (&id, shadow) in &self.world.accepted {
             let view = self
@@ -419,6 +496,23 @@ impl Simulation {
             let delivered = view.state == MessageState::Delivered;
             let asked = !shadow.is_datagram && shadow.registered_delivery.wants_receipt(delivered);
             assert_eq!(shadow.receipts_settled, u32::from(asked), "seed {seed}: {id} in {:?}", view.state);
+        }
+    }
+
+    /// Final states of earlier runs are not remembered, and a message whose end was not durable may have had another one.
+    /// But nobody was told of that, and whoever asked for a receipt has got it.
+    fn check_end_after_crashes(&mut self) {
+        for (&id, shadow) in &self.world.accepted {
+            let Shadow { is_datagram, receipts_settled, .. } = *shadow;
+            let wants = |delivered| !is_datagram && shadow.registered_delivery.wants_receipt(delivered);
+            match (wants(true), wants(false)) {
+                (true, true) => assert!(receipts_settled > 0, "seed {}: {id} is lost", self.seed),
+                (false, false) => assert_eq!(receipts_settled, 0, "seed {}: {id}", self.seed),
+                (delivered, _) => {
+                    let fits = |told| (told == MessageState::Delivered) == delivered;
+                    assert!(shadow.told.is_none_or(fits), "seed {}: {id}", self.seed);
+                }
+            }
         }
     }
 }
