@@ -310,7 +310,10 @@ impl Simulation {
             }
         }
         let left = store.left.len() as u64;
-        self.shard = Shard::new(self.shard.settings.clone(), store, network, self.now.wall).unwrap();
+        // What a lease on disk tells the next run.
+        let id_high_water = self.shard.id_counter();
+        let settings = ShardSettings { id_high_water, ..self.shard.settings.clone() };
+        self.shard = Shard::new(settings, store, network, self.now.wall).unwrap();
         assert_eq!(self.shard.recover(self.now, &mut self.world), Ok(left));
     }
 
