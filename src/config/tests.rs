@@ -90,10 +90,8 @@ fn errors_name_file_line_and_key() {
         ("[engine]\nworkers = 129".to_owned(), "f.toml:2: engine.workers: 129 is out of range"),
         ("[engine]\nnode = 32".to_owned(), "f.toml:2: engine.node: 32"),
         ("[engine]\npin = 1".to_owned(), "f.toml:2: engine.pin: invalid type"),
-        (
-            "[store]\ndurability = \"sync\"".to_owned(),
-            "f.toml:2: store.durability: \"sync\" is not available",
-        ),
+        ("[store]\nsegment_bytes = 5000000".to_owned(), "f.toml:2: store.segment_bytes: needs a multiple"),
+        ("[store]\nsegment_bytes = 4096".to_owned(), "f.toml:2: store.segment_bytes: 4096 is out of range"),
         ("[store]\ndurability = \"disk\"".to_owned(), "f.toml:2: store.durability: unknown variant"),
         ("[store]\nvalidity_default_s = 700000".to_owned(), "f.toml:2: store.validity_default_s: "),
         (

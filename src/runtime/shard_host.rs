@@ -1,9 +1,11 @@
 //! Hosts one routing shard on a runtime thread: its lanes from and to the workers, and the counting of its facts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tracing::warn;
+use tracing::{error, warn};
 
+use super::hosted_store::HostedStore;
 use super::lane::{LaneReceiver, LaneSender};
 use super::thread::{ThreadStats, ThreadWaker};
 use super::values::{ToShard, ToWorker};
@@ -16,10 +18,12 @@ use crate::routing::{self, Shard, ShardOutput, SubmitOutcome};
 use crate::session::{DeliveryResult, Disposition, Origin, SubmitRequest};
 use crate::smpp::{CommandStatus, DeliverSm, MessageState, PduBody, SubmitSm};
 use crate::stats::{AccountCounter, Counter, Latency};
-use crate::store::MemoryStore;
+
+/// Between two looks at a committer that is busy, when everything is to be handed to it.
+const CLOSE_WAIT: Duration = Duration::from_millis(1);
 
 /// The routing core as this runtime hosts it.
-pub type HostedShard = Shard<MemoryStore, Network>;
+pub type HostedShard = Shard<HostedStore, Network>;
 
 /// The lane to one worker on another thread, and how to wake it.
 pub type ToWorkerLane = Option<(LaneSender<ToWorker>, Arc<ThreadWaker>)>;
@@ -133,11 +137,31 @@ impl ShardHost {
         }
     }
 
+    /// Begins a turn: takes in what has become durable since the last one.
+    #[inline]
+    pub fn begin_turn(&mut self, now: Now, stats: &mut ThreadStats) {
+        let latencies = &mut stats.latencies;
+        self.shard.store_mut().poll(now.mono, |nanos, messages| {
+            latencies.record_n(Latency::Commit, nanos, u64::from(messages));
+        });
+    }
+
+    /// Hands the last log entries to the store's threads and lets go of them.
+    pub fn close(mut self) {
+        self.shard.store_mut().close(|| std::thread::sleep(CLOSE_WAIT));
+    }
+
     /// Runs what is due: verdicts, retries, expiries, deliveries. `worker` is the one on this thread, if any. True:
     /// more is ready now.
     pub fn turn(&mut self, worker: &mut Option<Worker>, now: Now, stats: &mut ThreadStats) -> bool {
         let mut output = TurnOutput { to_workers: &mut self.to_workers, worker, now, stats };
-        self.shard.turn(now, SHARD_TURN_ITEMS_MAX, &mut output)
+        let more = self.shard.turn(now, SHARD_TURN_ITEMS_MAX, &mut output);
+        if let Some(failure) = self.shard.store().failure() {
+            // Nothing becomes durable any more, so nothing may be promised any more.
+            error!("stopping: {failure}");
+            std::process::exit(1);
+        }
+        more
     }
 
     /// Publishes what the turn has added, and wakes the threads that sleep.
@@ -152,7 +176,7 @@ impl ShardHost {
 
     /// Whether anything came in, to decide on sleeping.
     pub fn has_input(&self) -> bool {
-        self.from_workers.iter().any(|(_, lane)| !lane.is_empty())
+        self.shard.store().has_news() || self.from_workers.iter().any(|(_, lane)| !lane.is_empty())
     }
 
     /// Whether answers wait for room in a lane.

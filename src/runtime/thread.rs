@@ -137,6 +137,9 @@ impl RuntimeThread {
             if had_input || more {
                 idle_since = now.mono;
             }
+            if let Some(shard) = &mut self.shard {
+                shard.begin_turn(now, &mut self.stats);
+            }
             self.take_requests(now, &mut stop);
             if let Some(worker) = &mut self.worker {
                 worker.take_events(&events, WAKER);
@@ -156,6 +159,9 @@ impl RuntimeThread {
                 self.stats.counters.add(Counter::LongTurns, 1);
             }
             if self.leave(&mut stop) {
+                if let Some(shard) = self.shard.take() {
+                    shard.close();
+                }
                 self.control.reply(ControlReply::Left { thread: self.index });
                 return Ok(());
             }

@@ -59,7 +59,7 @@ struct RunArgs {
     /// Routing shards, 0 = by the number of cores [default: 0]
     #[arg(long, value_name = "N")]
     shards: Option<u16>,
-    /// What an accepted message survives; this version accepts only none [default: none]
+    /// What an accepted message survives: the machine, the process, neither [default: sync]
     #[arg(long, value_name = "HOW", value_parser = durability_parser())]
     durability: Option<Durability>,
     /// Leave the threads' cores to the kernel

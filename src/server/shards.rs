@@ -2,15 +2,15 @@
 
 use anyhow::Context;
 
+use super::stores::messages_max;
 use crate::base::Now;
 use crate::config::{Config, Delay, Distribution, EnginePlan, MoConfig, NetworkProfile};
-use crate::limits::STORE_BYTES_PER_MESSAGE;
 use crate::network::{self, MoSource, MoSourceSettings, Network};
 use crate::routing::{AccountRouting, RetrySettings, Shard, ShardSettings, shard_of};
+use crate::runtime::hosted_store::HostedStore;
 use crate::runtime::shard_host::HostedShard;
 use crate::smpp::text::gsm;
 use crate::smpp::time_format::DateDigits;
-use crate::store::MemoryStore;
 
 /// All shards, by index. `id_high_water` is the highest id counter that an earlier run may have used.
 ///
@@ -19,6 +19,7 @@ use crate::store::MemoryStore;
 pub(super) fn build(
     config: &Config,
     plan: &EnginePlan,
+    stores: Vec<HostedStore>,
     id_high_water: u64,
     now: Now,
 ) -> anyhow::Result<Vec<HostedShard>> {
@@ -39,13 +40,14 @@ pub(super) fn build(
         .collect();
     let share = |total: u64| u32::try_from(total.div_ceil(u64::from(plan.shards))).unwrap_or(u32::MAX - 1);
     (0..plan.shards)
-        .map(|shard| {
+        .zip(stores)
+        .map(|(shard, store)| {
             let settings = ShardSettings {
                 shard,
                 shards: plan.shards,
                 node: config.engine.node,
                 seed: config.network.seed,
-                messages_max: share(config.store.messages_max),
+                messages_max: messages_max(config, plan.shards),
                 final_history_records: share(config.store.final_history_records),
                 validity_default_s: config.store.validity_default_s,
                 validity_max_s: config.store.validity_max_s,
@@ -60,8 +62,6 @@ pub(super) fn build(
             if let Some(source) = mo_source(&config.network.mo, shard, plan.shards, now) {
                 network = network.with_mo_source(source);
             }
-            let messages_max = settings.messages_max;
-            let store = MemoryStore::new(messages_max, u64::from(messages_max) * STORE_BYTES_PER_MESSAGE);
             Shard::new(settings, store, network, now.wall).context("[[account]]")
         })
         .collect()

@@ -5,7 +5,7 @@
 //! that has become empty may serve any other, so a change in the traffic's sizes strands no memory. Chunks are made
 //! as they are needed, up to the bound, and then reused: after warm-up a message allocates nothing.
 
-use super::{Location, Lsn, MessageStore, Record, StoreFull, Stored};
+use super::{Durability, Location, Lsn, MessageStore, Record, StoreFull, Stored};
 
 const CHUNK_BYTES: usize = 1 << 20;
 /// The smallest slot is 2^7 octets ...
@@ -182,7 +182,7 @@ const fn unpack(location: Location) -> (usize, u32, usize) {
 
 impl MessageStore for MemoryStore {
     #[inline]
-    fn put(&mut self, _record: &Record, body: &[u8]) -> Result<Stored, StoreFull> {
+    fn put_as(&mut self, _: &Record, body: &[u8], _: Durability) -> Result<Stored, StoreFull> {
         if self.count == self.count_max {
             return Err(StoreFull);
         }
@@ -238,11 +238,19 @@ impl MessageStore for MemoryStore {
         self.next_lsn()
     }
 
-    fn durable_lsn(&self) -> Lsn {
+    fn durability(&self) -> Durability {
+        Durability::None
+    }
+
+    /// Nothing here survives the process, so nobody is made to wait for it.
+    #[inline]
+    fn lsn_at(&self, _: Durability) -> Lsn {
         Lsn(self.lsn)
     }
 
     fn commit(&mut self) {}
+
+    fn recover(&mut self, _: &mut dyn FnMut(Location, &Record, &[u8])) {}
 }
 
 // A chunk has at least eight slots, so that it can't go from full to empty in one step.

@@ -6,8 +6,10 @@
 //! [`remove`](MessageStore::remove) when nothing more is owed to anybody. Each of these is a log entry: they take
 //! effect at once for this run, and survive it once [`durable_lsn`](MessageStore::durable_lsn) has reached theirs.
 
+pub mod journal;
 pub mod memory;
 
+pub use journal::Journal;
 pub use memory::MemoryStore;
 
 use crate::base::{AccountId, MessageId, WallTime};
@@ -19,6 +21,17 @@ pub struct Location(pub u64);
 /// Log sequence number: grows with every entry, from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lsn(pub u64);
+
+/// What a log entry survives once it has got so far, weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Durability {
+    /// Nothing: it is in memory.
+    None,
+    /// The end of the process: it is written to the kernel.
+    Buffered,
+    /// The end of the machine: it is on disk.
+    Sync,
+}
 
 /// What a restart must know of a message besides its body. Flat and of fixed size; all times are wall time,
 /// because a monotonic clock does not outlive the process.
@@ -66,14 +79,24 @@ pub struct Stored {
     pub lsn: Lsn,
 }
 
-/// The message store of one routing shard. Called from that shard's thread only; no call blocks on a device.
+/// The message store of one routing shard. Called from that shard's thread only; no call waits for a write. Only
+/// [`body`](MessageStore::body) may read a device, for a message so old that its body is no longer in memory.
 pub trait MessageStore {
-    /// Takes a message in. `body` is copied.
+    /// Takes a message in whose submitter wants it held as `durability` says. `body` is copied.
     ///
     /// # Errors
-    /// [`StoreFull`] when a bound (octets or count) is reached; nothing is kept then. Room for later updates and
-    /// removals of what was put is reserved with it: only `put` can be refused.
-    fn put(&mut self, record: &Record, body: &[u8]) -> Result<Stored, StoreFull>;
+    /// [`StoreFull`] when a bound (octets, count, disk) is reached; nothing is kept then. Room for later updates and
+    /// removals of what was put is reserved with it: only this can be refused.
+    fn put_as(&mut self, record: &Record, body: &[u8], durability: Durability) -> Result<Stored, StoreFull>;
+
+    /// [`put_as`](MessageStore::put_as) with the durability of the store.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline]
+    fn put(&mut self, record: &Record, body: &[u8]) -> Result<Stored, StoreFull> {
+        self.put_as(record, body, self.durability())
+    }
 
     /// The body as it was put; `None` when nothing is there, which means a bug or a damaged disk. Takes the store
     /// by `&mut` so that one which holds bodies elsewhere may bring this one in.
@@ -86,10 +109,22 @@ pub trait MessageStore {
     /// it back.
     fn remove(&mut self, location: Location) -> Lsn;
 
-    /// Everything up to this entry survives a crash of the process, and of the machine if the durability setting
-    /// says so. Never goes back.
-    fn durable_lsn(&self) -> Lsn;
+    /// The durability that the store was opened with.
+    fn durability(&self) -> Durability;
+
+    /// Everything up to this entry survives what `durability` names. Never goes back, and moves only between turns.
+    fn lsn_at(&self, durability: Durability) -> Lsn;
+
+    /// [`lsn_at`](MessageStore::lsn_at) the durability of the store.
+    #[inline]
+    fn durable_lsn(&self) -> Lsn {
+        self.lsn_at(self.durability())
+    }
 
     /// Ends a batch: what was entered since the last call may be made durable together. Called once per turn.
     fn commit(&mut self);
+
+    /// Hands out every message that the store held when it was opened, oldest acceptance first, with its body. To be
+    /// called once, before anything is put.
+    fn recover(&mut self, visit: &mut dyn FnMut(Location, &Record, &[u8]));
 }
