@@ -64,7 +64,15 @@ impl<L: Link> Journal<L> {
         let Some(buffer) = self.cleaner.buffer.take() else { return };
         // An entry is at most a few hundred octets, as a rule.
         let budget = STEP_BYTES + (entered as usize).saturating_mul(512).min(READ_BYTES);
+        let before = self.lsn;
         self.copy_live(oldest, &buffer, budget);
+        if self.lsn > before
+            && self.segments.available() <= RESERVE
+            && let Some(open) = &mut self.open
+        {
+            // Room is short: the copies are not to wait for somebody else's sync.
+            open.wants_sync = true;
+        }
         if !self.cleaner.asked {
             self.cleaner.buffer = Some(buffer);
         }
@@ -154,12 +162,6 @@ impl<L: Link> Journal<L> {
             let taken = frame::padded(HEADER_BYTES + header.payload_len as usize);
             self.cleaner.at += taken;
             budget = budget.saturating_sub(taken);
-        }
-        if self.segments.available() <= RESERVE
-            && let Some(open) = &mut self.open
-        {
-            // Room is short: the copies are not to wait for somebody else's sync.
-            open.wants_sync = true;
         }
     }
 }

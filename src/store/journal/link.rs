@@ -102,6 +102,11 @@ impl<F: SegmentFile> Writer<F> {
         if self.dirty.last().is_none_or(|(segment, _)| *segment != batch.segment) {
             self.dirty.push((batch.segment, Arc::clone(&batch.file)));
         }
+        if batch.is_clean_stop && self.is_dirty() {
+            // The mark says that all before it is on disk.
+            self.sync()?;
+            self.dirty.push((batch.segment, Arc::clone(&batch.file)));
+        }
         batch.seal(self.store_id, self.synced);
         write_all(&*batch.file, &batch.bytes, batch.offset)?;
         self.written = batch.last_lsn();

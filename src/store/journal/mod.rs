@@ -24,9 +24,6 @@ mod slots;
 mod stats;
 mod walk;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -73,6 +70,8 @@ pub struct JournalSettings {
     pub segments_max: u32,
     /// Segments in use below which nothing is copied forward.
     pub segments_kept: u32,
+    /// Octets that a batch may have before another begins; at most [`BATCH_BYTES_MAX`].
+    pub batch_bytes_max: usize,
     /// Octets of memory for the bodies of young messages.
     pub memory_bytes: usize,
     /// How accounts are numbered on disk.
@@ -89,6 +88,7 @@ impl JournalSettings {
             segment_bytes: 64 << 20,
             segments_max: 256,
             segments_kept: 6,
+            batch_bytes_max: BATCH_BYTES_MAX,
             memory_bytes: 64 << 20,
             accounts: AccountNumbers::default(),
         }
@@ -147,6 +147,7 @@ pub struct Journal<L: Link> {
     scratch: Vec<u8>,
     tally: Tally,
     failure: Option<Failure>,
+    is_closed: bool,
     recovered: RecoveryReport,
 }
 
@@ -187,6 +188,7 @@ impl<L: Link> Journal<L> {
             scratch: Vec::new(),
             tally,
             failure: None,
+            is_closed: false,
             recovered: report,
         }
     }
@@ -225,6 +227,7 @@ impl<L: Link> Journal<L> {
 
     /// Marks the log's end as an orderly one. Then [`commit`](MessageStore::commit) until [`Journal::is_flushed`].
     pub fn close(&mut self) {
+        self.is_closed = true;
         self.note();
         if let Some(open) = &mut self.open {
             open.is_clean_stop = true;
@@ -232,9 +235,10 @@ impl<L: Link> Journal<L> {
         }
     }
 
-    /// Whether everything has been handed to the committer.
+    /// Whether everything that is to go has been handed to the committer.
     pub fn is_flushed(&self) -> bool {
-        self.failure.is_some() || (self.open.is_none() && self.waiting.is_empty())
+        let may_stay = |open: &Batch<_>| open.entries == 0 || self.is_better_kept(open);
+        self.failure.is_some() || (self.waiting.is_empty() && self.open.as_deref().is_none_or(may_stay))
     }
 
     /// Figures of this moment.
@@ -257,6 +261,33 @@ impl<L: Link> Journal<L> {
             oldest_accepted_ms: self.segments.accepted_min(),
             recovery: self.recovered.figures(),
         }
+    }
+
+    /// Whether a put of so many octets leaves the reserve alone.
+    #[inline]
+    fn has_disk_room(&self, len: usize) -> bool {
+        let available = self.segments.available();
+        if available != RESERVE {
+            return available > RESERVE;
+        }
+        let frame = frame::padded(HEADER_BYTES + PUT_HEAD_BYTES + len) as u64;
+        let (end, capacity) = match &self.open {
+            Some(open) => (open.end_with(0), open.file.len()),
+            None => {
+                let current = self.segments.get(self.segments.current());
+                (u64::from(self.next_offset), current.map_or(0, |segment| segment.file.len()))
+            }
+        };
+        end + frame <= u64::from(capacity)
+    }
+
+    /// Whether the open batch is better filled further: nobody waits for it, and disk is too short for a page with
+    /// next to nothing on it.
+    fn is_better_kept(&self, open: &Batch<L::File>) -> bool {
+        let is_short = self.segments.available() <= RESERVE;
+        is_short
+            && !(open.wants_sync || open.wants_write || self.is_closed || self.segments.has_unannounced())
+            && open.bytes.len() < FRAME_ALIGN * 7 / 8
     }
 
     /// Octets of live entries above which no message is taken in: segments full of pending messages could not be
@@ -284,7 +315,8 @@ impl<L: Link> Journal<L> {
     #[inline]
     fn fits(&self, open: &Batch<L::File>, len: usize) -> bool {
         let capacity = u64::from(open.file.len());
-        (open.bytes.len() + len <= BATCH_BYTES_MAX || open.entries == 0) && open.end_with(len) <= capacity
+        (open.bytes.len() + len <= self.settings.batch_bytes_max || open.entries == 0)
+            && open.end_with(len) <= capacity
     }
 
     /// Opens a batch that takes `len` octets: the one that waits for the committer, or a new one behind it.
@@ -358,7 +390,9 @@ impl<L: Link> Journal<L> {
             }
             match &self.open {
                 // A batch that can't go yet is better filled further.
-                Some(open) if open.entries > 0 && self.link.has_room() => self.shut(),
+                Some(open) if open.entries > 0 && self.link.has_room() && !self.is_better_kept(open) => {
+                    self.shut()
+                }
                 _ => return,
             }
         }
@@ -459,10 +493,10 @@ impl<L: Link> Journal<L> {
 impl<L: Link> MessageStore for Journal<L> {
     #[inline]
     fn put_as(&mut self, record: &Record, body: &[u8], durability: Durability) -> Result<Stored, StoreFull> {
-        let has_room = self.segments.available() >= RESERVE
+        let has_room = self.has_disk_room(body.len())
             && self.segments.live_bytes() < self.live_bytes_max()
             && self.backlog_bytes < self.backlog_max()
-            && body.len() <= BODY_BYTES_MAX
+            && body.len() <= BODY_BYTES_MAX.min(self.settings.segment_bytes as usize / 4)
             && self.failure.is_none();
         let bytes = self.settings.accounts.encode(record);
         let name = if has_room { self.slots.insert(&bytes) } else { None };
@@ -541,9 +575,12 @@ impl<L: Link> MessageStore for Journal<L> {
             return;
         }
         self.keep_files();
-        self.clean();
-        if self.segments.has_unannounced() && self.open.is_none() {
-            self.note();
+        // Nothing is to come behind the mark of an orderly end.
+        if !self.is_closed {
+            self.clean();
+            if self.segments.has_unannounced() && self.open.is_none() {
+                self.note();
+            }
         }
         self.hand_over();
         if !self.is_flushed() {

@@ -336,6 +336,7 @@ impl<F: SegmentFile> Replay<F> {
             if header.first_lsn > expected && expected > self.synced {
                 has_ended = true;
                 self.discarded.push((Arc::clone(&found.file), offset));
+                self.report.is_clean_stop = false;
                 continue;
             }
             let damage = |lost_entries| Damage {
