@@ -57,6 +57,17 @@ fn unmatched_responses_are_ignored(daemon: &Daemon) {
     }
     esme.enquire();
     daemon.await_stats(&[("/counters/unmatched_responses", 5), ("/sessions/bound", 1)]);
+    // With a request outstanding, the answers to others: one behind, one ahead, and rings of any size ahead.
+    esme.submit(&Sm::with_receipt("12345", "4470", "hi"));
+    let (request, _) = esme.delivery();
+    for other in [request.sequence - 1, request.sequence + 1, request.sequence + 64, request.sequence + 4096]
+    {
+        esme.send(&pdu(DELIVER_SM | RESP, 0, other, &[0]));
+    }
+    esme.enquire();
+    daemon.await_stats(&[("/counters/unmatched_responses", 9), ("/messages/receipts_pending", 1)]);
+    esme.respond(&request, ESME_ROK);
+    daemon.await_stats(&[("/messages/receipts_sent", 1), ("/messages/receipts_pending", 0)]);
 }
 
 fn late_and_doubled_answers_change_nothing(daemon: &Daemon) {
