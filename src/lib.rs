@@ -38,7 +38,8 @@ pub mod routing;
 pub mod runtime;
 #[cfg(feature = "server")]
 pub mod server;
-#[cfg(feature = "server")]
+// The fuzz targets build without the `server` feature.
+#[cfg(any(feature = "server", fuzzing))]
 pub mod session;
 #[cfg(feature = "server")]
 pub mod store;

@@ -98,7 +98,7 @@ fn errors_name_file_line_and_key() {
             "[retry.absent]\nfirst_ms = 1\nfactor = 2\nmax_ms = 1\njitter_percent = 0".to_owned(),
             "f.toml:2: retry.absent.first_ms: ",
         ),
-        ("[retry.absent]\nfirst_ms = 10".to_owned(), "f.toml:1: retry.absent: missing field `factor`"),
+        ("[retry.absent]\nfirst = 10".to_owned(), "f.toml:2: retry.absent.first: unknown field `first`"),
         ("[limits]\nsessions_max = 0".to_owned(), "f.toml:2: limits.sessions_max: 0 is out of range"),
         ("[log]\nlevel = \"loud\"".to_owned(), "f.toml:2: log.level: unknown variant"),
         (profile("prefix = \"49\""), "f.toml:3: network.profile: one profile needs prefix"),

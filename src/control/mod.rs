@@ -82,16 +82,18 @@ impl Shared {
 }
 
 /// Serves HTTP on the calling thread until SIGTERM or SIGINT, then shuts the hot threads down and waits for them.
+/// Calls `ready` once the signals are taken: whoever is told of it may send one at once.
 ///
 /// # Errors
 /// When the runtime or the signal handlers can't be set up, or a hot thread has not left in time.
-pub fn run(setup: ControlSetup) -> anyhow::Result<()> {
+pub fn run(setup: ControlSetup, ready: impl FnOnce()) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("starting the control thread's runtime")?;
     runtime.block_on(async {
         let stop = stop_signal().context("installing the signal handlers")?;
+        ready();
         serve(setup, stop, LEAVE_GRACE).await
     })
 }

@@ -45,10 +45,14 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         };
         if let Some(session) = self.sessions.entries.get_mut(entry) {
             session.in_flight.remove(&mut self.messages, slot);
-            session.is_lost |= result == DeliveryResult::SessionLost;
-            session.credit = if session.is_lost { 0 } else { session.credit + 1 };
+            if !session.is_lost {
+                session.credit += 1;
+            }
         }
         self.hold(slot);
+        if result == DeliveryResult::SessionLost {
+            self.stop_serving(entry);
+        }
         match result {
             DeliveryResult::Answered(CommandStatus::ESME_ROK) => self.settled(slot, &message, now, out),
             DeliveryResult::Answered(CommandStatus::ESME_RX_P_APPN | CommandStatus::ESME_RX_R_APPN) => {

@@ -4,8 +4,8 @@
 //! in cache when it is made, and often still when it is removed. Which line is decided by a mixer over the rest of
 //! the id, so that old messages that stay for days (an ESME that never binds) crowd nobody: with consecutive ids
 //! mapped straight onto the table, a wrap-around would walk the whole backlog. Entries with the same place are
-//! chained through the messages themselves, so the table never grows, and removing leaves no tombstones.
-//! The cost is in `benches/routing.rs` (`id_index`), beside a `HashMap` on the same ids.
+//! chained through the messages themselves, so the table never grows, and removing leaves no tombstones. What it costs
+//! is part of every figure of `benches/routing.rs`.
 
 use super::message::{Message, NONE};
 use crate::base::{MessageId, Slab};

@@ -11,6 +11,7 @@
 //! | `outgoing` | the deliver_sm of a receipt, an MO message, a message from another ESME |
 //! | `sessions`, `address_range` | who is bound, with what credit and which addresses |
 //! | `message`, `index`, `history` | a message, its lists, its way back from the id; final states remembered |
+//! | `invariants` | what holds between any two calls |
 //!
 //! Life of a message: `submit` stores it and opens its first attempt (or puts it on the wheel for its schedule). The
 //! wheel brings the network's report back in a later `turn`: so its receipt is never ahead of the response, which
@@ -23,12 +24,16 @@ mod attempt;
 mod delivery;
 mod history;
 mod index;
+mod invariants;
 mod message;
 mod outgoing;
 mod sessions;
 mod settings;
 mod shard;
 mod values;
+
+#[cfg(test)]
+mod tests;
 
 pub use settings::{AccountRouting, RetrySettings, SettingsError, ShardSettings};
 pub use shard::Shard;

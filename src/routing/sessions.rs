@@ -28,7 +28,7 @@ pub(super) struct Session {
     pub(super) in_flight: List,
     /// Receipts for messages it submitted, for which it has no credit.
     pub(super) queue: List,
-    /// It has been reported lost: nothing more goes to it, and its unbinding will follow.
+    /// It is closing, or has been reported lost: nothing more goes to it, and its unbinding will follow.
     pub(super) is_lost: bool,
     /// It is in [`Sessions::ready`].
     pub(super) is_ready: bool,

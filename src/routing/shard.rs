@@ -137,7 +137,8 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         more || !self.work.is_empty() || self.sessions.any_ready()
     }
 
-    /// When to call [`Shard::turn`] next, if nothing else happens before; `None`: nothing is due ever.
+    /// When to call [`Shard::turn`] next, if nothing else happens before; `None`: nothing is due ever. Anything put in
+    /// from outside, and a log entry that becomes durable, calls for a turn of its own.
     pub fn next_deadline(&self) -> Option<Time> {
         if !self.work.is_empty() || self.sessions.any_ready() {
             return Some(Time::ZERO);

@@ -65,7 +65,7 @@ pub enum DeliveryResult {
     /// The ESME did not answer in time.
     TimedOut,
     /// The session ended with the answer outstanding: the ESME may have seen it. Nothing more is handed to that
-    /// session.
+    /// session; [`super::Shard::session_unbound`] must follow.
     SessionLost,
     /// It never went out on the session, and may at once go out on this or another one.
     NotSent,

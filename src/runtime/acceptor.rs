@@ -83,7 +83,7 @@ pub fn start(parts: AcceptorParts) -> io::Result<(AcceptorStop, JoinHandle<()>)>
         listeners.push(listener);
     }
     let stop = AcceptorStop { stop: Arc::new(AtomicBool::new(false)), waker };
-    let mut acceptor = Acceptor {
+    let acceptor = Acceptor {
         listeners,
         doors: parts.doors,
         admission: parts.admission,
@@ -103,7 +103,7 @@ struct Acceptor {
 }
 
 impl Acceptor {
-    fn run(&mut self, mut poll: Poll) {
+    fn run(&self, mut poll: Poll) {
         let mut events = Events::with_capacity(64);
         let mut exhausted = false;
         while !self.stop.load(Ordering::Acquire) {

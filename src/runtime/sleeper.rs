@@ -31,7 +31,8 @@ impl Sleeper {
 
     /// Consumer: announces sleep. Look at every lane once more after this and before blocking.
     pub fn announce(&self) {
-        self.sleeping.store(true, Ordering::Relaxed);
+        // A swap, so that it is ordered after the swap of a producer that was late for the sleep before.
+        self.sleeping.swap(true, Ordering::AcqRel);
         fence(Ordering::SeqCst);
     }
 
@@ -45,7 +46,7 @@ impl Sleeper {
     pub fn take_wake(&self) -> bool {
         fence(Ordering::SeqCst);
         // Load first: while the consumer is busy its cache line stays shared.
-        self.sleeping.load(Ordering::Relaxed) && self.sleeping.swap(false, Ordering::Relaxed)
+        self.sleeping.load(Ordering::Relaxed) && self.sleeping.swap(false, Ordering::AcqRel)
     }
 }
 

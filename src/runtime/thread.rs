@@ -253,7 +253,7 @@ impl RuntimeThread {
     }
 
     /// Moves a shutdown on. True: this thread is done.
-    fn leave(&mut self, stop: &mut Stop) -> bool {
+    fn leave(&self, stop: &mut Stop) -> bool {
         if let Stop::Draining { deadline } = stop {
             let open = self.worker.as_ref().map_or(0, Worker::connections);
             if open > 0 && self.clock.time() < *deadline {

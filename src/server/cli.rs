@@ -54,10 +54,10 @@ struct RunArgs {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Worker threads, 0 = by the number of cores [default: 0]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     workers: Option<u16>,
     /// Routing shards, 0 = by the number of cores [default: 0]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     shards: Option<u16>,
     /// What an accepted message survives: the machine, the process, neither [default: sync]
     #[arg(long, value_name = "HOW", value_parser = durability_parser())]

@@ -45,12 +45,12 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     let daemon = Daemon::start(config)?;
     let smpp: Vec<String> = daemon.smpp_addresses.iter().map(ToString::to_string).collect();
     let http = daemon.http.local_addr()?;
-    let mut stdout = std::io::stdout().lock();
-    // Scripts wait for this line; nobody reading it is no reason to stop.
-    drop(writeln!(stdout, "smscd ready smpp={} http={http}", smpp.join(",")));
-    drop(stdout.flush());
-    drop(stdout);
-    daemon.serve()
+    daemon.serve(|| {
+        let mut stdout = std::io::stdout().lock();
+        // Scripts wait for this line; nobody reading it is no reason to stop.
+        drop(writeln!(stdout, "smscd ready smpp={} http={http}", smpp.join(",")));
+        drop(stdout.flush());
+    })
 }
 
 impl Daemon {
@@ -97,12 +97,13 @@ impl Daemon {
     }
 
     /// Serves HTTP on the calling thread until SIGTERM or SIGINT, then takes everything down in order.
+    /// `ready` is called when signals are taken.
     ///
     /// # Errors
     /// When control can't be started, or a thread fails or does not leave in time.
-    pub fn serve(self) -> anyhow::Result<()> {
+    pub fn serve(self, ready: impl FnOnce()) -> anyhow::Result<()> {
         let acceptor = self.engine.acceptor.clone();
-        control::run(ControlSetup {
+        let setup = ControlSetup {
             http: self.http,
             config: self.config,
             ports: self.engine.ports.clone(),
@@ -114,9 +115,10 @@ impl Daemon {
             shards: self.plan.shards,
             started: self.started,
             stop_accepting: Box::new(move || acceptor.stop()),
-        })
-        // Without its control thread the daemon can't be stopped in order: leave at once.
-        .context("control")?;
+        };
+        control::run(setup, ready)
+            // Without its control thread the daemon can't be stopped in order: leave at once.
+            .context("control")?;
         self.engine.join()?;
         info!("stopped");
         Ok(())

@@ -10,12 +10,21 @@
 )]
 
 pub mod esme;
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(not(test), allow(dead_code, reason = "tests use more of it than the fuzz target"))]
+pub mod harness;
+mod link;
 pub mod port;
+mod received;
 pub mod smsc;
+#[cfg(test)]
+mod tests;
 pub mod window;
+mod wire;
 
 pub use port::{
     Authentication, BindMode, BindRequest, CloseReason, DeliveryResult, Disposition, Fact, Grant, Origin,
     Output, Port, StallReason, SubmitRequest,
 };
-pub use smsc::{Received, Session, SessionSettings, Stop};
+pub use received::{Received, Stop};
+pub use smsc::{Session, SessionSettings};

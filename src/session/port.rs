@@ -34,6 +34,15 @@ impl BindMode {
         }
     }
 
+    /// The bind request that asks for it.
+    pub const fn command_id(self) -> CommandId {
+        match self {
+            Self::Transmitter => CommandId::BIND_TRANSMITTER,
+            Self::Receiver => CommandId::BIND_RECEIVER,
+            Self::Transceiver => CommandId::BIND_TRANSCEIVER,
+        }
+    }
+
     /// The mode that a bind request asks for.
     pub fn of_command(command_id: CommandId) -> Option<Self> {
         match command_id {
@@ -168,6 +177,8 @@ pub enum CloseReason {
     ForeignProtocol,
     /// No bind in time.
     SessionInitTimeout,
+    /// Our bind was not answered in time.
+    BindTimeout,
     /// Nothing received for too long, or an enquire_link unanswered.
     Inactive,
     /// The peer kept sending what an unbound session may not.

@@ -1,8 +1,8 @@
 //! The SMSC's side of a session: states, the bind, dispatch of what an ESME sends, windows, timers, unbind.
 //!
 //! ```text
-//!   Open ──bind──▶ Authenticating ──▶ Bound ──our unbind──▶ Unbinding ──unbind_resp──▶ Closing
-//!     └──────────────(at once)─────────▲ └──ESME's unbind──▶ Draining ──nothing open──▶ Closing
+//!   Open ──bind──▶ Authenticating ──▶ Bound ──our unbind──▶ Unbinding ──unbind_resp──┐
+//!     └──────────────(at once)─────────▲ └──ESME's unbind──────────────────────▶ Draining ──nothing open──▶ Closing
 //! ```
 //!
 //! *Closing* means that what is queued still goes out, then the socket is shut down. Only a broken frame, a refused
@@ -10,14 +10,17 @@
 
 use std::collections::VecDeque;
 
+use super::link::{Link, LinkTimers, Verdict};
 use super::port::{
     Authentication, BindMode, BindRequest, CloseReason, DeliveryResult, Disposition, Fact, Grant, Origin,
     Output, Port, StallReason, SubmitRequest,
 };
-use super::window::{Open, Window, next_sequence};
+use super::received::{Flow, Received, Stop};
+use super::window::{Open, Window};
+use super::wire::{self, header, respond, send_header};
 use crate::base::{AccountId, DeliveryToken, MessageId, SessionHandle, Time};
 use crate::limits::{HEADER_LEN, PDU_BYTES_MAX_UNBOUND, UNBOUND_ERRORS_MAX};
-use crate::smpp::frame::{self, Frame, FrameError, FrameStep};
+use crate::smpp::frame::{self, Frame, FrameStep};
 use crate::smpp::{Bind, CommandId, CommandStatus, Header, InterfaceVersion, PduBody, SubmitSm};
 
 /// What all sessions of one listener share. Times are in milliseconds; 0 switches a timer off where said so.
@@ -41,45 +44,33 @@ pub struct SessionSettings {
     pub pdu_bytes_max: usize,
 }
 
+impl SessionSettings {
+    const fn link_timers(&self) -> LinkTimers {
+        LinkTimers {
+            enquire_link_interval_ms: self.enquire_link_interval_ms,
+            inactivity_timeout_ms: self.inactivity_timeout_ms,
+            response_timeout_ms: self.response_timeout_ms,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Open,
-    Authenticating { mode: BindMode, sequence_number: u32 },
+    Authenticating {
+        mode: BindMode,
+        sequence_number: u32,
+    },
     Bound,
-    Unbinding { deadline: Time },
-    Draining { sequence_number: u32, deadline: Time },
+    Unbinding {
+        deadline: Time,
+    },
+    /// Answers to submissions still go out, then the unbind_resp if the ESME's unbind asked for one.
+    Draining {
+        unbind: Option<u32>,
+        deadline: Time,
+    },
     Closing(CloseReason),
-}
-
-/// Why [`Session::receive`] stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// What is left is not a whole PDU; it becomes one with this many octets (a lower bound).
-    NeedMore(usize),
-    /// The turn's budget of PDUs is used up; whole PDUs may be left.
-    Budget,
-    /// What is left can't be taken now.
-    Stalled(StallReason),
-    /// Nothing more is taken from this session: flush, then close.
-    Close(CloseReason),
-}
-
-/// The result of [`Session::receive`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Received {
-    /// Octets handled; the rest comes again.
-    pub consumed: usize,
-    /// PDUs handled.
-    pub pdus: u32,
-    /// Why it stopped.
-    pub stop: Stop,
-}
-
-/// What one PDU led to.
-enum Flow {
-    Next,
-    Stall(StallReason),
-    Close(CloseReason),
 }
 
 /// One session. Held by value in its worker's table.
@@ -97,9 +88,10 @@ pub struct Session {
     next_sequence: u32,
     opened_at: Time,
     bound_at: Time,
-    last_received_at: Time,
-    enquire_link: Option<(u32, Time)>,
+    link: Link,
     unbound_errors: u32,
+    /// A deadline has come nearer than [`Session::next_deadline`] said last.
+    deadline_moved: bool,
     window: Window,
     /// Deliveries that wait for the window, already encoded without a header.
     held: VecDeque<(DeliveryToken, u32)>,
@@ -124,9 +116,9 @@ impl Session {
             next_sequence: 1,
             opened_at: now,
             bound_at: now,
-            last_received_at: now,
-            enquire_link: None,
+            link: Link::new(now),
             unbound_errors: 0,
+            deadline_moved: false,
             window: Window::new(0),
             held: VecDeque::new(),
             held_bytes: VecDeque::new(),
@@ -166,7 +158,11 @@ impl Session {
             let (frame, len) = match frame::next_frame(rest, bytes_max) {
                 Ok(FrameStep::Complete { frame, consumed }) => (frame, consumed),
                 Ok(FrameStep::Incomplete { needed }) => break Stop::NeedMore(needed),
-                Err(error) => break Stop::Close(self.broken_frame(rest, error, port)),
+                Err(error) => {
+                    let reason = wire::answer_broken_frame(rest, error, self.is_bound(), port);
+                    self.state = State::Closing(reason);
+                    break Stop::Close(reason);
+                }
             };
             match self.pdu(&frame, now, settings, port) {
                 Flow::Next => {
@@ -181,10 +177,9 @@ impl Session {
                 }
             }
         };
-        if consumed > 0 {
-            self.last_received_at = now;
-        }
-        Received { consumed, pdus, stop }
+        let received = Received { consumed, pdus, stop };
+        self.link.note(&received, now);
+        received
     }
 
     /// A pending bind has been judged. Returns why to close, if it was refused.
@@ -216,6 +211,10 @@ impl Session {
         result: Result<MessageId, CommandStatus>,
         port: &mut impl Output,
     ) -> Option<CloseReason> {
+        if let State::Closing(_) = self.state {
+            // The last word has been said.
+            return None;
+        }
         self.in_flight = self.in_flight.saturating_sub(1);
         self.answer_submit(sequence_number, result, port);
         self.finish_drain(port)
@@ -277,7 +276,8 @@ impl Session {
     /// answered is the shards' to redeliver once they learn of it.
     pub fn closed(&mut self, reason: CloseReason, port: &mut impl Port) {
         self.return_held(port);
-        if self.is_bound() {
+        // Not the state: a session that has unbound in order is on its way out already.
+        if self.account().is_some() {
             port.fact(Fact::Unbound(self.mode));
         }
         self.account = AccountId(u16::MAX);
@@ -293,21 +293,19 @@ impl Session {
             State::Unbinding { deadline } | State::Draining { deadline, .. } => deadline,
             State::Closing(_) => Time::NEVER,
             State::Bound => {
-                let mut first = Time::NEVER;
-                if let Some((_, sent_at)) = self.enquire_link {
-                    first = first.min(sent_at.plus_millis(settings.response_timeout_ms));
-                } else if settings.enquire_link_interval_ms > 0 {
-                    first = first.min(self.last_received_at.plus_millis(settings.enquire_link_interval_ms));
-                }
-                if settings.inactivity_timeout_ms > 0 {
-                    first = first.min(self.last_received_at.plus_millis(settings.inactivity_timeout_ms));
-                }
+                let mut first = self.link.next_deadline(&settings.link_timers());
                 if let Some(open) = self.window.oldest() {
                     first = first.min(open.sent_at.plus_millis(settings.response_timeout_ms));
                 }
                 first
             }
         }
+    }
+
+    /// Whether a deadline has come nearer since this was asked last: the shell's timer may be set too late. One that
+    /// has only moved away is found out when that timer fires.
+    pub const fn take_deadline_moved(&mut self) -> bool {
+        std::mem::replace(&mut self.deadline_moved, false)
     }
 
     /// Runs the timers that are due. Returns why to close, if one says so.
@@ -371,7 +369,7 @@ impl Session {
 
     /// When it bound, and when it last sent an octet that made a PDU.
     pub const fn times(&self) -> (Time, Time) {
-        (self.bound_at, self.last_received_at)
+        (self.bound_at, self.link.last_received_at())
     }
 
     /// Submissions that await our response, and the most allowed.
@@ -389,6 +387,12 @@ impl Session {
         (self.submitted, self.delivered)
     }
 
+    /// Moves on to a number that a test would else need billions of requests to reach.
+    #[cfg(test)]
+    pub(super) const fn set_next_sequence(&mut self, sequence_number: u32) {
+        self.next_sequence = sequence_number;
+    }
+
     fn pdu(
         &mut self,
         frame: &Frame<'_>,
@@ -403,15 +407,14 @@ impl Session {
                 Flow::Next
             }
             CommandId::ENQUIRE_LINK => {
-                self.respond(frame, CommandStatus::ESME_ROK, port);
+                respond(frame, CommandStatus::ESME_ROK, port);
                 Flow::Next
             }
             CommandId::ENQUIRE_LINK_RESP => {
-                match self.enquire_link {
-                    Some((sequence_number, _)) if sequence_number == frame.header.sequence_number => (),
-                    _ => port.fact(Fact::UnmatchedResponse),
+                if !self.link.answered(frame.header.sequence_number) {
+                    port.fact(Fact::UnmatchedResponse);
                 }
-                self.enquire_link = None;
+                self.deadline_moved = true;
                 Flow::Next
             }
             CommandId::GENERIC_NACK => {
@@ -420,7 +423,10 @@ impl Session {
             }
             CommandId::UNBIND => self.peer_unbind(frame, now, settings, port),
             CommandId::UNBIND_RESP => match self.state {
-                State::Unbinding { .. } => Flow::Close(CloseReason::Unbound),
+                State::Unbinding { deadline } => {
+                    self.state = State::Draining { unbind: None, deadline };
+                    self.finish_drain(port).map_or(Flow::Next, Flow::Close)
+                }
                 _ => {
                     port.fact(Fact::UnmatchedResponse);
                     Flow::Next
@@ -451,13 +457,22 @@ impl Session {
             _ if !matches!(self.state, State::Bound | State::Unbinding { .. }) => {
                 self.wrong_state(frame, port)
             }
-            CommandId::DELIVER_SM => self.wrong_state(frame, port),
+            id if !self.may_request(id) => self.wrong_state(frame, port),
             // Known operations that this SMSC does not offer (field-notes quirk 22): their own response.
             _ => {
-                self.respond(frame, CommandStatus::ESME_RINVCMDID, port);
+                respond(frame, CommandStatus::ESME_RINVCMDID, port);
                 port.fact(Fact::UnknownCommand);
                 Flow::Next
             }
+        }
+    }
+
+    /// Whether a bound ESME of this kind may send the request (5.0 table 2-1; 3.4 also lets a receiver send data_sm).
+    fn may_request(&self, command_id: CommandId) -> bool {
+        match command_id {
+            CommandId::DELIVER_SM => false,
+            CommandId::DATA_SM => self.mode.transmits() || self.version < InterfaceVersion::V50,
+            _ => self.mode.transmits(),
         }
     }
 
@@ -533,7 +548,7 @@ impl Session {
         let Some(mode) = BindMode::of_command(frame.header.command_id) else { return Flow::Next };
         if self.state != State::Open {
             port.fact(Fact::WrongState);
-            self.respond(frame, CommandStatus::ESME_RALYBND, port);
+            respond(frame, CommandStatus::ESME_RALYBND, port);
             return Flow::Next;
         }
         let sequence_number = frame.header.sequence_number;
@@ -586,12 +601,13 @@ impl Session {
         self.in_flight_max = grant.window;
         self.window = Window::new(grant.deliver_window);
         self.bound_at = now;
+        self.deadline_moved = true;
         // Below 3.4 no TLV may be sent; from there on sc_interface_version says what was agreed.
         let tlv: &[u8] =
             if self.version.has_tlvs() { &[0x02, 0x10, 0x00, 0x01, self.version.octet()] } else { &[] };
         let len = HEADER_LEN + settings.system_id.len() + 1 + tlv.len();
         port.send(len, |out| {
-            let command_id = bind_command(mode).response();
+            let command_id = mode.command_id().response();
             out.extend_from_slice(
                 &header(command_id, CommandStatus::ESME_ROK, sequence_number, len).encode(),
             );
@@ -599,10 +615,11 @@ impl Session {
             out.push(0);
             out.extend_from_slice(tlv);
         });
-        port.fact(Fact::Bound(mode));
         let address_range = std::mem::take(&mut self.address_range);
         port.bound(grant, mode, self.version, &address_range);
         self.address_range = address_range;
+        // After the port knows whose session it is: it counts this for the account too.
+        port.fact(Fact::Bound(mode));
     }
 
     fn refuse_bind(
@@ -612,7 +629,7 @@ impl Session {
         status: CommandStatus,
         port: &mut impl Output,
     ) {
-        send_header(bind_command(mode).response(), status, sequence_number, port);
+        send_header(mode.command_id().response(), status, sequence_number, port);
         port.fact(Fact::BindRefused(status));
     }
 
@@ -627,7 +644,8 @@ impl Session {
             State::Bound | State::Unbinding { .. } => {
                 self.stop_deliveries(port);
                 let deadline = now.plus_millis(settings.unbind_timeout_ms);
-                self.state = State::Draining { sequence_number: frame.header.sequence_number, deadline };
+                self.state = State::Draining { unbind: Some(frame.header.sequence_number), deadline };
+                self.deadline_moved = true;
                 self.finish_drain(port).map_or(Flow::Next, Flow::Close)
             }
             _ => self.wrong_state(frame, port),
@@ -636,11 +654,14 @@ impl Session {
 
     /// Ends a drain once every submission is answered.
     fn finish_drain(&mut self, port: &mut impl Output) -> Option<CloseReason> {
-        let State::Draining { sequence_number, .. } = self.state else { return None };
+        let State::Draining { unbind, .. } = self.state else { return None };
         if self.in_flight > 0 {
             return None;
         }
-        send_header(CommandId::UNBIND_RESP, CommandStatus::ESME_ROK, sequence_number, port);
+        if let Some(sequence_number) = unbind {
+            send_header(CommandId::UNBIND_RESP, CommandStatus::ESME_ROK, sequence_number, port);
+        }
+        self.state = State::Closing(CloseReason::Unbound);
         Some(CloseReason::Unbound)
     }
 
@@ -656,8 +677,8 @@ impl Session {
 
     fn generic_nack(&mut self, header: &Header, now: Time, port: &mut impl Port) {
         // It answers one of our requests if the number matches; never answer it (reference section 9).
-        if self.enquire_link.is_some_and(|(sequence_number, _)| sequence_number == header.sequence_number) {
-            self.enquire_link = None;
+        if self.link.answered(header.sequence_number) {
+            self.deadline_moved = true;
         } else {
             let status = if header.command_status.is_ok() {
                 CommandStatus::ESME_RSYSERR
@@ -674,9 +695,8 @@ impl Session {
         settings: &SessionSettings,
         port: &mut impl Port,
     ) -> Option<CloseReason> {
-        if settings.inactivity_timeout_ms > 0
-            && now >= self.last_received_at.plus_millis(settings.inactivity_timeout_ms)
-        {
+        let verdict = self.link.check(now, &settings.link_timers());
+        if verdict == Verdict::Gone {
             return Some(CloseReason::Inactive);
         }
         while let Some(open) = self.window.oldest() {
@@ -688,22 +708,10 @@ impl Session {
             port.delivery_result(open.token, DeliveryResult::TimedOut);
         }
         self.send_held(now, port);
-        match self.enquire_link {
-            Some((_, sent_at)) if now >= sent_at.plus_millis(settings.response_timeout_ms) => {
-                // Any valid PDU since then answers for it (3.4 section 4.11).
-                if self.last_received_at <= sent_at {
-                    return Some(CloseReason::Inactive);
-                }
-                self.enquire_link = None;
-            }
-            None if settings.enquire_link_interval_ms > 0
-                && now >= self.last_received_at.plus_millis(settings.enquire_link_interval_ms) =>
-            {
-                self.enquire_link = Some((self.next_sequence, now));
-                self.send_request(CommandId::ENQUIRE_LINK, 0, port, |_| ());
-                self.window.release_if_idle();
-            }
-            _ => (),
+        if verdict == Verdict::Enquire {
+            let sequence_number = self.send_request(CommandId::ENQUIRE_LINK, 0, port, |_| ());
+            self.link.enquired(sequence_number, now);
+            self.window.release_if_idle();
         }
         None
     }
@@ -744,26 +752,13 @@ impl Session {
         body_len: usize,
         port: &mut impl Output,
         write: impl FnOnce(&mut Vec<u8>),
-    ) {
-        let sequence_number = self.next_sequence;
-        self.next_sequence = next_sequence(sequence_number);
-        let len = HEADER_LEN + body_len;
-        port.send(len, |out| {
-            out.extend_from_slice(
-                &header(command_id, CommandStatus::ESME_ROK, sequence_number, len).encode(),
-            );
-            write(out);
-        });
-    }
-
-    /// Answers a request with a header-only response of its own kind.
-    fn respond(&self, frame: &Frame<'_>, status: CommandStatus, port: &mut impl Output) {
-        send_header(frame.header.command_id.response(), status, frame.header.sequence_number, port);
+    ) -> u32 {
+        wire::send_request(&mut self.next_sequence, command_id, body_len, port, write)
     }
 
     fn wrong_state(&mut self, frame: &Frame<'_>, port: &mut impl Output) -> Flow {
         port.fact(Fact::WrongState);
-        self.respond(frame, CommandStatus::ESME_RINVBNDSTS, port);
+        respond(frame, CommandStatus::ESME_RINVBNDSTS, port);
         self.unbound_error()
     }
 
@@ -778,37 +773,4 @@ impl Session {
             Flow::Next
         }
     }
-
-    fn broken_frame(&mut self, octets: &[u8], error: FrameError, port: &mut impl Output) -> CloseReason {
-        let FrameError::CommandLength { sequence_number, .. } = error;
-        let foreign = !self.is_bound() && frame::looks_foreign(octets).is_some();
-        let reason = if foreign {
-            // A browser, a TLS client or a scanner: a PDU would tell it nothing.
-            CloseReason::ForeignProtocol
-        } else {
-            let sequence_number = sequence_number.unwrap_or(0);
-            send_header(CommandId::GENERIC_NACK, CommandStatus::ESME_RINVCMDLEN, sequence_number, port);
-            CloseReason::BrokenFrame
-        };
-        self.state = State::Closing(reason);
-        reason
-    }
-}
-
-const fn bind_command(mode: BindMode) -> CommandId {
-    match mode {
-        BindMode::Transmitter => CommandId::BIND_TRANSMITTER,
-        BindMode::Receiver => CommandId::BIND_RECEIVER,
-        BindMode::Transceiver => CommandId::BIND_TRANSCEIVER,
-    }
-}
-
-fn header(command_id: CommandId, command_status: CommandStatus, sequence_number: u32, len: usize) -> Header {
-    Header { command_length: len as u32, command_id, command_status, sequence_number }
-}
-
-fn send_header(command_id: CommandId, status: CommandStatus, sequence_number: u32, port: &mut impl Output) {
-    port.send(HEADER_LEN, |out| {
-        out.extend_from_slice(&header(command_id, status, sequence_number, HEADER_LEN).encode());
-    });
 }

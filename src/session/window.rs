@@ -63,13 +63,14 @@ impl Window {
         if !self.has_room() {
             return false;
         }
-        while !matches!(self.slot(open.sequence_number), Some(None)) {
+        loop {
+            if let Some(slot @ None) = self.slot(open.sequence_number) {
+                *slot = Some(open);
+                break;
+            }
             if !self.grow() {
                 return false;
             }
-        }
-        if let Some(slot) = self.slot(open.sequence_number) {
-            *slot = Some(open);
         }
         if self.open == 0 {
             self.tail = open.sequence_number;
@@ -106,6 +107,12 @@ impl Window {
             self.tail = open.sequence_number;
         }
         oldest
+    }
+
+    /// Closes every request, in no order.
+    pub fn drain(&mut self) -> impl Iterator<Item = Open> + use<> {
+        self.open = 0;
+        std::mem::take(&mut self.slots).into_iter().flatten()
     }
 
     /// Gives the ring's memory back if nothing is open.

@@ -24,7 +24,8 @@ pub enum FrameStep<'a> {
     },
     /// Not yet a whole PDU.
     Incomplete {
-        /// Octets from the front of the buffer that are needed before looking again: 4, or the PDU's command_length.
+        /// Octets from the front of the buffer that are needed before looking again: 4, the PDU's command_length, or 16 if
+        /// that is too large.
         needed: usize,
     },
 }
@@ -37,7 +38,7 @@ pub enum FrameError {
     CommandLength {
         /// The value on the wire.
         command_length: u32,
-        /// sequence_number for the generic_nack: the PDU's own if its header is there and plausible. `None`: send 0.
+        /// sequence_number for the generic_nack: the PDU's own if its length is plausible. `None`: send 0.
         sequence_number: Option<u32>,
     },
 }
@@ -49,7 +50,8 @@ const IMPLAUSIBLE_LENGTH: u32 = 1 << 24;
 /// Looks at the front of `buffer` for a PDU of at most `pdu_bytes_max` octets.
 ///
 /// # Errors
-/// [`FrameError`] as soon as the first four octets are a length that can't be accepted.
+/// [`FrameError`] as soon as the first four octets are a length that can't be accepted; for one that may be a PDU that is
+/// merely too large, once its header is there, which holds the sequence_number to answer with.
 #[inline]
 pub fn next_frame(buffer: &[u8], pdu_bytes_max: usize) -> Result<FrameStep<'_>, FrameError> {
     let Some(length) = buffer.first_chunk::<4>() else {
@@ -58,7 +60,7 @@ pub fn next_frame(buffer: &[u8], pdu_bytes_max: usize) -> Result<FrameStep<'_>, 
     let command_length = u32::from_be_bytes(*length);
     let consumed = command_length as usize;
     if !(HEADER_LEN..=pdu_bytes_max).contains(&consumed) {
-        return Err(bad_length(buffer, command_length));
+        return bad_length(buffer, command_length);
     }
     let Some((header, body)) = buffer.get(..consumed).and_then(<[u8]>::split_first_chunk::<HEADER_LEN>)
     else {
@@ -67,11 +69,17 @@ pub fn next_frame(buffer: &[u8], pdu_bytes_max: usize) -> Result<FrameStep<'_>, 
     Ok(FrameStep::Complete { frame: Frame { header: Header::decode(header), body }, consumed })
 }
 
+/// Waits for the header if its sequence_number is to be believed, so that how the stream is cut never changes the answer.
 #[cold]
-fn bad_length(buffer: &[u8], command_length: u32) -> FrameError {
-    let plausible = (HEADER_LEN as u32..IMPLAUSIBLE_LENGTH).contains(&command_length);
-    let header = buffer.first_chunk::<HEADER_LEN>().filter(|_| plausible).map(Header::decode);
-    FrameError::CommandLength { command_length, sequence_number: header.map(|header| header.sequence_number) }
+fn bad_length(buffer: &[u8], command_length: u32) -> Result<FrameStep<'_>, FrameError> {
+    if !(HEADER_LEN as u32..IMPLAUSIBLE_LENGTH).contains(&command_length) {
+        return Err(FrameError::CommandLength { command_length, sequence_number: None });
+    }
+    let Some(header) = buffer.first_chunk::<HEADER_LEN>() else {
+        return Ok(FrameStep::Incomplete { needed: HEADER_LEN });
+    };
+    let sequence_number = Some(Header::decode(header).sequence_number);
+    Err(FrameError::CommandLength { command_length, sequence_number })
 }
 
 /// A protocol that ends up on an SMPP port by mistake.
@@ -134,8 +142,18 @@ mod tests {
         };
         assert_eq!(refused(&[0, 0, 0, 0]), (0, None));
         assert_eq!(refused(&[0, 0, 0, 15]), (15, None));
-        assert_eq!(refused(&[0, 0, 4, 1]), (1025, None));
         assert_eq!(refused(&[0xFF; 4]), (u32::MAX, None));
+    }
+
+    #[test]
+    fn a_pdu_that_is_merely_too_large_is_refused_by_its_header() {
+        let mut octets = ENQUIRE_LINK;
+        octets[..4].copy_from_slice(&1025u32.to_be_bytes());
+        for len in 4..16 {
+            assert_eq!(next_frame(&octets[..len], 1024), Ok(FrameStep::Incomplete { needed: 16 }));
+        }
+        let refused = FrameError::CommandLength { command_length: 1025, sequence_number: Some(9) };
+        assert_eq!(next_frame(&octets, 1024), Err(refused));
     }
 
     #[test]

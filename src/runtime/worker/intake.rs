@@ -17,7 +17,7 @@ const ARRIVALS_PER_TURN: usize = 64;
 
 impl Worker {
     /// Takes new connections in.
-    pub(super) fn take_arrivals(&mut self, stats: &mut ThreadStats) {
+    pub(super) fn take_arrivals(&mut self, stats: &ThreadStats) {
         for _ in 0..ARRIVALS_PER_TURN {
             let Ok(arrival) = self.arrivals.try_recv() else { return };
             let now = self.clock.time();

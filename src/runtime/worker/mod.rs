@@ -1,7 +1,7 @@
 //! A worker: hosts sessions for their whole life, on one thread.
 //!
-//! Its turn: take in what the shards sent ([`lanes`]), read the sockets that have something ([`read`]), run the
-//! timers that are due, write what has been queued and close what has ended ([`flush`]). [`ports`] is what a session
+//! Its turn: take in what the shards sent (`lanes`), read the sockets that have something (`read`), run the
+//! timers that are due, write what has been queued and close what has ended (`flush`). `ports` is what a session
 //! core sees of all this.
 
 mod flush;

@@ -287,6 +287,9 @@ impl Worker {
             connection.in_dirty = true;
             self.dirty.push(slot);
         }
+        if connection.session.take_deadline_moved() {
+            self.arm_timer(slot, now.mono);
+        }
         Some(result)
     }
 

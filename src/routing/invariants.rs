@@ -1,0 +1,102 @@
+//! What holds between any two calls on a shard, checked in full: for tests and simulations, not for live traffic.
+
+use super::Shard;
+use super::message::{List, Message, NETWORK, NONE, Queue, Role, Stage};
+use crate::base::mobile::MobileNetwork;
+use crate::store::MessageStore;
+
+impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
+    /// Checks every message, list and table against each other.
+    ///
+    /// # Panics
+    /// When one disagrees: that is a bug in the shard.
+    pub fn check_invariants(&self) {
+        let mut listed =
+            self.check_list(&self.not_durable, |stage| matches!(stage, Stage::AwaitingDurable { .. }));
+        listed +=
+            self.check_list(&self.work, |stage| matches!(stage, Stage::Ready | Stage::Attempting { .. }));
+        self.check_sessions(&mut listed);
+        self.check_accounts(&mut listed);
+
+        let (mut members, mut timers) = (0, 0);
+        for (slot, message) in self.messages.iter() {
+            let scheduled = self.wheel.is_scheduled(slot);
+            let (in_list, on_wheel) = match message.stage {
+                Stage::Held => panic!("message {} was left in hand", message.id),
+                Stage::AwaitingDurable { .. } | Stage::Ready | Stage::HandedOut { .. } => (true, false),
+                Stage::Attempting { .. } => (!scheduled, scheduled),
+                Stage::Scheduled | Stage::Waiting => (false, true),
+                Stage::Queued { .. } => (true, true),
+            };
+            assert_eq!(scheduled, on_wheel, "message {} in stage {:?}", message.id, message.stage);
+            members += u32::from(in_list);
+            timers += u32::from(on_wheel);
+            self.check_message(slot, message);
+        }
+        assert_eq!(members, listed, "a message stands in a list that its stage does not say, or the reverse");
+        assert_eq!(timers, self.wheel.len(), "the wheel has timers of messages that are gone");
+    }
+
+    fn check_message(&self, slot: u32, message: &Message) {
+        if message.role == Role::Notification {
+            assert_ne!(self.index.find(&self.messages, message.id), Some(slot));
+        } else {
+            assert_eq!(self.index.find(&self.messages, message.id), Some(slot));
+        }
+        let is_final = message.state.is_final();
+        assert_eq!(is_final, message.role == Role::Receipt, "only receipts outlive the final state");
+        match message.role {
+            Role::Receipt | Role::Notification | Role::Mo => assert_eq!(message.target, message.account),
+            Role::Mt => {
+                assert!(message.target == NETWORK || message.target.index() < self.sessions.accounts.len())
+            }
+        }
+    }
+
+    fn check_sessions(&self, listed: &mut u32) {
+        for (entry, session) in self.sessions.entries.iter() {
+            assert_eq!(self.sessions.find(session.handle), Some(entry));
+            *listed +=
+                self.check_list(&session.in_flight, |stage| stage == Stage::HandedOut { session: entry });
+            let queue = Queue::Session(entry);
+            *listed += self.check_list(&session.queue, |stage| stage == Stage::Queued { queue });
+            let could_go_on = !session.queue.is_empty() && session.credit > 0;
+            assert!(session.is_ready || !could_go_on, "a session with credit and a queue was forgotten");
+            assert_eq!(session.is_ready, self.sessions.ready.contains(&entry));
+        }
+    }
+
+    fn check_accounts(&self, listed: &mut u32) {
+        for (account, entry) in (0..).map(crate::base::AccountId).zip(&self.sessions.accounts) {
+            let queue = Queue::Account(account);
+            *listed += self.check_list(&entry.queue, |stage| stage == Stage::Queued { queue });
+            let has_credit =
+                |session: &super::sessions::Session| session.account == account && session.credit > 0;
+            let could_go_on = !entry.queue.is_empty()
+                && self.sessions.entries.iter().any(|(_, session)| has_credit(session));
+            assert!(
+                entry.is_ready || !could_go_on,
+                "an account with a free session and a queue was forgotten"
+            );
+        }
+    }
+
+    /// Walks a list; every member must be in a fitting stage. How many there are.
+    fn check_list(&self, list: &List, fits: impl Fn(Stage) -> bool) -> u32 {
+        let (mut count, mut previous, mut at) = (0, NONE, list.head);
+        while at != NONE {
+            let Some(message) = self.messages.get(at) else { panic!("a list leads to the free slot {at}") };
+            assert!(
+                fits(message.stage),
+                "message {} in stage {:?} is in the wrong list",
+                message.id,
+                message.stage
+            );
+            assert_eq!(message.previous, previous);
+            (previous, at) = (at, message.next);
+            count += 1;
+        }
+        assert_eq!((count, previous), (list.len, list.tail()));
+        count
+    }
+}

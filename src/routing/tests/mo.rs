@@ -1,0 +1,255 @@
+//! MO messages, messages from ESME to ESME, and who owns which address.
+
+use super::*;
+use crate::smpp::{EsmClass, TlvTag, TlvWriter};
+
+/// Bob owns 7000 and everything from 80 on; Alice may claim by address_range.
+fn owners() -> Bench {
+    Bench::new(ShardSettings {
+        accounts: vec![
+            AccountRouting { claims_by_address_range: true, ..AccountRouting::default() },
+            AccountRouting {
+                addresses: vec![b"7000".to_vec()],
+                prefixes: vec![b"80".to_vec()],
+                ..AccountRouting::default()
+            },
+        ],
+        ..settings()
+    })
+}
+
+fn range(session: SessionHandle, account: AccountId, address_range: &[u8]) -> Bound<'_> {
+    Bound {
+        session,
+        account,
+        version: InterfaceVersion::V34,
+        receives: true,
+        deliver_credit: 10,
+        address_range,
+    }
+}
+
+fn inject(bench: &mut Bench, destination_addr: &[u8]) -> Result<MessageId, MoRefused> {
+    let mo = Mo {
+        source_addr: b"447700900123",
+        destination_addr,
+        data_coding: 8,
+        esm_class: 0x40,
+        short_message: b"\x05\x00\x03\x01\x02\x01\0H",
+    };
+    let result = bench.shard.inject_mo(&mo, bench.now, &mut bench.out);
+    bench.turn();
+    result
+}
+
+#[test]
+fn an_mo_message_reaches_the_owner() {
+    let mut bench = owners();
+    bench.bind(session(1), BOB, 10);
+    let id = inject(&mut bench, b"7000").unwrap();
+    let delivery = bench.delivery();
+    let mo = delivery.sm();
+    assert_eq!(delivery.to, session(1));
+    assert_eq!((mo.source_addr, mo.destination_addr), (&b"447700900123"[..], &b"7000"[..]));
+    assert_eq!((mo.source_addr_ton, mo.source_addr_npi, mo.data_coding), (1, 1, 8));
+    assert_eq!((mo.esm_class, mo.short_message), (EsmClass(0x40), &b"\x05\x00\x03\x01\x02\x01\0H"[..]));
+    assert_eq!(bench.shard.query(id).unwrap().state, MessageState::Enroute);
+    bench.pass(40);
+    bench.accept(&delivery);
+    assert!(bench.out.facts.contains(&Fact::MoAccepted { account: BOB }));
+    assert!(bench.out.facts.contains(&Fact::MoDelivered { account: BOB, nanos: 40_000_000 }));
+    assert_eq!(bench.shard.query(id).unwrap().state, MessageState::Delivered);
+    bench.assert_drained();
+}
+
+#[test]
+fn it_waits_for_a_bind_and_expires_without_one() {
+    let mut bench = owners();
+    inject(&mut bench, b"8012").unwrap();
+    bench.pass(1_000_000);
+    bench.bind(session(1), BOB, 10);
+    bench.turn();
+    let delivery = bench.delivery();
+    bench.result(&delivery, DeliveryResult::TimedOut);
+    bench.unbind(session(1));
+    bench.pass(3_600_000);
+    assert!(bench.out.facts.contains(&Fact::MoFailed { account: BOB }));
+    bench.assert_drained();
+}
+
+#[test]
+fn a_refusal_for_good_fails_it() {
+    let mut bench = owners();
+    bench.bind(session(1), BOB, 10);
+    let id = inject(&mut bench, b"7000").unwrap();
+    let delivery = bench.delivery();
+    bench.result(&delivery, DeliveryResult::Answered(CommandStatus::ESME_RX_R_APPN));
+    assert!(bench.out.facts.contains(&Fact::MoFailed { account: BOB }));
+    assert_eq!(bench.shard.query(id).unwrap().state, MessageState::Rejected);
+    bench.assert_drained();
+}
+
+#[test]
+fn without_owner_or_room_it_is_refused() {
+    let mut bench = owners();
+    assert_eq!(inject(&mut bench, b"9999"), Err(MoRefused::NoOwner));
+    for _ in 0..100 {
+        inject(&mut bench, b"7000").unwrap();
+    }
+    assert_eq!(inject(&mut bench, b"7000"), Err(MoRefused::Full));
+}
+
+#[test]
+fn what_the_network_brings_is_taken_when_it_arrives() {
+    let mut bench = owners();
+    bench.bind(session(1), BOB, 10);
+    let at = bench.now.mono.plus_millis(500);
+    bench.shard.network.arrivals.push_back((at, "447700900001", "7000", "one"));
+    bench.shard.network.arrivals.push_back((at, "447700900002", "9999", "two"));
+    assert_eq!(bench.shard.next_deadline(), Some(at));
+    bench.pass(499);
+    assert!(bench.deliveries().is_empty());
+    bench.pass(1);
+    assert_eq!(bench.delivery().text(), "one");
+    assert!(bench.out.facts.contains(&Fact::MoRefused(MoRefused::NoOwner)));
+}
+
+#[test]
+fn configured_owners_come_before_claims_by_address_range() {
+    let mut bench = owners();
+    bench.bind_as(range(session(0), ALICE, b"70"));
+    bench.bind_as(range(session(2), ALICE, b"^9[12]$"));
+    bench.bind_as(range(session(1), BOB, b"60"));
+    for (destination, slot) in [(&b"7000"[..], 1), (b"8012", 1), (b"7001", 0)] {
+        inject(&mut bench, destination).unwrap();
+        let delivery = bench.delivery();
+        let expected = if slot == 1 { BOB } else { ALICE };
+        let account = if delivery.to == session(1) { BOB } else { ALICE };
+        assert_eq!(account, expected, "{destination:?}");
+    }
+    inject(&mut bench, b"92").unwrap();
+    assert_ne!(bench.delivery().to, session(1));
+    // Bob may not claim, and a pattern is no prefix.
+    for destination in [&b"60"[..], b"921", b"5"] {
+        assert_eq!(inject(&mut bench, destination), Err(MoRefused::NoOwner));
+    }
+    // A claim ends with its bind.
+    bench.unbind(session(0));
+    assert_eq!(inject(&mut bench, b"7001"), Err(MoRefused::NoOwner));
+}
+
+#[test]
+fn a_bad_address_range_is_no_range() {
+    let mut bench = owners();
+    bench.bind_as(range(session(0), ALICE, b"*"));
+    assert_eq!(bench.out.facts, [Fact::BadAddressRange { account: ALICE }]);
+    assert_eq!(inject(&mut bench, b"1"), Err(MoRefused::NoOwner));
+    finish_receipt(&mut bench);
+}
+
+/// The session is bound all the same.
+fn finish_receipt(bench: &mut Bench) {
+    bench.submit(session(0), sm(1));
+    bench.turn();
+    assert_eq!(bench.delivery().to, session(0));
+}
+
+#[test]
+fn an_mt_message_to_an_owned_address_goes_to_its_esme_and_its_receipt_back() {
+    let mut bench = owners();
+    bench.bind(session(0), ALICE, 10);
+    bench.bind(session(1), BOB, 10);
+    let mut buffer = [0; 16];
+    let mut tlvs = TlvWriter::new(&mut buffer);
+    assert!(tlvs.push(TlvTag::USER_MESSAGE_REFERENCE, &[0, 9]));
+    let sm = SubmitSm {
+        destination_addr: b"7000",
+        esm_class: EsmClass(0x43),
+        validity_period: b"000000010000000R",
+        data_coding: 4,
+        tlvs: tlvs.tlvs(),
+        ..sm(0x0D)
+    };
+    let id = bench.submit(session(0), sm);
+    bench.turn();
+    let delivery = bench.delivery();
+    let forwarded = delivery.sm();
+    assert_eq!(delivery.to, session(1));
+    assert!(bench.shard.network.attempts.is_empty());
+    assert_eq!((forwarded.source_addr, forwarded.destination_addr), (&b"ACME"[..], &b"7000"[..]));
+    assert_eq!((forwarded.esm_class, forwarded.data_coding), (EsmClass(0x40), 4));
+    // Of registered_delivery, only what concerns the recipient goes along.
+    assert_eq!((forwarded.registered_delivery.0, forwarded.validity_period), (0x0C, &b""[..]));
+    assert_eq!(forwarded.tlvs.u16(TlvTag::USER_MESSAGE_REFERENCE), Some(9));
+    bench.accept(&delivery);
+    bench.turn();
+    assert_eq!(bench.out.finals(), [MessageState::Delivered]);
+    let receipt = bench.delivery();
+    assert_eq!(receipt.to, session(0));
+    assert!(receipt.text().starts_with(&format!("id:{id} ")));
+    bench.accept(&receipt);
+    bench.assert_drained();
+}
+
+#[test]
+fn an_esme_that_refuses_for_good_makes_it_rejected() {
+    let mut bench = owners();
+    bench.bind(session(1), BOB, 10);
+    bench.submit(session(0), SubmitSm { destination_addr: b"7000", ..sm(0) });
+    bench.turn();
+    let delivery = bench.delivery();
+    bench.result(&delivery, DeliveryResult::Answered(CommandStatus::ESME_RX_P_APPN));
+    assert_eq!(bench.out.finals(), [MessageState::Rejected]);
+    bench.assert_drained();
+}
+
+#[test]
+fn nobody_bound_until_the_validity_ends_makes_it_expired() {
+    let mut bench = owners();
+    bench.submit(session(0), SubmitSm { destination_addr: b"7000", ..sm(0) });
+    bench.pass(3_599_999);
+    assert!(bench.out.finals().is_empty());
+    bench.pass(1);
+    assert_eq!(bench.out.finals(), [MessageState::Expired]);
+    bench.assert_drained();
+}
+
+#[test]
+fn a_payload_that_a_3_3_peer_cannot_take_is_undeliverable() {
+    let mut bench = owners();
+    bench.bind_as(Bound { version: InterfaceVersion::V33, ..range(session(1), BOB, b"") });
+    for (len, fits) in [(254, true), (255, false)] {
+        let payload = vec![b'x'; len];
+        let mut buffer = [0; 300];
+        let mut tlvs = TlvWriter::new(&mut buffer);
+        assert!(tlvs.push(TlvTag::MESSAGE_PAYLOAD, &payload));
+        let sm = SubmitSm { destination_addr: b"7000", short_message: b"", tlvs: tlvs.tlvs(), ..sm(0) };
+        bench.submit(session(0), sm);
+        bench.turn();
+        if fits {
+            let delivery = bench.delivery();
+            assert_eq!((delivery.sm().short_message.len(), delivery.sm().tlvs.is_empty()), (254, true));
+            bench.accept(&delivery);
+        } else {
+            assert_eq!(bench.out.finals().last(), Some(&MessageState::Undeliverable));
+        }
+    }
+    bench.assert_drained();
+}
+
+#[test]
+fn an_address_has_one_owner() {
+    let account = |addresses: &[&[u8]], prefixes: &[&[u8]]| AccountRouting {
+        addresses: addresses.iter().map(|a| a.to_vec()).collect(),
+        prefixes: prefixes.iter().map(|p| p.to_vec()).collect(),
+        ..AccountRouting::default()
+    };
+    let build = |accounts| {
+        let settings = ShardSettings { accounts, ..settings() };
+        Shard::new(settings, SlowStore::new(1), ScriptedNetwork::default(), WallTime::default()).map(|_| ())
+    };
+    let twice = |what, text: &str| Err(SettingsError::OwnedTwice { what, text: text.into() });
+    assert_eq!(build(vec![account(&[b"1"], &[]), account(&[b"1"], &[])]), twice("address", "1"));
+    assert_eq!(build(vec![account(&[], &[b"44"]), account(&[], &[b"44"])]), twice("prefix", "44"));
+    assert_eq!(build(vec![account(&[b"1", b"1"], &[b"1"]), account(&[], &[b"11"])]), Ok(()));
+}

@@ -1,0 +1,418 @@
+//! Random traffic against a shadow model: binds and unbinds, lost and late answers, full lanes, a store that lags, an
+//! unreliable network. Whatever happens, every accepted message reaches exactly one final state, exactly the
+//! receipts asked for arrive, at the right sessions and after their responses, and in the end nothing is left.
+//!
+//! `SMSCD_SIM_SEED` runs one seed, `SMSCD_SIM_SEEDS` and `SMSCD_SIM_STEPS` widen the sweep.
+
+use std::collections::HashMap;
+
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
+
+use super::*;
+
+const SESSIONS: u32 = 6;
+
+fn knob(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
+}
+
+#[test]
+fn every_promise_holds_under_random_traffic() {
+    let steps = knob("SMSCD_SIM_STEPS", 600);
+    match knob("SMSCD_SIM_SEED", u64::MAX) {
+        u64::MAX => (0..knob("SMSCD_SIM_SEEDS", 48)).for_each(|seed| Simulation::new(seed).run(steps)),
+        seed => Simulation::new(seed).run(steps),
+    }
+}
+
+#[test]
+fn one_seed_is_one_run() {
+    let trace = |seed| {
+        let mut simulation = Simulation::new(seed);
+        simulation.run(300);
+        simulation.world.trace
+    };
+    assert_eq!(trace(1), trace(1));
+    assert_ne!(trace(1), trace(2));
+}
+
+/// Every kind of outcome, with and without delay.
+#[derive(Debug)]
+struct RandomNetwork {
+    rng: Xoshiro256PlusPlus,
+}
+
+impl MobileNetwork for RandomNetwork {
+    fn attempt(&mut self, _destination_addr: &[u8], _attempt: u32, _now: Time) -> Verdict {
+        let draw = self.rng.next_u64();
+        let outcome = match draw % 8 {
+            0 => Outcome::Undeliverable { error: 1 },
+            1 => Outcome::Rejected { error: 69 },
+            2 => Outcome::Expired,
+            3 | 4 => Outcome::Absent { back_after_nanos: (draw >> 32) % 40_000_000_000, error: 27 },
+            _ => Outcome::Delivered,
+        };
+        Verdict { after_nanos: [0, 1, 5_000_000, 700_000_000][(draw >> 8) as usize % 4], outcome }
+    }
+
+    fn next_mo(&self) -> Option<Time> {
+        None
+    }
+
+    fn poll_mo(&mut self, _now: Time) -> Option<MoArrival<'_>> {
+        None
+    }
+}
+
+/// What the model knows of an accepted message.
+#[derive(Debug)]
+struct Shadow {
+    submitter: SessionHandle,
+    registered_delivery: RegisteredDelivery,
+    is_datagram: bool,
+    /// Receipts accepted or refused for good.
+    receipts_settled: u32,
+}
+
+#[derive(Debug)]
+struct Handed {
+    to: SessionHandle,
+    token: DeliveryToken,
+    receipt_of: Option<MessageId>,
+}
+
+/// The world around the shard: it checks each output as it comes.
+#[derive(Debug, Default)]
+struct World {
+    accepted: HashMap<MessageId, Shadow>,
+    /// Submits whose answer is due, by sequence_number.
+    unanswered: HashMap<u32, Shadow>,
+    bound: HashMap<SessionHandle, (AccountId, bool, u32)>,
+    /// Bound sessions that have reported a loss: nothing may go there any more.
+    lost: Vec<SessionHandle>,
+    handed: Vec<Handed>,
+    full_lane: Option<u16>,
+    finals: usize,
+    mo_open: i64,
+    trace: u64,
+}
+
+impl World {
+    fn trace(&mut self, value: u64) {
+        self.trace = (self.trace ^ value).wrapping_mul(0x0100_0000_01B3);
+    }
+
+    fn answered(&mut self, sequence_number: u32, id: MessageId) {
+        let shadow = self.unanswered.remove(&sequence_number).expect("a submit is answered once");
+        assert!(self.accepted.insert(id, shadow).is_none(), "the id {id} was given twice");
+    }
+}
+
+impl ShardOutput for World {
+    fn submit_result(&mut self, origin: Origin, result: Result<MessageId, CommandStatus>) {
+        self.answered(origin.sequence_number, result.expect("durable means accepted"));
+    }
+
+    fn deliver(&mut self, to: SessionHandle, token: DeliveryToken, deliver_sm: &DeliverSm<'_>) -> bool {
+        if self.full_lane == Some(to.worker) {
+            return false;
+        }
+        self.trace(u64::from(token.slot) << 32 | u64::from(token.generation));
+        let &(account, receives, credit) = self.bound.get(&to).expect("only bound sessions get deliveries");
+        assert!(receives && !self.lost.contains(&to));
+        let open = self.handed.iter().filter(|handed| handed.to == to).count();
+        assert!(open < credit as usize, "more than the session's credit");
+        let is_receipt = deliver_sm.esm_class.is_receipt();
+        let mut receipt_of = None;
+        if is_receipt || deliver_sm.esm_class.is_intermediate() {
+            let text = std::str::from_utf8(deliver_sm.short_message).unwrap();
+            let id = text.strip_prefix("id:").and_then(|text| text.split(' ').next()).unwrap();
+            let id = MessageId::parse(id.as_bytes()).unwrap();
+            // Promise 4: the id is known to the ESME already.
+            let shadow = self.accepted.get(&id).expect("no receipt before its response");
+            assert_eq!(account, ALICE, "only Alice submits");
+            let submitter = self.bound.get(&shadow.submitter);
+            if submitter.is_some_and(|submitter| submitter.1) && !self.lost.contains(&shadow.submitter) {
+                assert_eq!(to, shadow.submitter, "promise 5: the submitter is there");
+            }
+            receipt_of = is_receipt.then_some(id);
+        } else {
+            assert_eq!(account, BOB, "only Bob owns addresses");
+        }
+        self.handed.push(Handed { to, token, receipt_of });
+        true
+    }
+
+    fn fact(&mut self, fact: Fact) {
+        match fact {
+            Fact::Finished { account, .. } => {
+                assert_eq!(account, ALICE);
+                self.finals += 1;
+            }
+            Fact::MoAccepted { .. } => self.mo_open += 1,
+            Fact::MoDelivered { .. } | Fact::MoFailed { .. } => self.mo_open -= 1,
+            Fact::BodyMissing { message_id } => panic!("the body of {message_id} is gone"),
+            _ => {}
+        }
+    }
+}
+
+struct Simulation {
+    seed: u64,
+    rng: Xoshiro256PlusPlus,
+    shard: Shard<SlowStore, RandomNetwork>,
+    world: World,
+    now: Now,
+    generation: u32,
+    sequence_number: u32,
+    stale: Vec<DeliveryToken>,
+}
+
+impl Simulation {
+    fn new(seed: u64) -> Self {
+        let now = Now { mono: Time::from_millis(5), wall: WallTime::from_unix_millis(NOON_MS) };
+        let bob = AccountRouting { prefixes: vec![b"80".to_vec()], ..AccountRouting::default() };
+        let settings = ShardSettings {
+            seed,
+            messages_max: 60,
+            final_history_records: 1 << 16,
+            receipt_validity_s: 1_000_000_000,
+            accounts: vec![AccountRouting::default(), bob],
+            ..settings()
+        };
+        let network = RandomNetwork { rng: Xoshiro256PlusPlus::seed_from_u64(!seed) };
+        Self {
+            seed,
+            rng: Xoshiro256PlusPlus::seed_from_u64(seed),
+            shard: Shard::new(settings, SlowStore::new(60), network, now.wall).unwrap(),
+            world: World::default(),
+            now,
+            generation: 0,
+            sequence_number: 0,
+            stale: Vec::new(),
+        }
+    }
+
+    fn run(&mut self, steps: u64) {
+        for step in 0..steps {
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.step()));
+            if let Err(panic) = result {
+                eprintln!("SMSCD_SIM_SEED={} step {step}", self.seed);
+                std::panic::resume_unwind(panic);
+            }
+        }
+        self.drain();
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.rng.next_u64() % bound
+    }
+
+    fn step(&mut self) {
+        match self.below(20) {
+            0..=5 => self.submit(),
+            6 => self.bind(),
+            7 => self.unbind(),
+            8..=11 => self.settle(),
+            12 => self.pass(),
+            13 => self.world.full_lane = [None, Some(0), Some(1)][self.below(3) as usize],
+            14 => {
+                let lag = self.below(6);
+                let newest = self.shard.store.memory.durable_lsn().0;
+                let before = self.shard.store.durable_lsn();
+                self.shard.store.durable = Some(Lsn(newest.saturating_sub(lag)).max(before.min(Lsn(newest))));
+            }
+            15 => self.inject_mo(),
+            16 => {
+                if let Some(&token) = self.stale.last() {
+                    let result = DeliveryResult::Answered(CommandStatus::ESME_ROK);
+                    self.shard.delivery_result(token, result, self.now, &mut self.world);
+                }
+            }
+            _ => {
+                let budget = self.below(5) as usize;
+                self.shard.turn(self.now, budget, &mut self.world);
+            }
+        }
+        self.shard.check_invariants();
+    }
+
+    fn handle(&self, slot: u32) -> Option<SessionHandle> {
+        self.world.bound.keys().copied().find(|handle| handle.slot == slot)
+    }
+
+    fn submit(&mut self) {
+        let slot = self.below(u64::from(SESSIONS)) as u32;
+        let Some(submitter) = self.handle(slot).filter(|handle| self.world.bound[handle].0 == ALICE) else {
+            return;
+        };
+        let choice = self.below(1 << 20);
+        let validity: &[u8] = [&b""[..], b"000000000005000R", b"000000001000000R"][choice as usize % 3];
+        let schedule: &[u8] = if choice & 0x700 == 0 { b"000000000002000R" } else { b"" };
+        let is_datagram = choice & 0xF000 == 0;
+        let sm = SubmitSm {
+            destination_addr: if choice & 0x30 == 0 { b"8001" } else { b"447700900123" },
+            esm_class: crate::smpp::EsmClass(u8::from(is_datagram)),
+            validity_period: validity,
+            schedule_delivery_time: schedule,
+            ..sm([0x00, 0x01, 0x02, 0x03, 0x11, 0x10][(choice >> 16) as usize % 6])
+        };
+        let version = if choice & 0x8_0000 == 0 { InterfaceVersion::V34 } else { InterfaceVersion::V33 };
+        let mut body = Vec::new();
+        sm.encode_body(&mut body);
+        self.sequence_number += 1;
+        let sequence_number = self.sequence_number;
+        let origin = Origin { session: submitter, sequence_number, received_at: self.now.mono };
+        let shadow = Shadow {
+            submitter,
+            registered_delivery: sm.registered_delivery,
+            is_datagram,
+            receipts_settled: 0,
+        };
+        self.world.unanswered.insert(sequence_number, shadow);
+        match self.shard.submit(&Submit { origin, account: ALICE, version, sm, body: &body }, self.now) {
+            SubmitOutcome::Accepted(id) => self.world.answered(sequence_number, id),
+            SubmitOutcome::Refused(status) => {
+                assert_eq!(status, CommandStatus::ESME_RMSGQFUL);
+                assert_eq!(self.shard.pending(), 60);
+                self.world.unanswered.remove(&sequence_number);
+            }
+            SubmitOutcome::Later => {}
+        }
+    }
+
+    fn bind(&mut self) {
+        let slot = self.below(u64::from(SESSIONS)) as u32;
+        if self.handle(slot).is_some() {
+            return;
+        }
+        self.generation += 1;
+        let handle = SessionHandle { slot, generation: self.generation, worker: (slot % 2) as u16 };
+        let account = if slot < 4 { ALICE } else { BOB };
+        let (receives, deliver_credit) = (self.below(4) != 0, 1 + self.below(3) as u32);
+        self.world.bound.insert(handle, (account, receives, deliver_credit));
+        let version = InterfaceVersion::V34;
+        let bound = Bound { session: handle, account, version, receives, deliver_credit, address_range: b"" };
+        self.shard.session_bound(&bound, &mut self.world);
+    }
+
+    fn unbind(&mut self) {
+        let slot = self.below(u64::from(SESSIONS)) as u32;
+        if let Some(handle) = self.handle(slot) {
+            self.end(handle);
+        }
+    }
+
+    fn end(&mut self, handle: SessionHandle) {
+        self.world.bound.remove(&handle);
+        self.world.lost.retain(|&lost| lost != handle);
+        let (ended, open) = std::mem::take(&mut self.world.handed).into_iter().partition(|h| h.to == handle);
+        self.world.handed = open;
+        self.stale.extend(ended.iter().map(|handed: &Handed| handed.token));
+        self.shard.session_unbound(handle);
+    }
+
+    fn settle(&mut self) {
+        if self.world.handed.is_empty() {
+            return;
+        }
+        let index = self.below(self.world.handed.len() as u64) as usize;
+        let result = match self.below(10) {
+            0 => DeliveryResult::TimedOut,
+            1 => DeliveryResult::NotSent,
+            2 => DeliveryResult::SessionLost,
+            3 => DeliveryResult::Answered(CommandStatus::ESME_RX_T_APPN),
+            4 => DeliveryResult::Answered(CommandStatus::ESME_RX_P_APPN),
+            _ => DeliveryResult::Answered(CommandStatus::ESME_ROK),
+        };
+        self.settle_with(index, result);
+    }
+
+    fn settle_with(&mut self, index: usize, result: DeliveryResult) {
+        let handed = self.world.handed.remove(index);
+        let is_settled = matches!(
+            result,
+            DeliveryResult::Answered(CommandStatus::ESME_ROK | CommandStatus::ESME_RX_P_APPN)
+        );
+        if let Some(id) = handed.receipt_of.filter(|_| is_settled) {
+            let shadow = self.world.accepted.get_mut(&id).unwrap();
+            shadow.receipts_settled += 1;
+            assert_eq!(shadow.receipts_settled, 1, "the receipt of {id} was settled twice");
+        }
+        if result == DeliveryResult::SessionLost {
+            self.world.lost.push(handed.to);
+        }
+        self.stale.push(handed.token);
+        self.shard.delivery_result(handed.token, result, self.now, &mut self.world);
+    }
+
+    fn pass(&mut self) {
+        let ms = [1, 17, 900, 20_000, 4_000_000][self.below(5) as usize];
+        self.now.mono = self.now.mono.plus_millis(ms);
+        self.now.wall = WallTime::from_unix_millis(self.now.wall.unix_millis() + ms);
+    }
+
+    fn inject_mo(&mut self) {
+        let mo = Mo {
+            source_addr: b"447",
+            destination_addr: b"8002",
+            data_coding: 0,
+            esm_class: 0,
+            short_message: b"mo",
+        };
+        let result = self.shard.inject_mo(&mo, self.now, &mut self.world);
+        assert!(result.is_ok() || self.shard.pending() == 60);
+    }
+
+    /// The faults stop: everything comes to its end.
+    fn drain(&mut self) {
+        self.world.full_lane = None;
+        self.shard.store.durable = None;
+        for slot in 0..SESSIONS {
+            if let Some(handle) = self.handle(slot) {
+                self.end(handle);
+            }
+        }
+        for (slot, account) in [(0, ALICE), (5, BOB)] {
+            self.generation += 1;
+            let session = SessionHandle { slot, generation: self.generation, worker: 0 };
+            self.world.bound.insert(session, (account, true, 100));
+            let version = InterfaceVersion::V50;
+            let bound =
+                Bound { session, account, version, receives: true, deliver_credit: 100, address_range: b"" };
+            self.shard.session_bound(&bound, &mut self.world);
+        }
+        let mut turns = 0;
+        while self.shard.pending() > 0 {
+            while self.shard.turn(self.now, 1_000, &mut self.world) {}
+            while !self.world.handed.is_empty() {
+                self.settle_with(0, DeliveryResult::Answered(CommandStatus::ESME_ROK));
+            }
+            self.shard.check_invariants();
+            if let Some(deadline) = self.shard.next_deadline() {
+                let ms = deadline.nanos_since(self.now.mono).div_ceil(1_000_000);
+                self.now.mono = self.now.mono.plus_millis(ms);
+            }
+            turns += 1;
+            assert!(turns < 100_000, "seed {}: {} messages never end", self.seed, self.shard.pending());
+        }
+        self.check_end();
+    }
+
+    fn check_end(&mut self) {
+        let seed = self.seed;
+        assert!(
+            self.shard.store.is_empty() && self.shard.wheel.is_empty() && self.world.unanswered.is_empty()
+        );
+        assert_eq!(self.world.mo_open, 0, "seed {seed}");
+        assert_eq!(self.world.finals, self.world.accepted.len(), "seed {seed}: one final state each");
+        for (&id, shadow) in &self.world.accepted {
+            let view = self.shard.query(id).unwrap_or_else(|| panic!("seed {seed}: {id} has no final state"));
+            assert!(view.state.is_final());
+            let delivered = view.state == MessageState::Delivered;
+            let asked = !shadow.is_datagram && shadow.registered_delivery.wants_receipt(delivered);
+            assert_eq!(shadow.receipts_settled, u32::from(asked), "seed {seed}: {id} in {:?}", view.state);
+        }
+    }
+}

@@ -1,1 +1,0 @@
-//! The other role: this daemon as an ESME of an upstream SMSC.

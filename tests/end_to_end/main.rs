@@ -1,0 +1,142 @@
+//! Scripted conversations of ESMEs with the running daemon, octet by octet, each on every layout of its threads: what
+//! an ESME sees must not depend on how many there are.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod binds;
+mod deliveries;
+mod links;
+mod mo;
+mod outcomes;
+mod receipts;
+mod shutdown;
+mod windows;
+
+/// What the scripts' daemons are configured with: small tables, fast retries, and destinations of every kind.
+const CONFIG: &str = r#"
+[smpp]
+unbind_timeout_ms = 5000
+
+[store]
+messages_max = 20000
+final_history_records = 10000
+
+[retry.absent]
+first_ms = 20
+factor = 2
+max_ms = 100
+
+[retry.refused]
+first_ms = 20
+factor = 2
+max_ms = 100
+
+# The one default: delivered soon.
+[[network.profile]]
+prefix = ""
+delay = { distribution = "fixed", mean_ms = 2, max_ms = 2 }
+
+[[network.profile]]
+prefix = "441"
+delay = { distribution = "fixed", mean_ms = 2, max_ms = 2 }
+delivered_per_mille = 0
+undeliverable_per_mille = 1000
+undeliverable_error = 11
+
+[[network.profile]]
+prefix = "442"
+delay = { distribution = "fixed", mean_ms = 2, max_ms = 2 }
+delivered_per_mille = 0
+rejected_per_mille = 1000
+
+[[network.profile]]
+prefix = "443"
+delay = { distribution = "fixed", mean_ms = 2, max_ms = 2 }
+delivered_per_mille = 0
+expired_per_mille = 1000
+
+# Absent for a while, then there.
+[[network.profile]]
+prefix = "444"
+delay = { distribution = "fixed", mean_ms = 2, max_ms = 2 }
+delivered_per_mille = 0
+absent_per_mille = 1000
+absent_ms = 150
+
+# Absent for longer than any test takes.
+[[network.profile]]
+prefix = "445"
+delay = { distribution = "fixed", mean_ms = 2, max_ms = 2 }
+delivered_per_mille = 0
+absent_per_mille = 1000
+absent_ms = 3600000
+
+# Delivered, but late.
+[[network.profile]]
+prefix = "449"
+delay = { distribution = "fixed", mean_ms = 400, max_ms = 400 }
+
+[[account]]
+system_id = "demo"
+password = "demo"
+addresses = ["12345"]
+prefixes = ["555"]
+
+[[account]]
+system_id = "bank"
+password = "secret"
+addresses = ["777"]
+
+[[account]]
+system_id = "single"
+password = "secret"
+sessions_max = 1
+addresses = ["888"]
+
+[[account]]
+system_id = "narrow"
+password = "secret"
+deliver_window = 1
+prefixes = ["999"]
+
+[[account]]
+system_id = "sender"
+password = "secret"
+bind = ["transmitter"]
+
+[[account]]
+system_id = "limited"
+password = "secret"
+rate_per_s = 1
+burst = 3
+
+[[account]]
+system_id = "claimer"
+password = "secret"
+claims_by_address_range = true
+
+[[account]]
+system_id = "closed"
+password = "secret"
+enabled = false
+"#;
+
+/// Makes a test of each script on each layout.
+macro_rules! on_every_layout {
+    ($($script:ident),+ $(,)?) => {
+        on_every_layout!(@ automatic AUTOMATIC $($script)+);
+        on_every_layout!(@ one_by_one ONE_BY_ONE $($script)+);
+        on_every_layout!(@ two_by_two TWO_BY_TWO $($script)+);
+        on_every_layout!(@ one_by_three ONE_BY_THREE $($script)+);
+    };
+    (@ $layout:ident $constant:ident $($script:ident)+) => {
+        mod $layout {
+            $(#[test]
+            fn $script() {
+                super::$script(&super::Daemon::start(crate::CONFIG, crate::support::Layout::$constant));
+            })+
+        }
+    };
+}
+use on_every_layout;
