@@ -11,7 +11,7 @@ use super::thread::{ThreadStats, ThreadWaker};
 use super::values::{ToShard, ToWorker};
 use super::worker::Worker;
 use crate::base::{DeliveryToken, MessageId, Now, SessionHandle, Time, WallTime};
-use crate::control_lane::{MessageInfo, MoMessage, MoRefused, Wake};
+use crate::control_lane::{MessageInfo, MoMessage, MoRefused, StoreStats, Wake};
 use crate::limits::{LANE_BLOCKS_PER_TURN, SHARD_TURN_ITEMS_MAX};
 use crate::network::Network;
 use crate::routing::{self, Shard, ShardOutput, SubmitOutcome};
@@ -144,6 +144,11 @@ impl ShardHost {
         self.shard.store_mut().poll(now.mono, |nanos, messages| {
             latencies.record_n(Latency::Commit, nanos, u64::from(messages));
         });
+    }
+
+    /// The figures of its store on disk, if it has one.
+    pub fn store_stats(&self) -> Option<StoreStats> {
+        self.shard.store().stats()
     }
 
     /// Hands the last log entries to the store's threads and lets go of them.

@@ -223,7 +223,9 @@ impl RuntimeThread {
             match request {
                 ControlRequest::Snapshot { request, spare } => {
                     let latencies = std::mem::replace(&mut self.stats.latencies, spare);
-                    self.control.reply(ControlReply::Snapshot { request, thread: self.index, latencies });
+                    let store = self.shard.as_ref().and_then(ShardHost::store_stats).map(Box::new);
+                    let reply = ControlReply::Snapshot { request, thread: self.index, latencies, store };
+                    self.control.reply(reply);
                 }
                 ControlRequest::Sessions { request } => {
                     let sessions = self.worker.as_ref().map(Worker::sessions).unwrap_or_default();

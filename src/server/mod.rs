@@ -5,4 +5,5 @@ mod data_dir;
 mod id_lease;
 pub mod run;
 mod shards;
+mod store_tools;
 mod stores;

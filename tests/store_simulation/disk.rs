@@ -13,11 +13,11 @@ const SECTOR: usize = 512;
 
 /// What goes wrong, each in parts per thousand of the calls.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Faults {
-    pub short_write: u64,
-    pub failed_write: u64,
-    pub failed_sync: u64,
-    pub full: u64,
+pub(crate) struct Faults {
+    pub(crate) short_write: u64,
+    pub(crate) failed_write: u64,
+    pub(crate) failed_sync: u64,
+    pub(crate) full: u64,
 }
 
 #[derive(Debug, Default)]
@@ -46,17 +46,17 @@ impl State {
 
 /// The disk; clones are the same one.
 #[derive(Clone, Debug)]
-pub struct SimDisk(Arc<Mutex<State>>);
+pub(crate) struct SimDisk(Arc<Mutex<State>>);
 
 #[derive(Debug)]
-pub struct SimFile {
+pub(crate) struct SimFile {
     disk: SimDisk,
     number: u32,
     len: u32,
 }
 
 impl SimDisk {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         Self(Arc::new(Mutex::new(State { files: BTreeMap::new(), faults: Faults::default(), rng })))
     }
@@ -65,19 +65,19 @@ impl SimDisk {
         self.0.lock().expect("one thread")
     }
 
-    pub fn set_faults(&self, faults: Faults) {
+    pub(crate) fn set_faults(&self, faults: Faults) {
         self.state().faults = faults;
     }
 
     /// The process dies: what was written stays.
-    pub fn kill(&self) {
+    pub(crate) fn kill(&self) {
         for file in self.state().files.values_mut() {
             assert!(file.seen.len() == file.synced.len());
         }
     }
 
     /// The power fails: each sector that was not synced is on the medium or not, by itself.
-    pub fn cut_power(&self) {
+    pub(crate) fn cut_power(&self) {
         let mut state = self.state();
         let State { files, rng, .. } = &mut *state;
         // Nothing, everything, or anything between got through.
@@ -100,16 +100,16 @@ impl SimDisk {
         files.retain(|_, file| !file.is_deleted);
     }
 
-    pub fn numbers(&self) -> Vec<u32> {
+    pub(crate) fn numbers(&self) -> Vec<u32> {
         self.state().files.iter().filter(|(_, file)| !file.is_deleted).map(|(number, _)| *number).collect()
     }
 
-    pub fn content(&self, number: u32) -> Vec<u8> {
+    pub(crate) fn content(&self, number: u32) -> Vec<u8> {
         self.state().files[&number].seen.clone()
     }
 
     /// Changes what is on the medium.
-    pub fn tamper(&self, number: u32, change: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn tamper(&self, number: u32, change: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.state();
         let file = state.files.get_mut(&number).expect("a file of that number");
         change(&mut file.seen);
@@ -118,7 +118,7 @@ impl SimDisk {
     }
 
     /// An independent copy, without faults.
-    pub fn copy(&self) -> Self {
+    pub(crate) fn copy(&self) -> Self {
         let copy = Self::new(1);
         for (number, file) in &self.state().files {
             let copied =

@@ -8,8 +8,8 @@ mod world;
 
 use disk::Faults;
 use rand_xoshiro::rand_core::Rng;
+use smscd::store::Durability;
 use smscd::store::journal::{Access, open};
-use smscd::store::{Durability, MessageStore};
 use world::{World, read};
 
 fn knob(name: &str, default: u64) -> u64 {

@@ -25,7 +25,7 @@ struct Queues {
 }
 
 #[derive(Clone, Debug, Default)]
-pub struct SimLink(Rc<RefCell<Queues>>);
+pub(crate) struct SimLink(Rc<RefCell<Queues>>);
 
 impl Link for SimLink {
     type File = SimFile;
@@ -61,7 +61,7 @@ impl Link for SimLink {
 }
 
 /// What is pending, by id.
-pub type Pending = BTreeMap<u64, (Record, Vec<u8>)>;
+pub(crate) type Pending = BTreeMap<u64, (Record, Vec<u8>)>;
 
 /// An entry of the log, as the model sees it.
 #[derive(Clone, Debug)]
@@ -71,28 +71,28 @@ enum Change {
     Remove(u64),
 }
 
-pub struct World {
-    pub disk: SimDisk,
-    pub settings: JournalSettings,
-    pub journal: Journal<SimLink>,
+pub(crate) struct World {
+    pub(crate) disk: SimDisk,
+    pub(crate) settings: JournalSettings,
+    pub(crate) journal: Journal<SimLink>,
     link: SimLink,
     progress: Arc<Progress>,
     writer: Writer<SimFile>,
     keeper: Keeper<SimDisk>,
     /// Written and waiting for its sync.
     in_hand: Option<Box<Batch<SimFile>>>,
-    pub rng: Xoshiro256PlusPlus,
+    pub(crate) rng: Xoshiro256PlusPlus,
     now: Time,
     next_id: u64,
     /// What was pending when the journal was opened, and what was entered since.
     base: Pending,
     log: Vec<(u64, Change)>,
     /// What is pending now, with where the store says it is.
-    pub live: BTreeMap<u64, (Location, Record, Vec<u8>)>,
+    pub(crate) live: BTreeMap<u64, (Location, Record, Vec<u8>)>,
     /// A call to the disk has failed: the process would be gone.
-    pub has_failed: bool,
-    pub refused: u64,
-    pub largest_batch: u32,
+    pub(crate) has_failed: bool,
+    pub(crate) refused: u64,
+    pub(crate) largest_batch: u32,
 }
 
 fn settings(durability: Durability) -> JournalSettings {
@@ -109,14 +109,14 @@ fn settings(durability: Durability) -> JournalSettings {
 }
 
 impl World {
-    pub fn new(seed: u64, durability: Durability) -> Self {
+    pub(crate) fn new(seed: u64, durability: Durability) -> Self {
         let disk = SimDisk::new(seed ^ 0xD15C);
         let rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         Self::open(disk, rng, settings(durability), 1, Pending::new())
     }
 
     /// Opens what is on the disk and holds it against `expected`.
-    pub fn open(
+    pub(crate) fn open(
         mut disk: SimDisk,
         rng: Xoshiro256PlusPlus,
         settings: JournalSettings,
@@ -160,7 +160,7 @@ impl World {
         }
     }
 
-    pub fn below(&mut self, n: u64) -> u64 {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
         self.rng.next_u64() % n
     }
 
@@ -182,7 +182,7 @@ impl World {
         }
     }
 
-    pub fn put(&mut self) -> bool {
+    pub(crate) fn put(&mut self) -> bool {
         let id = self.next_id;
         let record = self.record(id);
         let len = match self.below(20) {
@@ -215,7 +215,7 @@ impl World {
         self.live.keys().rev().nth(back as usize).copied()
     }
 
-    pub fn update(&mut self) {
+    pub(crate) fn update(&mut self) {
         let Some(id) = self.any() else { return };
         let changed = Record { attempts: self.below(100) as u16, ..self.record(id) };
         let Some((location, record, _)) = self.live.get_mut(&id) else { return };
@@ -224,34 +224,34 @@ impl World {
         self.log.push((lsn.0, Change::Update(changed)));
     }
 
-    pub fn remove(&mut self) {
+    pub(crate) fn remove(&mut self) {
         if let Some(id) = self.any() {
             self.remove_id(id);
         }
     }
 
-    pub fn remove_id(&mut self, id: u64) {
+    pub(crate) fn remove_id(&mut self, id: u64) {
         let Some((location, ..)) = self.live.remove(&id) else { return };
         let lsn = self.journal.remove(location);
         self.log.push((lsn.0, Change::Remove(id)));
         assert_eq!(self.journal.body(location), None, "an ended message is gone");
     }
 
-    pub fn look(&mut self) {
+    pub(crate) fn look(&mut self) {
         let Some(id) = self.any() else { return };
         let (location, _, body) = &self.live[&id];
         assert_eq!(self.journal.body(*location), Some(&body[..]));
     }
 
     /// A turn of the shard.
-    pub fn turn(&mut self) {
+    pub(crate) fn turn(&mut self) {
         self.now = self.now.plus_millis(self.rng.next_u64() % 300);
         self.journal.poll(self.now, |_, _| {});
         self.journal.commit();
     }
 
     /// The committer does its next thing.
-    pub fn committer(&mut self) {
+    pub(crate) fn committer(&mut self) {
         if self.has_failed {
             return;
         }
@@ -276,7 +276,7 @@ impl World {
     }
 
     /// The keeper does its next thing.
-    pub fn keeper(&mut self) {
+    pub(crate) fn keeper(&mut self) {
         let Some(request) = self.link.0.borrow_mut().requests.pop_front() else { return };
         match self.keeper.run(request) {
             Ok(Some(answer)) => self.link.0.borrow_mut().answers.push_back(answer),
@@ -286,7 +286,7 @@ impl World {
     }
 
     /// Lets everything settle: all on disk, nothing asked for.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         for _ in 0..10_000 {
             self.turn();
             self.committer();
@@ -302,13 +302,13 @@ impl World {
         panic!("it never settles");
     }
 
-    pub fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.journal.close();
         self.settle();
     }
 
     /// What is pending after the first entries of the log, up to `lsn`.
-    pub fn pending_at(&self, lsn: u64) -> Pending {
+    pub(crate) fn pending_at(&self, lsn: u64) -> Pending {
         let mut pending = self.base.clone();
         for (_, change) in self.log.iter().filter(|(at, _)| *at <= lsn) {
             match change {
@@ -329,7 +329,7 @@ impl World {
     }
 
     /// Every record and body that any message ever had.
-    pub fn ever(&self) -> BTreeMap<u64, (Vec<Record>, Vec<u8>)> {
+    pub(crate) fn ever(&self) -> BTreeMap<u64, (Vec<Record>, Vec<u8>)> {
         let mut ever: BTreeMap<u64, (Vec<Record>, Vec<u8>)> =
             self.base.iter().map(|(id, (record, body))| (*id, (vec![*record], body.clone()))).collect();
         for (_, change) in &self.log {
@@ -348,7 +348,7 @@ impl World {
 
     /// The process is killed, or the power fails; then a new one opens the store. What was promised must be there,
     /// and all that is there must be what the log said at one moment.
-    pub fn crash(self, is_power_cut: bool) -> Self {
+    pub(crate) fn crash(self, is_power_cut: bool) -> Self {
         let promised = if is_power_cut { self.progress.synced() } else { self.progress.written() };
         if is_power_cut {
             self.disk.cut_power();
@@ -374,7 +374,7 @@ impl World {
 }
 
 /// What a store on `disk` hands out, and what it says about it.
-pub fn read(disk: &mut SimDisk, settings: &JournalSettings) -> (Pending, Recovered<SimFile>) {
+pub(crate) fn read(disk: &mut SimDisk, settings: &JournalSettings) -> (Pending, Recovered<SimFile>) {
     let recovered = open(disk, settings, Access::ReadOnly).expect("a store");
     let mut pending = Pending::new();
     recovered.visit(&settings.accounts, &mut |_, record, body| {

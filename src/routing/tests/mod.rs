@@ -15,7 +15,7 @@ use crate::base::{AccountId, DeliveryToken, MessageId, Now, SessionHandle, Time,
 use crate::smpp::{
     CommandStatus, DeliverSm, InterfaceVersion, MessageState, PduBody, RegisteredDelivery, SubmitSm,
 };
-use crate::store::{Location, Lsn, MemoryStore, MessageStore, Record, StoreFull, Stored};
+use crate::store::{Durability, Location, Lsn, MemoryStore, MessageStore, Record, StoreFull, Stored};
 
 pub(super) const ALICE: AccountId = AccountId(0);
 pub(super) const BOB: AccountId = AccountId(1);
@@ -81,9 +81,9 @@ impl SlowStore {
 }
 
 impl MessageStore for SlowStore {
-    fn put(&mut self, record: &Record, body: &[u8]) -> Result<Stored, StoreFull> {
+    fn put_as(&mut self, record: &Record, body: &[u8], durability: Durability) -> Result<Stored, StoreFull> {
         self.records.push(*record);
-        self.memory.put(record, body)
+        self.memory.put_as(record, body, durability)
     }
 
     fn body(&mut self, location: Location) -> Option<&[u8]> {
@@ -99,8 +99,16 @@ impl MessageStore for SlowStore {
         self.memory.remove(location)
     }
 
-    fn durable_lsn(&self) -> Lsn {
-        self.durable.unwrap_or_else(|| self.memory.durable_lsn())
+    fn durability(&self) -> Durability {
+        self.memory.durability()
+    }
+
+    fn lsn_at(&self, durability: Durability) -> Lsn {
+        self.durable.unwrap_or_else(|| self.memory.lsn_at(durability))
+    }
+
+    fn recover(&mut self, visit: &mut dyn FnMut(Location, &Record, &[u8])) {
+        self.memory.recover(visit);
     }
 
     fn commit(&mut self) {

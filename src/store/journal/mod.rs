@@ -249,7 +249,7 @@ impl<L: Link> Journal<L> {
             memory_bytes: self.slots.bytes() + self.ring.bytes(),
             segments: self.segments.in_use() as u64,
             files: self.segments.files() as u64 + u64::from(self.creating) + u64::from(self.filling),
-            file_bytes: self.segments.files() as u64 * u64::from(self.settings.segment_bytes),
+            file_bytes: self.segments.file_bytes(),
             batches: self.tally.batches,
             entries: self.tally.entries,
             frame_bytes: self.tally.frame_bytes,

@@ -128,6 +128,31 @@ pub struct Recovered<F> {
     pub(super) report: RecoveryReport,
 }
 
+/// How large a store is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Octets of the entries of pending messages.
+    pub live_bytes: u64,
+    /// Segments in use.
+    pub segments: u64,
+    /// Files that wait for use.
+    pub spares: u64,
+    /// Octets of all files.
+    pub file_bytes: u64,
+}
+
+impl<F: SegmentFile> Recovered<F> {
+    /// How large it is.
+    pub fn sizes(&self) -> Sizes {
+        Sizes {
+            live_bytes: self.segments.live_bytes(),
+            segments: self.segments.in_use() as u64,
+            spares: self.segments.available() as u64,
+            file_bytes: self.segments.file_bytes(),
+        }
+    }
+}
+
 impl<F> Recovered<F> {
     /// The last entry of the log.
     pub const fn lsn(&self) -> u64 {

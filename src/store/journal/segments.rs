@@ -7,6 +7,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::disk::SegmentFile;
+
 /// Files without which no new message is taken in: they are left to final states and to copying forward.
 pub(super) const RESERVE: usize = 2;
 /// Available files wanted.
@@ -113,6 +115,17 @@ impl<F> Segments<F> {
     /// Files in use, retired and available.
     pub(super) fn files(&self) -> usize {
         self.in_use.len() + self.retired.len() + self.available.len()
+    }
+
+    /// Octets of all those files.
+    pub(super) fn file_bytes(&self) -> u64
+    where
+        F: SegmentFile,
+    {
+        let in_use = self.in_use.iter().map(|segment| &segment.file);
+        let retired = self.retired.iter().map(|retired| &retired.file);
+        let available = self.available.iter().map(|spare| &spare.file);
+        in_use.chain(retired).chain(available).map(|file| u64::from(file.len())).sum()
     }
 
     /// Octets of the entries of pending messages.

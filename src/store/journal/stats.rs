@@ -1,9 +1,9 @@
 //! The store's figures.
 
 /// Groups of records by stage that are told apart.
-pub const STAGES: usize = 8;
+pub(super) const STAGES: usize = 8;
 /// Batches are counted by the power of two of their entries; the last group has all larger ones.
-pub const BATCH_SIZES: usize = 14;
+pub(super) const BATCH_SIZES: usize = 14;
 
 /// What recovery found, in numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
