@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::base::{AccountId, MessageId};
 use crate::stats::LatencySet;
+pub use crate::store::journal::StoreStats;
 
 /// Wakes a thread that may be asleep in its poll.
 pub trait Wake: Send + Sync {
@@ -58,6 +59,8 @@ pub enum ControlReply {
         thread: usize,
         /// The filled set.
         latencies: Box<LatencySet>,
+        /// The figures of the thread's store on disk, if it has one.
+        store: Option<Box<StoreStats>>,
     },
     /// The thread's sessions.
     Sessions {

@@ -53,16 +53,13 @@ fn a_bad_configuration_exits_2_naming_file_line_and_key() {
 }
 
 #[test]
-fn a_stronger_durability_than_none_is_refused() {
-    for durability in ["sync", "buffered"] {
+fn every_durability_is_accepted_and_sync_is_the_default() {
+    for durability in ["sync", "buffered", "none"] {
         let out = smscd(&["check", "--durability", durability], "");
-        assert_eq!(out.status.code(), Some(2));
-        let error = text(&out.stderr);
-        assert!(
-            error.starts_with("--durability: store.durability: ") && error.contains("in memory"),
-            "{error}"
-        );
+        assert_eq!(out.status.code(), Some(0));
+        assert!(text(&out.stdout).contains(&format!("durability = \"{durability}\"")));
     }
+    assert!(text(&smscd(&["check"], "").stdout).contains("durability = \"sync\""));
 }
 
 #[test]

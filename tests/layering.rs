@@ -30,10 +30,10 @@ const LAYERS: &[Layer] = &[
     layer("stats", &["base"], &["hdrhistogram"]),
     layer("config", &["base", "limits", "smpp"], &["argon2", "serde", "subtle", "toml"]),
     layer("session", &["base", "limits", "smpp"], &[]),
-    layer("store", &["base", "limits"], &[]),
+    layer("store", &["base", "limits"], &["crc32c"]),
     layer("routing", &["base", "limits", "smpp", "store"], &["rand_xoshiro", "regex_lite"]),
     layer("network", &["base", "smpp"], &["rand_xoshiro"]),
-    layer("control_lane", &["base", "stats"], &["crossbeam_channel"]),
+    layer("control_lane", &["base", "stats", "store"], &["crossbeam_channel"]),
     layer(
         "runtime",
         &[
@@ -48,7 +48,7 @@ const LAYERS: &[Layer] = &[
             "network",
             "control_lane",
         ],
-        &["anyhow", "core_affinity", "crossbeam_channel", "mio", "parking_lot", "tracing"],
+        &["anyhow", "core_affinity", "crossbeam_channel", "mio", "parking_lot", "rustix", "tracing"],
     ),
     layer(
         "control",

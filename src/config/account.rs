@@ -180,7 +180,10 @@ impl AccountConfig {
         if !matches!(self.receipt_date_digits, 10 | 12) {
             findings.add(format!("{key}.receipt_date_digits"), "must be 10 or 12");
         }
-        if let Some(what) = self.durability.and_then(Durability::refusal) {
+        let on_disk = self.durability.filter(|&durability| durability != Durability::None);
+        if let Some(durability) = on_disk.filter(|_| store.durability == Durability::None) {
+            let what =
+                format!("\"{}\" needs a store on disk: store.durability is \"none\"", durability.name());
             findings.add(format!("{key}.durability"), what);
         }
         findings.in_range(format!("{key}.validity_max_s"), self.validity_max_s, (0, VALIDITY_S_MAX));

@@ -14,11 +14,11 @@ pub(super) const VALIDITY_S_MAX: u64 = 366 * 86_400;
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
     /// The message is in memory; it is lost with the process.
-    #[default]
     None,
     /// The message is written to the kernel; it is lost with the machine.
     Buffered,
     /// The message is on disk.
+    #[default]
     Sync,
 }
 
@@ -34,22 +34,6 @@ impl Durability {
             Self::Sync => "sync",
         }
     }
-
-    /// Whether this version can keep the promise: the one place that refuses the others.
-    const fn is_available(self) -> bool {
-        matches!(self, Self::None)
-    }
-
-    /// Why this version can't keep the promise, if it can't.
-    pub(super) fn refusal(self) -> Option<String> {
-        (!self.is_available()).then(|| {
-            format!(
-                "\"{}\" is not available: this version keeps messages in memory, and --durability none is the only \
-                 accepted value",
-                self.name()
-            )
-        })
-    }
 }
 
 /// The message store.
@@ -60,6 +44,12 @@ pub struct StoreConfig {
     pub data_dir: PathBuf,
     /// What an accepted message survives.
     pub durability: Durability,
+    /// Octets of one segment file of the store.
+    pub segment_bytes: u64,
+    /// Octets on disk over all shards, but at least 8 segments for each. Beyond: ESME_RMSGQFUL.
+    pub disk_bytes_max: u64,
+    /// Octets of memory, over all shards, for the bodies of young messages; older ones are read back from disk.
+    pub body_cache_bytes: u64,
     /// Pending messages (MT, MO and receipts) over all shards. Beyond: ESME_RMSGQFUL.
     pub messages_max: u64,
     /// Final states remembered for GET /messages/ID and query_sm; the oldest goes first.
@@ -79,6 +69,9 @@ impl Default for StoreConfig {
         Self {
             data_dir: PathBuf::from("./smscd-data"),
             durability: Durability::default(),
+            segment_bytes: 64 << 20,
+            disk_bytes_max: 16 << 30,
+            body_cache_bytes: 64 << 20,
             messages_max: 4_000_000,
             final_history_records: 1_000_000,
             final_history_s: 3_600,
@@ -94,9 +87,12 @@ impl StoreConfig {
         if self.data_dir.as_os_str().is_empty() {
             findings.add("store.data_dir", "needs a folder");
         }
-        if let Some(what) = self.durability.refusal() {
-            findings.add("store.durability", what);
+        findings.in_range("store.segment_bytes", self.segment_bytes, (2 << 20, 1 << 30));
+        if !self.segment_bytes.is_multiple_of(4096) {
+            findings.add("store.segment_bytes", "needs a multiple of 4096");
         }
+        findings.in_range("store.disk_bytes_max", self.disk_bytes_max, (16 << 20, 1 << 50));
+        findings.in_range("store.body_cache_bytes", self.body_cache_bytes, (2 << 20, 1 << 40));
         findings.in_range("store.messages_max", self.messages_max, (1_000, 1_000_000_000));
         findings.in_range("store.final_history_records", self.final_history_records, (0, 1_000_000_000));
         findings.in_range("store.final_history_s", self.final_history_s, (0, VALIDITY_S_MAX));

@@ -91,10 +91,8 @@ fn errors_name_file_line_and_key() {
         ("[engine]\nworkers = 129".to_owned(), "f.toml:2: engine.workers: 129 is out of range"),
         ("[engine]\nnode = 32".to_owned(), "f.toml:2: engine.node: 32"),
         ("[engine]\npin = 1".to_owned(), "f.toml:2: engine.pin: invalid type"),
-        (
-            "[store]\ndurability = \"sync\"".to_owned(),
-            "f.toml:2: store.durability: \"sync\" is not available",
-        ),
+        ("[store]\nsegment_bytes = 5000000".to_owned(), "f.toml:2: store.segment_bytes: needs a multiple"),
+        ("[store]\nsegment_bytes = 4096".to_owned(), "f.toml:2: store.segment_bytes: 4096 is out of range"),
         ("[store]\ndurability = \"disk\"".to_owned(), "f.toml:2: store.durability: unknown variant"),
         ("[store]\nvalidity_default_s = 700000".to_owned(), "f.toml:2: store.validity_default_s: "),
         (
@@ -124,7 +122,10 @@ fn errors_name_file_line_and_key() {
         (account("bind = []"), "f.toml:5: account[0].bind: needs at least one"),
         (account("bind = [\"trx\"]"), "f.toml:5: account[0].bind[0]: unknown variant"),
         (account("window = 16385"), "f.toml:5: account[0].window: 16385"),
-        (account("durability = \"sync\""), "f.toml:5: account[0].durability: \"sync\" is not available"),
+        (
+            "[store]\ndurability = \"none\"".to_owned() + &account("durability = \"buffered\""),
+            "f.toml:6: account[0].durability: \"buffered\" needs a store on disk",
+        ),
         (account("validity_default_s = 604801"), "f.toml:5: account[0].validity_default_s: 604801"),
         (
             account("validity_max_s = 60\nvalidity_default_s = 61"),

@@ -133,6 +133,7 @@ async fn metrics(State(shared): State<Arc<Shared>>) -> Reply {
         totals: totals(&shared),
         accounts: shared.config.accounts.iter().map(|account| account.system_id.clone()).collect(),
         latencies: shared.latencies.read(Clone::clone),
+        store: shared.store(),
     };
     let text = scrape.into_text().map_err(|_| {
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "the metrics can't be written as text")

@@ -11,6 +11,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::control_lane::StoreStats;
 use crate::stats::{AccountCounter, AccountTotals, Counter, CounterTotals, Latency, LatencySet};
 
 /// Media type of the text.
@@ -47,6 +48,80 @@ pub(super) struct Scrape {
     /// system_id of each account in `totals`.
     pub(super) accounts: Vec<String>,
     pub(super) latencies: LatencySet,
+    /// `None`: messages are in memory.
+    pub(super) store: Option<StoreStats>,
+}
+
+/// A figure of the store: name, help, unit, value.
+type StoreFigure = (&'static str, &'static str, Option<Unit>, fn(&StoreStats) -> f64);
+
+const STORE_GAUGES: [StoreFigure; 9] = [
+    ("store_live", "Octets of pending messages in segments.", Some(Unit::Bytes), |s| s.live_bytes as f64),
+    ("store_memory", "Memory of the index and of young bodies.", Some(Unit::Bytes), |s| {
+        s.memory_bytes as f64
+    }),
+    ("store_files", "Octets of the segment files.", Some(Unit::Bytes), |s| s.file_bytes as f64),
+    ("store_segments_in_use", "Segments that hold pending messages.", None, |s| s.segments as f64),
+    ("store_segment_files", "Segment files.", None, |s| s.files as f64),
+    ("store_full", "Whether messages are refused for want of disk.", None, |s| {
+        f64::from(u8::from(s.is_full))
+    }),
+    ("store_oldest_pending", "Age of the oldest record, at most.", Some(Unit::Seconds), |s| {
+        s.oldest_accepted_ms.map_or(0.0, super::stats::age_s)
+    }),
+    ("store_recovery", "How long recovery took at the start.", Some(Unit::Seconds), |s| {
+        s.recovery.nanos as f64 / 1e9
+    }),
+    ("store_damaged_places", "Places that recovery could not read.", None, |s| s.recovery.damaged as f64),
+];
+
+const STORE_COUNTERS: [StoreFigure; 6] = [
+    ("store_batches", "Batches written.", None, |s| s.batches as f64),
+    ("store_entries", "Log entries written.", None, |s| s.entries as f64),
+    ("store_frames", "Octets of the batches written.", Some(Unit::Bytes), |s| s.frame_bytes as f64),
+    ("store_copied", "Messages copied forward.", None, |s| s.copied as f64),
+    ("store_refused", "Messages refused for want of room.", None, |s| s.refused as f64),
+    ("store_disk_reads", "Bodies read back from disk.", None, |s| s.disk_reads as f64),
+];
+
+/// What a record is, as routing numbers it.
+const RECORD_KINDS: [&str; 4] = ["mt", "mo", "receipt", "notification"];
+
+fn encode_store(encoder: &mut DescriptorEncoder<'_>, store: &StoreStats) -> fmt::Result {
+    for (name, help, unit, value) in STORE_GAUGES {
+        let metric = encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?;
+        ConstGauge::new(value(store)).encode(metric)?;
+    }
+    for (name, help, unit, value) in STORE_COUNTERS {
+        let metric = encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Counter)?;
+        ConstCounter::new(value(store)).encode(metric)?;
+    }
+    let mut pending = encoder.encode_descriptor(
+        "store_pending",
+        "Records held, by what they are.",
+        None,
+        MetricType::Gauge,
+    )?;
+    for (kind, count) in RECORD_KINDS.iter().zip(store.pending) {
+        let labels = [("kind", *kind)];
+        ConstGauge::new(count).encode(pending.encode_family(&labels)?)?;
+    }
+    let metric =
+        encoder.encode_descriptor("store_batch_size", "Entries of a batch.", None, MetricType::Histogram)?;
+    let last = store.batch_sizes.len() - 1;
+    let upper = |i| if i == last { f64::INFINITY } else { (1_u64 << i) as f64 };
+    let buckets: Vec<(f64, u64)> =
+        store.batch_sizes.iter().enumerate().map(|(i, &n)| (upper(i), n)).collect();
+    metric_histogram(metric, store.entries as f64, store.batches, &buckets)
+}
+
+fn metric_histogram(
+    mut metric: MetricEncoder<'_>,
+    sum: f64,
+    count: u64,
+    buckets: &[(f64, u64)],
+) -> fmt::Result {
+    metric.encode_histogram::<NoLabelSet>(sum, count, buckets, None)
 }
 
 impl Scrape {
@@ -121,6 +196,9 @@ impl Collector for Scrape {
             MetricType::Gauge,
         )?;
         ConstGauge::new(self.uptime_s).encode(metric)?;
+        if let Some(store) = &self.store {
+            encode_store(&mut encoder, store)?;
+        }
         for latency in Latency::ALL {
             let metric = encoder.encode_descriptor(
                 latency.name(),
@@ -205,6 +283,14 @@ mod tests {
             totals: CounterTotals::of(&[counters], 2),
             accounts: vec!["demo".to_owned(), "quote\"d".to_owned()],
             latencies,
+            store: Some(StoreStats {
+                pending: [5, 0, 7, 0, 0, 0, 0, 0],
+                live_bytes: 4096,
+                entries: 30,
+                batches: 3,
+                batch_sizes: [1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+                ..StoreStats::default()
+            }),
         };
         let text = scrape.into_text().unwrap();
         let samples = samples(&text);
@@ -215,6 +301,10 @@ mod tests {
         assert_eq!(get("smscd_accepted_total{account=\"quote\\\"d\"}"), 9.0);
         assert_eq!(get("smscd_messages_pending{account=\"quote\\\"d\"}"), 5.0);
         assert_eq!(get("smscd_uptime_seconds"), 1.5);
+        assert_eq!(get("smscd_store_live_bytes"), 4096.0);
+        assert_eq!(get("smscd_store_pending{kind=\"receipt\"}"), 7.0);
+        assert_eq!(get("smscd_store_entries_total"), 30.0);
+        assert_eq!(get("smscd_store_batch_size_bucket{le=\"16.0\"}"), 3.0);
         assert_eq!(get("smscd_submit_resp_seconds_count"), 4.0);
         assert_eq!(get("smscd_submit_resp_seconds_bucket{le=\"+Inf\"}"), 4.0);
         assert_eq!(get("smscd_receipt_seconds_bucket{le=\"+Inf\"}"), 1.0);

@@ -16,11 +16,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use crossbeam_channel::Receiver;
+use parking_lot::Mutex;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 use crate::config::Config;
-use crate::control_lane::{ControlPort, ControlReply};
+use crate::control_lane::{ControlPort, ControlReply, StoreStats};
 use crate::stats::ThreadCounters;
 
 use exchange::Exchange;
@@ -73,9 +74,20 @@ struct Shared {
     ready: AtomicBool,
     exchange: Exchange,
     latencies: Latencies,
+    /// The figures of each thread's store, as of the last snapshot.
+    stores: Mutex<Vec<Option<Box<StoreStats>>>>,
 }
 
 impl Shared {
+    /// The figures of all stores on disk; `None`: messages are in memory.
+    fn store(&self) -> Option<StoreStats> {
+        self.stores.lock().iter().flatten().fold(None, |sum: Option<StoreStats>, store| {
+            let mut sum = sum.unwrap_or_default();
+            sum.add(store);
+            Some(sum)
+        })
+    }
+
     fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Relaxed)
     }
@@ -132,6 +144,7 @@ async fn serve(setup: ControlSetup, stop: impl Future<Output = ()>, grace: Durat
         ready: AtomicBool::new(true),
         exchange: Exchange::new(setup.ports),
         latencies: Latencies::new(threads),
+        stores: Mutex::new((0..threads).map(|_| None).collect()),
     });
     let collector = tokio::spawn(collect(Arc::clone(&shared), setup.replies, setup.reply_notify));
     let router = api::router(Arc::clone(&shared));
@@ -154,8 +167,11 @@ async fn collect(shared: Arc<Shared>, replies: Receiver<ControlReply>, notify: A
         while let Ok(reply) = replies.try_recv() {
             match reply {
                 // Kept even when the request has given up waiting: no latency is lost.
-                ControlReply::Snapshot { request, latencies, .. } => {
+                ControlReply::Snapshot { request, thread, latencies, store } => {
                     shared.latencies.absorb(latencies);
+                    if let Some(place) = shared.stores.lock().get_mut(thread) {
+                        *place = store;
+                    }
                     shared.exchange.answered(request, exchange::Answer::Snapshot);
                 }
                 reply => shared.exchange.take(reply),

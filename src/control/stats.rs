@@ -1,12 +1,13 @@
 //! `/stats`: the figures as JSON, with the keys that the contract fixes and more beside them.
 
 use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::Shared;
-use crate::control_lane::SessionInfo;
+use crate::control_lane::{SessionInfo, StoreStats};
 use crate::stats::{AccountCounter, AccountTotals, Counter, CounterTotals, Latency, LatencySet};
 
 #[derive(Debug, Serialize)]
@@ -17,6 +18,8 @@ pub(super) struct Stats<'a> {
     sessions: Sessions,
     messages: Messages,
     latency: BTreeMap<&'static str, LatencyFigures>,
+    /// The store on disk; null when messages are in memory.
+    store: Option<Store>,
     accounts: BTreeMap<&'a str, Account>,
     /// Every daemon-wide counter.
     counters: BTreeMap<&'static str, u64>,
@@ -51,6 +54,53 @@ struct Messages {
     receipts_sent: u64,
     receipts_failed: u64,
     receipts_pending: u64,
+}
+
+/// What is on disk, or on its way there.
+#[derive(Debug, Serialize)]
+pub(super) struct Store {
+    /// Records held, by what they are.
+    pending: StorePending,
+    /// Octets that they take in segments.
+    live_bytes: u64,
+    /// Memory of the index and of young bodies.
+    memory_bytes: u64,
+    segments_in_use: u64,
+    segment_files: u64,
+    file_bytes: u64,
+    batches: u64,
+    entries: u64,
+    frame_bytes: u64,
+    /// Batches by their number of entries, at most the key; "more" beyond.
+    batch_sizes: BTreeMap<String, u64>,
+    /// Messages copied forward out of segments that were to be used again.
+    copied: u64,
+    /// Messages refused for want of room.
+    refused: u64,
+    /// Bodies read back from disk.
+    disk_reads: u64,
+    /// No message is taken in: the disk, or what is allowed of it, is full.
+    is_full: bool,
+    /// At most so old is the oldest record; null when there is none.
+    oldest_pending_s: Option<f64>,
+    recovery: Recovery,
+}
+
+#[derive(Debug, Serialize)]
+struct StorePending {
+    mt: u64,
+    mo: u64,
+    receipt: u64,
+    notification: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Recovery {
+    messages: u64,
+    bytes: u64,
+    damaged_places: u64,
+    lost_entries: u64,
+    seconds: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -123,6 +173,7 @@ pub(super) fn collect<'a>(
         sessions: bound_sessions(totals),
         messages: messages(totals.all_accounts()),
         latency: shared.latencies.read(latency),
+        store: shared.store().map(|figures| store(&figures)),
         accounts: accounts.collect(),
         counters: Counter::ALL.iter().map(|&counter| (counter.label(), totals.get(counter))).collect(),
         threads: threads(shared),
@@ -182,6 +233,43 @@ fn figures(histogram: &Histogram<u64>) -> LatencyFigures {
         p9999_us: quantile(0.9999),
         max_us: micros(histogram.max() as f64),
     }
+}
+
+fn store(figures: &StoreStats) -> Store {
+    let [mt, mo, receipt, notification, ..] = figures.pending;
+    let sizes = figures.batch_sizes.iter().enumerate();
+    let last = figures.batch_sizes.len() - 1;
+    let name = |i: usize| if i == last { "more".to_owned() } else { (1_u64 << i).to_string() };
+    Store {
+        pending: StorePending { mt, mo, receipt, notification },
+        live_bytes: figures.live_bytes,
+        memory_bytes: figures.memory_bytes,
+        segments_in_use: figures.segments,
+        segment_files: figures.files,
+        file_bytes: figures.file_bytes,
+        batches: figures.batches,
+        entries: figures.entries,
+        frame_bytes: figures.frame_bytes,
+        batch_sizes: sizes.map(|(i, &count)| (name(i), count)).collect(),
+        copied: figures.copied,
+        refused: figures.refused,
+        disk_reads: figures.disk_reads,
+        is_full: figures.is_full,
+        oldest_pending_s: figures.oldest_accepted_ms.map(age_s),
+        recovery: Recovery {
+            messages: figures.recovery.messages,
+            bytes: figures.recovery.bytes,
+            damaged_places: figures.recovery.damaged,
+            lost_entries: figures.recovery.lost_entries,
+            seconds: figures.recovery.nanos as f64 / 1e9,
+        },
+    }
+}
+
+/// Seconds since a Unix time in milliseconds; 0 when the clock has stepped back behind it.
+pub(super) fn age_s(unix_ms: u64) -> f64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    (now as f64 - unix_ms as f64).max(0.0) / 1_000.0
 }
 
 fn threads(shared: &Shared) -> Vec<Thread> {

@@ -160,7 +160,7 @@ fn hot_thread(
                 snapshots.fetch_add(1, Ordering::SeqCst);
                 let mut latencies = Box::new(LatencySet::new());
                 latencies.record_n(Latency::SubmitResp, 50_000, 10);
-                end.reply(ControlReply::Snapshot { request, thread, latencies });
+                end.reply(ControlReply::Snapshot { request, thread, latencies, store: None });
             }
             ControlRequest::Sessions { request } => {
                 end.reply(ControlReply::Sessions { request, thread, sessions: vec![session(thread)] });

@@ -163,6 +163,16 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         self.messages.len()
     }
 
+    /// The store, for its figures.
+    pub const fn store(&self) -> &S {
+        &self.store
+    }
+
+    /// The store, for the shell that carries its batches.
+    pub const fn store_mut(&mut self) -> &mut S {
+        &mut self.store
+    }
+
     /// The counter that the next id will carry at least; what a restart gives as `id_high_water`.
     pub const fn id_counter(&self) -> u64 {
         self.ids.next_counter()

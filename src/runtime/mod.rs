@@ -7,6 +7,10 @@
 //!                        responses, receipts, MO     │  lanes        │ MT
 //!                                              ┌─────┴──────────────▼─────┐
 //!                                              │ routing shard 0..S-1      │  accept, route, store, retry
+//!                                              └─────▲──────────────┬─────┘
+//!                                        durable      │              │ batches
+//!                                              ┌─────┴──────────────▼─────┐
+//!                                              │ committer of the shard    │  write, sync
 //!                                              └──────────────────────────┘
 //! ```
 //!
@@ -18,10 +22,13 @@ pub mod accounts;
 pub mod admission;
 pub mod authenticator;
 pub mod clock;
+pub mod committer;
 pub mod connection;
+pub mod hosted_store;
 pub mod lane;
 pub mod out_queue;
 pub mod pool;
+pub mod segment_folder;
 pub mod shard_host;
 pub mod sleeper;
 pub mod start;

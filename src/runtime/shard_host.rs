@@ -1,25 +1,29 @@
 //! Hosts one routing shard on a runtime thread: its lanes from and to the workers, and the counting of its facts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tracing::warn;
+use tracing::{error, warn};
 
+use super::hosted_store::HostedStore;
 use super::lane::{LaneReceiver, LaneSender};
 use super::thread::{ThreadStats, ThreadWaker};
 use super::values::{ToShard, ToWorker};
 use super::worker::Worker;
 use crate::base::{DeliveryToken, MessageId, Now, SessionHandle, Time, WallTime};
-use crate::control_lane::{HeldInfo, MessageInfo, MoMessage, MoRefused, Wake};
+use crate::control_lane::{HeldInfo, MessageInfo, MoMessage, MoRefused, StoreStats, Wake};
 use crate::limits::{LANE_BLOCKS_PER_TURN, SHARD_TURN_ITEMS_MAX};
 use crate::network::Network;
 use crate::routing::{self, MoOutcome, RecoveredAs, Shard, ShardOutput, SubmitOutcome, TooManyMessages};
 use crate::session::{DeliveryResult, Disposition, Origin, SubmitRequest};
 use crate::smpp::{CommandStatus, DeliverSm, MessageState, PduBody, SubmitSm};
 use crate::stats::{AccountCounter, Counter, Latency};
-use crate::store::MemoryStore;
+
+/// Between two looks at a committer that is busy, when everything is to be handed to it.
+const CLOSE_WAIT: Duration = Duration::from_millis(1);
 
 /// The routing core as this runtime hosts it.
-pub type HostedShard = Shard<MemoryStore, Network>;
+pub type HostedShard = Shard<HostedStore, Network>;
 
 /// The lane to one worker on another thread, and how to wake it.
 pub type ToWorkerLane = Option<(LaneSender<ToWorker>, Arc<ThreadWaker>)>;
@@ -145,6 +149,25 @@ impl ShardHost {
         self.shard.recover(now, &mut FactsOnly { stats })
     }
 
+    /// Begins a turn: takes in what has become durable since the last one.
+    #[inline]
+    pub fn begin_turn(&mut self, now: Now, stats: &mut ThreadStats) {
+        let latencies = &mut stats.latencies;
+        self.shard.store_mut().poll(now.mono, |nanos, messages| {
+            latencies.record_n(Latency::Commit, nanos, u64::from(messages));
+        });
+    }
+
+    /// The figures of its store on disk, if it has one.
+    pub fn store_stats(&self) -> Option<StoreStats> {
+        self.shard.store().stats()
+    }
+
+    /// Hands the last log entries to the store's threads and lets go of them.
+    pub fn close(mut self) {
+        self.shard.store_mut().close(|| std::thread::sleep(CLOSE_WAIT));
+    }
+
     /// Runs what is due: verdicts, retries, expiries, deliveries. `worker` is the one on this thread, if any. True:
     /// more is ready now.
     pub fn turn(&mut self, worker: &mut Option<Worker>, now: Now, stats: &mut ThreadStats) -> bool {
@@ -156,7 +179,13 @@ impl ShardHost {
             mo_waiting: &mut self.mo_waiting,
             mo_held: &mut self.mo_held,
         };
-        self.shard.turn(now, SHARD_TURN_ITEMS_MAX, &mut output)
+        let more = self.shard.turn(now, SHARD_TURN_ITEMS_MAX, &mut output);
+        if let Some(failure) = self.shard.store().failure() {
+            // Nothing becomes durable any more, so nothing may be promised any more.
+            error!("stopping: {failure}");
+            std::process::exit(1);
+        }
+        more
     }
 
     /// Publishes what the turn has added, and wakes the threads that sleep.
@@ -171,7 +200,7 @@ impl ShardHost {
 
     /// Whether anything came in, to decide on sleeping.
     pub fn has_input(&self) -> bool {
-        self.from_workers.iter().any(|(_, lane)| !lane.is_empty())
+        self.shard.store().has_news() || self.from_workers.iter().any(|(_, lane)| !lane.is_empty())
     }
 
     /// Whether answers wait for room in a lane.

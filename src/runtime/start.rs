@@ -15,6 +15,7 @@ use super::accounts::AccountTable;
 use super::admission::{Admission, Load};
 use super::authenticator::{self, AnswerPort};
 use super::clock::Clock;
+use super::committer::StoreThreads;
 use super::lane::{self, LaneReceiver};
 use super::shard_host::{HostedShard, ShardHost, ToWorkerLane};
 use super::thread::{Leaving, RuntimeThread, ThreadStats, ThreadWaker};
@@ -37,6 +38,8 @@ pub struct EngineParts<'a> {
     pub listeners: Vec<TcpListener>,
     /// The routing cores, by shard index.
     pub shards: Vec<HostedShard>,
+    /// The threads of their stores.
+    pub store_threads: Vec<StoreThreads>,
     /// The process's clock.
     pub clock: Clock,
     /// Called after every reply on the control lane.
@@ -55,6 +58,7 @@ pub struct Engine {
     pub acceptor: AcceptorStop,
     acceptor_thread: JoinHandle<()>,
     threads: Vec<JoinHandle<io::Result<()>>>,
+    store_threads: Vec<StoreThreads>,
 }
 
 impl Engine {
@@ -69,6 +73,9 @@ impl Engine {
                 Err(_) => anyhow::bail!("runtime thread {index} panicked"),
             }
         }
+        for threads in self.store_threads {
+            threads.join().map_err(anyhow::Error::msg)?;
+        }
         if self.acceptor_thread.join().is_err() {
             anyhow::bail!("the acceptor panicked");
         }
@@ -81,7 +88,7 @@ impl Engine {
 /// # Errors
 /// When a poll, a waker or a thread can't be made.
 pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
-    let EngineParts { config, plan, listeners, shards, clock, notify } = parts;
+    let EngineParts { config, plan, listeners, shards, store_threads, clock, notify } = parts;
     let threads = plan.threads.len();
     let accounts = Arc::new(AccountTable::new(&config.accounts, config.limits.sessions_max));
     let settings = Arc::new(session_settings(config));
@@ -149,12 +156,18 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
                 }))
             }
         };
+        let mut stats = ThreadStats { counters: thread_counters, latencies: Box::new(LatencySet::new()) };
         let shard = match placed.shard {
             None => None,
             Some(shard) => {
                 let core = shards.get_mut(usize::from(shard)).and_then(Option::take);
+                let core = core.context("a shard without a core")?;
+                core.store().set_waker(Arc::clone(waker) as Arc<dyn Wake>);
                 let (to_workers, from_workers) = lanes.take_shard(shard);
-                Some(ShardHost::new(core.context("a shard without a core")?, to_workers, from_workers))
+                let mut host = ShardHost::new(core, to_workers, from_workers);
+                host.recover(clock.now(), &mut stats)
+                    .with_context(|| format!("taking up what is in the store of shard {shard}"))?;
+                Some(host)
             }
         };
         runtime_threads.push(RuntimeThread {
@@ -164,7 +177,7 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
             clock,
             worker,
             shard,
-            stats: ThreadStats { counters: thread_counters, latencies: Box::new(LatencySet::new()) },
+            stats,
             control: ControlEnd { requests, replies: replies_tx.clone(), notify: Arc::clone(&notify) },
             spin_nanos: config.engine.spin_us * 1_000,
             stop_timeout_ms: config.smpp.unbind_timeout_ms,
@@ -182,7 +195,7 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
         .map(|thread| spawn(thread, config.engine.pin))
         .collect::<io::Result<Vec<_>>>()
         .context("starting a runtime thread")?;
-    Ok(Engine { ports, replies, counters, acceptor, acceptor_thread, threads })
+    Ok(Engine { ports, replies, counters, acceptor, acceptor_thread, threads, store_threads })
 }
 
 fn spawn(thread: RuntimeThread, pin: bool) -> io::Result<JoinHandle<io::Result<()>>> {

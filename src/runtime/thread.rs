@@ -137,6 +137,9 @@ impl RuntimeThread {
             if had_input || more {
                 idle_since = now.mono;
             }
+            if let Some(shard) = &mut self.shard {
+                shard.begin_turn(now, &mut self.stats);
+            }
             self.take_requests(now, &mut stop);
             if let Some(worker) = &mut self.worker {
                 worker.take_events(&events, WAKER);
@@ -156,6 +159,9 @@ impl RuntimeThread {
                 self.stats.counters.add(Counter::LongTurns, 1);
             }
             if self.leave(&mut stop) {
+                if let Some(shard) = self.shard.take() {
+                    shard.close();
+                }
                 self.control.reply(ControlReply::Left { thread: self.index });
                 return Ok(());
             }
@@ -221,7 +227,9 @@ impl RuntimeThread {
             match request {
                 ControlRequest::Snapshot { request, spare } => {
                     let latencies = std::mem::replace(&mut self.stats.latencies, spare);
-                    self.control.reply(ControlReply::Snapshot { request, thread: self.index, latencies });
+                    let store = self.shard.as_ref().and_then(ShardHost::store_stats).map(Box::new);
+                    let reply = ControlReply::Snapshot { request, thread: self.index, latencies, store };
+                    self.control.reply(reply);
                 }
                 ControlRequest::Sessions { request } => {
                     let sessions = self.worker.as_ref().map(Worker::sessions).unwrap_or_default();

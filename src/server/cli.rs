@@ -9,6 +9,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
+use super::store_tools;
 use crate::config::{Config, DEFAULT_TOML, Durability, EnginePlan, LogLevel, Overrides, password};
 
 /// It failed at run time.
@@ -36,6 +37,32 @@ enum Command {
     HashPassword,
     /// Print the default configuration with comments
     DefaultConfig,
+    /// Look at the store in a data folder that no daemon uses; changes nothing
+    #[command(subcommand)]
+    Store(StoreCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum StoreCommand {
+    /// Read every segment; print what is pending and what is damaged. Exit code 1 when something is
+    Check(StoreArgs),
+    /// Print every pending message as a line of JSON
+    Dump {
+        #[command(flatten)]
+        args: StoreArgs,
+        /// With addresses and body
+        #[arg(long)]
+        bodies: bool,
+    },
+    /// Print the sizes of the store
+    Stats(StoreArgs),
+}
+
+#[derive(Args, Debug)]
+struct StoreArgs {
+    /// The data folder [default: ./smscd-data]
+    #[arg(long, value_name = "DIR", default_value = "./smscd-data", hide_default_value = true)]
+    data_dir: PathBuf,
 }
 
 /// Where the configuration comes from; each flag overrides the file.
@@ -59,7 +86,7 @@ struct RunArgs {
     /// Routing shards, 0 = by the number of cores [default: 0]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     shards: Option<u16>,
-    /// What an accepted message survives; this version accepts only none [default: none]
+    /// What an accepted message survives: the machine, the process, neither [default: sync]
     #[arg(long, value_name = "HOW", value_parser = durability_parser())]
     durability: Option<Durability>,
     /// Leave the threads' cores to the kernel
@@ -112,6 +139,7 @@ pub fn main() -> ExitCode {
         },
         Command::HashPassword => finish(hash_password()),
         Command::DefaultConfig => finish(print(DEFAULT_TOML)),
+        Command::Store(command) => store(&command),
     }
 }
 
@@ -123,6 +151,29 @@ fn run(config: Config) -> ExitCode {
             tracing::error!("{error:#}");
             ExitCode::from(EXIT_FAILED)
         }
+    }
+}
+
+fn store(command: &StoreCommand) -> ExitCode {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let result = match command {
+        StoreCommand::Check(args) => store_tools::check(&args.data_dir, &mut out),
+        StoreCommand::Dump { args, bodies } => {
+            store_tools::dump(&args.data_dir, *bodies, &mut out).map(|()| true)
+        }
+        StoreCommand::Stats(args) => store_tools::stats(&args.data_dir, &mut out).map(|()| true),
+    };
+    match result.and_then(|is_sound| Ok(out.flush().map(|()| is_sound)?)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(EXIT_FAILED),
+        Err(error) => match error.downcast::<io::Error>() {
+            // `smscd store dump | head` is no failure.
+            Ok(error) => finish(Err(error)),
+            Err(error) => {
+                eprintln!("smscd: {error:#}");
+                ExitCode::from(EXIT_FAILED)
+            }
+        },
     }
 }
 

@@ -1,6 +1,9 @@
 //! The daemon put together: command line, assembly, shutdown order.
 
 pub mod cli;
+mod data_dir;
 mod id_lease;
 pub mod run;
 mod shards;
+mod store_tools;
+mod stores;

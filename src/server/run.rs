@@ -10,8 +10,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
+use super::data_dir::DataDir;
 use super::id_lease::IdLease;
-use super::shards;
+use super::{shards, stores};
 use crate::config::{Config, EnginePlan};
 use crate::control::{self, ControlSetup};
 use crate::routing::shard_of;
@@ -32,6 +33,8 @@ pub struct Daemon {
     smpp_addresses: Vec<SocketAddr>,
     reply_notify: Arc<Notify>,
     engine: Engine,
+    /// Ours until the last thread has left.
+    _data_dir: DataDir,
 }
 
 /// Runs the daemon until SIGTERM or SIGINT.
@@ -68,8 +71,11 @@ impl Daemon {
             listeners.iter().map(TcpListener::local_addr).collect::<std::io::Result<Vec<_>>>()?;
         let http = listen(config.http.listen)?;
 
+        let data_dir = DataDir::take(&config.store.data_dir)?;
+        let (stores, store_threads): (Vec<_>, Vec<_>) =
+            stores::open(&config, plan.shards, &data_dir, clock)?.into_iter().unzip();
         let lease = IdLease::take(&config.store.data_dir, clock.now().wall)?;
-        let shards = shards::build(&config, &plan, lease.high_water(), clock.now())?;
+        let shards = shards::build(&config, &plan, stores, lease.high_water(), clock.now())?;
         let reply_notify = Arc::new(Notify::new());
         let notify = Arc::clone(&reply_notify);
         let engine = start::start(EngineParts {
@@ -77,11 +83,12 @@ impl Daemon {
             plan: &plan,
             listeners,
             shards,
+            store_threads: store_threads.into_iter().flatten().collect(),
             clock,
             notify: Arc::new(move || notify.notify_one()),
         })?;
         info!(workers = plan.workers, shards = plan.shards, threads = plan.threads.len(), "engine started");
-        Ok(Self { config, plan, started, http, smpp_addresses, reply_notify, engine })
+        Ok(Self { config, plan, started, http, smpp_addresses, reply_notify, engine, _data_dir: data_dir })
     }
 
     /// Where it listens for ESMEs.

@@ -4,15 +4,16 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 
 use anyhow::Context;
 
+use super::stores::messages_max;
 use crate::base::Now;
 use crate::config::{self, Config, Delay, Distribution, EnginePlan, MoConfig, NetworkProfile};
-use crate::limits::STORE_BYTES_PER_MESSAGE;
 use crate::network::{self, MoSource, MoSourceSettings, Network};
 use crate::routing::{AccountRouting, RetrySettings, Shard, ShardSettings, shard_of};
+use crate::runtime::hosted_store::HostedStore;
 use crate::runtime::shard_host::HostedShard;
 use crate::smpp::text::gsm;
 use crate::smpp::time_format::DateDigits;
-use crate::store::{Durability, MemoryStore};
+use crate::store::Durability;
 
 /// All shards, by index. `id_high_water` is the highest id counter that an earlier run may have used.
 ///
@@ -21,6 +22,7 @@ use crate::store::{Durability, MemoryStore};
 pub(super) fn build(
     config: &Config,
     plan: &EnginePlan,
+    stores: Vec<HostedStore>,
     id_high_water: u64,
     now: Now,
 ) -> anyhow::Result<Vec<HostedShard>> {
@@ -47,14 +49,15 @@ pub(super) fn build(
     // The standard library's own source of random keys.
     let hash_key = RandomState::new().build_hasher().finish();
     (0..plan.shards)
-        .map(|shard| {
+        .zip(stores)
+        .map(|(shard, store)| {
             let settings = ShardSettings {
                 shard,
                 shards: plan.shards,
                 node: config.engine.node,
                 seed: config.network.seed,
                 hash_key,
-                messages_max: share(config.store.messages_max),
+                messages_max: messages_max(config, plan.shards),
                 final_history_records: share(config.store.final_history_records),
                 final_history_s: u32::try_from(config.store.final_history_s).unwrap_or(u32::MAX),
                 durability: durability(config.store.durability),
@@ -72,8 +75,6 @@ pub(super) fn build(
             if let Some(source) = mo_source(&config.network.mo, shard, plan.shards, now) {
                 network = network.with_mo_source(source);
             }
-            let messages_max = settings.messages_max;
-            let store = MemoryStore::new(messages_max, u64::from(messages_max) * STORE_BYTES_PER_MESSAGE);
             Shard::new(settings, store, network, now.wall).context("[[account]]")
         })
         .collect()

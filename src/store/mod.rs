@@ -7,8 +7,10 @@
 //! effect at once for this run, and survive it once [`lsn_at`](MessageStore::lsn_at) has reached theirs. What an earlier
 //! run has left comes back through [`recovered`](MessageStore::recovered).
 
+pub mod journal;
 pub mod memory;
 
+pub use journal::Journal;
 pub use memory::MemoryStore;
 
 use crate::base::{AccountId, MessageId, WallTime};

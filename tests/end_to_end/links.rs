@@ -1,9 +1,11 @@
 //! enquire_link from either side, unbind by the ESME with work under way, and the end of connections.
 
+use std::time::Instant;
+
 use crate::CONFIG;
 use crate::on_every_layout;
 use crate::support::esme::*;
-use crate::support::{Daemon, Layout};
+use crate::support::{DEADLINE, Daemon, Layout};
 
 on_every_layout! {
     an_unbind_waits_for_the_answers,
@@ -55,6 +57,17 @@ fn unmatched_responses_are_ignored(daemon: &Daemon) {
     }
     esme.enquire();
     daemon.await_stats(&[("/counters/unmatched_responses", 5), ("/sessions/bound", 1)]);
+    // With a request outstanding, the answers to others: one behind, one ahead, and rings of any size ahead.
+    esme.submit(&Sm::with_receipt("12345", "4470", "hi"));
+    let (request, _) = esme.delivery();
+    for other in [request.sequence - 1, request.sequence + 1, request.sequence + 64, request.sequence + 4096]
+    {
+        esme.send(&pdu(DELIVER_SM | RESP, 0, other, &[0]));
+    }
+    esme.enquire();
+    daemon.await_stats(&[("/counters/unmatched_responses", 9), ("/messages/receipts_pending", 1)]);
+    esme.respond(&request, ESME_ROK);
+    daemon.await_stats(&[("/messages/receipts_sent", 1), ("/messages/receipts_pending", 0)]);
 }
 
 fn late_and_doubled_answers_change_nothing(daemon: &Daemon) {
@@ -74,6 +87,33 @@ fn late_and_doubled_answers_change_nothing(daemon: &Daemon) {
         ("/counters/unmatched_responses", 6),
         ("/counters/delivery_retries", 0),
     ]);
+}
+
+/// A session that leaves with answers on their way across threads, and one that may get its place: the answers are
+/// dropped, not handed to the newcomer (promise 10).
+#[test]
+fn answers_for_a_session_that_has_left_reach_no_other() {
+    for layout in [Layout::ONE_BY_ONE, Layout::TWO_BY_TWO, Layout::ONE_BY_THREE] {
+        let daemon = Daemon::start(CONFIG, layout);
+        let mut octets = pdu(BIND_TRANSMITTER, 0, 1, &bind_body("demo", "demo", 0x34, ""));
+        for sequence in 2..300 {
+            let sm = Sm::new("12345", &format!("4470{sequence}"), "hi");
+            octets.extend(pdu(SUBMIT_SM, 0, sequence, &sm.encode()));
+        }
+        let start = Instant::now();
+        // Until it has happened, and often enough for a place to be taken anew in between.
+        while daemon.stat("/counters/stale_session_handles") < 1_000 {
+            assert!(start.elapsed() < DEADLINE, "{layout:?}: no answer came late");
+            for _ in 0..20 {
+                let mut leaving = RawEsme::connect(daemon.smpp);
+                leaving.send(&octets);
+                leaving.reset();
+                let mut newcomer = daemon.bind(Mode::Transmitter);
+                newcomer.enquire();
+                newcomer.unbind();
+            }
+        }
+    }
 }
 
 /// Timers short enough to wait for.

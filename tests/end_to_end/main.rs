@@ -98,7 +98,7 @@ addresses = ["888"]
 system_id = "narrow"
 password = "secret"
 deliver_window = 1
-addresses = ["999"]
+prefixes = ["999"]
 
 [[account]]
 system_id = "sender"

@@ -12,18 +12,20 @@ on_every_layout! {
 
 fn deliveries_keep_to_the_window(daemon: &Daemon) {
     let mut esme = RawEsme::bind(daemon.smpp, Mode::Receiver, "narrow", "secret");
-    for n in 0..5 {
-        daemon.inject_mo(&format!("49170{n}"), "999", "hello");
+    // Several destinations, so that every shard has something for the session.
+    for n in 0..20 {
+        daemon.inject_mo("491701", &format!("9990{n}"), "hello");
     }
-    daemon.await_stats(&[("/messages/mo_accepted", 5)]);
-    for n in 0..5 {
+    daemon.await_stats(&[("/messages/mo_accepted", 20)]);
+    let mut destinations = std::collections::HashSet::new();
+    for _ in 0..20 {
         let (pdu, sm) = esme.delivery();
-        assert_eq!(sm.source, format!("49170{n}"));
+        assert!(destinations.insert(sm.dest));
         // Its answer is outstanding: nothing else comes.
         esme.enquire();
         esme.respond(&pdu, ESME_ROK);
     }
-    daemon.await_stats(&[("/messages/mo_delivered", 5)]);
+    daemon.await_stats(&[("/messages/mo_delivered", 20)]);
     esme.enquire();
 }
 

@@ -420,6 +420,12 @@ impl RawEsme {
         self.stream.shutdown(Shutdown::Write).expect("shut down");
     }
 
+    /// Resets the connection.
+    pub fn reset(self) {
+        let socket = Socket::from(self.stream);
+        socket.set_linger(Some(std::time::Duration::ZERO)).expect("a linger");
+    }
+
     /// Drops the connection without a word.
     pub fn vanish(self) {
         drop(self);

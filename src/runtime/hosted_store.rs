@@ -1,0 +1,138 @@
+//! The store behind a hosted shard: in memory or on disk, as the durability setting says.
+
+use std::sync::Arc;
+
+use super::committer::{ChannelLink, LateWaker};
+use crate::base::Time;
+use crate::control_lane::Wake;
+use crate::store::journal::{Failure, StoreStats};
+use crate::store::{
+    Durability, Journal, Location, Lsn, MemoryStore, MessageStore, Record, StoreFull, Stored,
+};
+
+/// A store of either kind.
+#[derive(Debug)]
+pub enum HostedStore {
+    /// `durability = "none"`.
+    Memory(MemoryStore),
+    /// `"buffered"` and `"sync"`.
+    Journal(Box<Journal<ChannelLink>>, LateWaker),
+}
+
+impl HostedStore {
+    /// The thread that runs it is woken from now on when something becomes durable.
+    pub fn set_waker(&self, waker: Arc<dyn Wake>) {
+        if let Self::Journal(_, late) = self {
+            late.set(waker);
+        }
+    }
+
+    /// Begins a turn; see [`Journal::poll`].
+    #[inline]
+    pub fn poll(&mut self, now: Time, commit_nanos: impl FnMut(u64, u32)) {
+        if let Self::Journal(journal, _) = self {
+            journal.poll(now, commit_nanos);
+        }
+    }
+
+    /// Whether something has become durable since the last [`HostedStore::poll`].
+    pub fn has_news(&self) -> bool {
+        match self {
+            Self::Memory(_) => false,
+            Self::Journal(journal, _) => journal.has_news(),
+        }
+    }
+
+    /// Why nothing becomes durable any more, if so.
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Journal(journal, _) => journal.failure(),
+        }
+    }
+
+    /// Figures of this moment; `None` in memory.
+    pub fn stats(&self) -> Option<StoreStats> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Journal(journal, _) => Some(journal.stats()),
+        }
+    }
+
+    /// Hands the last entries to the committer. `wait` is called while that one is busy.
+    pub fn close(&mut self, mut wait: impl FnMut()) {
+        if let Self::Journal(journal, _) = self {
+            journal.close();
+            journal.commit();
+            while !journal.is_flushed() {
+                wait();
+                journal.commit();
+            }
+        }
+    }
+}
+
+impl MessageStore for HostedStore {
+    #[inline]
+    fn put_as(&mut self, record: &Record, body: &[u8], durability: Durability) -> Result<Stored, StoreFull> {
+        match self {
+            Self::Memory(store) => store.put_as(record, body, durability),
+            Self::Journal(store, _) => store.put_as(record, body, durability),
+        }
+    }
+
+    #[inline]
+    fn body(&mut self, location: Location) -> Option<&[u8]> {
+        match self {
+            Self::Memory(store) => store.body(location),
+            Self::Journal(store, _) => store.body(location),
+        }
+    }
+
+    #[inline]
+    fn update_as(&mut self, location: Location, record: &Record, durability: Durability) -> Lsn {
+        match self {
+            Self::Memory(store) => store.update_as(location, record, durability),
+            Self::Journal(store, _) => store.update_as(location, record, durability),
+        }
+    }
+
+    #[inline]
+    fn remove(&mut self, location: Location) -> Lsn {
+        match self {
+            Self::Memory(store) => store.remove(location),
+            Self::Journal(store, _) => store.remove(location),
+        }
+    }
+
+    #[inline]
+    fn durability(&self) -> Durability {
+        match self {
+            Self::Memory(store) => store.durability(),
+            Self::Journal(store, _) => store.durability(),
+        }
+    }
+
+    #[inline]
+    fn lsn_at(&self, durability: Durability) -> Lsn {
+        match self {
+            Self::Memory(store) => store.lsn_at(durability),
+            Self::Journal(store, _) => store.lsn_at(durability),
+        }
+    }
+
+    #[inline]
+    fn commit(&mut self) {
+        match self {
+            Self::Memory(store) => store.commit(),
+            Self::Journal(store, _) => store.commit(),
+        }
+    }
+
+    fn recovered(&mut self) -> Option<(Location, Record, &[u8])> {
+        match self {
+            Self::Memory(store) => store.recovered(),
+            Self::Journal(store, _) => store.recovered(),
+        }
+    }
+}

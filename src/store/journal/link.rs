@@ -1,0 +1,264 @@
+//! What goes between a journal, which never waits, and those who wait for the disk in its place: the committer, which
+//! writes and syncs batches, and the keeper, which makes, fills, reads and deletes whole segments in the background.
+
+use std::fmt::Debug;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::batch::Batch;
+use super::disk::{Disk, SegmentFile, read_full, write_all};
+
+/// How the journal reaches the two. The shell has threads and channels behind it, a simulation its schedule.
+pub trait Link: Debug {
+    /// The segments' files.
+    type File: SegmentFile;
+
+    /// Hands a batch to the committer, which takes them in order.
+    ///
+    /// # Errors
+    /// Gives it back when one is waiting there already.
+    fn submit(&mut self, batch: Box<Batch<Self::File>>) -> Result<(), Box<Batch<Self::File>>>;
+
+    /// Whether it would take one.
+    fn has_room(&self) -> bool;
+
+    /// Takes the batch back that was submitted last, if the committer has not begun it.
+    fn take_back(&mut self) -> Option<Box<Batch<Self::File>>>;
+
+    /// A batch that the committer is done with.
+    fn returned(&mut self) -> Option<Box<Batch<Self::File>>>;
+
+    /// Asks the keeper for something. There are never more than a few open requests.
+    fn ask(&mut self, request: Request<Self::File>);
+
+    /// What the keeper has done.
+    fn answer(&mut self) -> Option<Answer<Self::File>>;
+}
+
+/// How far the committer has got; written by it, read by the journal.
+#[derive(Debug, Default)]
+pub struct Progress {
+    written: AtomicU64,
+    synced: AtomicU64,
+    /// The journal has more than it could submit.
+    wants_wake: AtomicBool,
+}
+
+impl Progress {
+    /// Everything up to `lsn` is there already.
+    pub fn from(lsn: u64) -> Self {
+        Self { written: AtomicU64::new(lsn), synced: AtomicU64::new(lsn), wants_wake: AtomicBool::new(false) }
+    }
+
+    /// The last entry written.
+    #[inline]
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Acquire)
+    }
+
+    /// The last entry synced.
+    #[inline]
+    pub fn synced(&self) -> u64 {
+        self.synced.load(Ordering::Acquire)
+    }
+
+    /// Asks to be woken after the next batch.
+    pub fn want_wake(&self) {
+        self.wants_wake.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the journal has asked to be woken since the last call.
+    pub fn take_wants_wake(&self) -> bool {
+        self.wants_wake.load(Ordering::SeqCst) && self.wants_wake.swap(false, Ordering::SeqCst)
+    }
+}
+
+/// The committer's part: writes batches and syncs what is written. Any error is the end: what a failed call left on
+/// disk is unknown, so it is never tried again, and nothing is reported as done any more.
+#[derive(Debug)]
+pub struct Writer<F> {
+    store_id: u64,
+    progress: Arc<Progress>,
+    /// Files with writes that are not synced, by segment.
+    dirty: Vec<(u32, Arc<F>)>,
+    written: u64,
+    synced: u64,
+}
+
+impl<F: SegmentFile> Writer<F> {
+    /// For the store whose progress is published in `progress`.
+    pub fn new(store_id: u64, progress: Arc<Progress>) -> Self {
+        let (written, synced) = (progress.written(), progress.synced());
+        Self { store_id, progress, dirty: Vec::with_capacity(4), written, synced }
+    }
+
+    /// Writes a batch as the next frame.
+    ///
+    /// # Errors
+    /// The file's.
+    pub fn write(&mut self, batch: &mut Batch<F>) -> io::Result<()> {
+        debug_assert_eq!(batch.first_lsn, self.written + 1);
+        if self.dirty.last().is_none_or(|(segment, _)| *segment != batch.segment) {
+            self.dirty.push((batch.segment, Arc::clone(&batch.file)));
+        }
+        if batch.is_clean_stop && self.is_dirty() {
+            // The mark says that all before it is on disk.
+            self.sync()?;
+            self.dirty.push((batch.segment, Arc::clone(&batch.file)));
+        }
+        batch.seal(self.store_id, self.synced);
+        write_all(&*batch.file, &batch.bytes, batch.offset)?;
+        self.written = batch.last_lsn();
+        self.progress.written.store(self.written, Ordering::Release);
+        Ok(())
+    }
+
+    /// Syncs what is written.
+    ///
+    /// # Errors
+    /// The file's.
+    pub fn sync(&mut self) -> io::Result<()> {
+        for (_, file) in &self.dirty {
+            file.sync()?;
+        }
+        self.dirty.clear();
+        self.synced = self.written;
+        self.progress.synced.store(self.synced, Ordering::Release);
+        Ok(())
+    }
+
+    /// Whether something is written and not synced.
+    pub const fn is_dirty(&self) -> bool {
+        self.synced < self.written
+    }
+
+    /// Segments with writes that are not synced.
+    pub const fn dirty_segments(&self) -> usize {
+        self.dirty.len()
+    }
+}
+
+/// What the journal wants from the keeper.
+#[derive(Debug)]
+pub enum Request<F> {
+    /// Another file.
+    Create {
+        /// Its number.
+        number: u32,
+        /// Its octets.
+        bytes: u32,
+    },
+    /// Zeros into the next part of a spare file, so that writing it later allocates nothing.
+    Fill {
+        /// Its number.
+        number: u32,
+        /// The file.
+        file: Arc<F>,
+        /// Where to go on.
+        from: u32,
+    },
+    /// A file is no longer wanted.
+    Delete {
+        /// Its number.
+        number: u32,
+    },
+    /// A part of a segment.
+    Read {
+        /// The segment's file.
+        file: Arc<F>,
+        /// Octets from its start.
+        offset: u32,
+        /// Where to put it; filled to its length, or to the file's end.
+        buffer: Vec<u8>,
+    },
+}
+
+/// What the keeper has done.
+#[derive(Debug)]
+pub enum Answer<F> {
+    /// There is a new file.
+    Created {
+        /// Its number.
+        number: u32,
+        /// The file.
+        file: Arc<F>,
+    },
+    /// There is no new file: the disk is full, or refuses.
+    NotCreated,
+    /// A part of a spare file is filled; up to where.
+    Filled {
+        /// Its number.
+        number: u32,
+        /// The file.
+        file: Arc<F>,
+        /// Where to go on; the file's length: it is complete.
+        to: u32,
+    },
+    /// Filling a spare file failed, and it is gone.
+    Lost {
+        /// Its number.
+        number: u32,
+    },
+    /// The part asked for.
+    Read {
+        /// It.
+        buffer: Vec<u8>,
+    },
+}
+
+/// Octets of zeros written at once.
+const FILL_BYTES: usize = 1 << 20;
+
+/// The keeper's part.
+#[derive(Debug)]
+pub struct Keeper<D> {
+    disk: D,
+    zeros: Vec<u8>,
+}
+
+impl<D: Disk> Keeper<D> {
+    /// For the segments on `disk`.
+    pub const fn new(disk: D) -> Self {
+        Self { disk, zeros: Vec::new() }
+    }
+
+    /// Does what is asked.
+    ///
+    /// # Errors
+    /// When a segment can't be read. Everything else that fails is an answer.
+    pub fn run(&mut self, request: Request<D::File>) -> io::Result<Option<Answer<D::File>>> {
+        Ok(Some(match request {
+            Request::Create { number, bytes } => match self.disk.create(number, bytes) {
+                Ok(file) => Answer::Created { number, file },
+                Err(_) => Answer::NotCreated,
+            },
+            Request::Fill { number, file, from } => {
+                self.zeros.resize(FILL_BYTES, 0);
+                let bytes = FILL_BYTES.min((file.len() - from) as usize);
+                let to = from + bytes as u32;
+                let mut done = write_all(&*file, &self.zeros[..bytes], from);
+                if done.is_ok() && to == file.len() {
+                    done = file.sync();
+                }
+                match done {
+                    Ok(()) => Answer::Filled { number, file, to },
+                    Err(_) => {
+                        // What is left of it is found at the next start.
+                        drop(self.disk.delete(number));
+                        Answer::Lost { number }
+                    }
+                }
+            }
+            Request::Delete { number } => {
+                drop(self.disk.delete(number));
+                return Ok(None);
+            }
+            Request::Read { file, offset, mut buffer } => {
+                let read = read_full(&*file, &mut buffer, offset)?;
+                buffer.truncate(read);
+                Answer::Read { buffer }
+            }
+        }))
+    }
+}

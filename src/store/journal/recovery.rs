@@ -1,0 +1,537 @@
+//! Recovery: from whatever a disk holds to the index of what is pending, and to a log that can be gone on with.
+//!
+//! The frames of the segments in use are read in log order. Each says the number of its first entry, so a gap shows;
+//! and the last one says up to which entry everything was synced when it was written. A gap below that is damage: it
+//! is reported, and reading goes on behind it. A gap above it is the torn end of a run that was cut off: nothing
+//! from there on was promised to anybody, so the log ends there, and the frames behind the gap are made unreadable
+//! lest a later recovery take them for part of it.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+use super::disk::{Disk, SegmentFile, read_full, write_all};
+use super::entry::{Entries, Entry};
+use super::frame::{self, FRAME_ALIGN, HEADER_BYTES, Header};
+use super::segments::{SPARES, Segment, Segments, Spare};
+use super::slots::{Place, Slots};
+use super::stats::RecoveryFigures;
+use super::{JournalSettings, SEGMENT_BYTES_MAX};
+
+/// Damaged places that are listed; more are counted.
+const DAMAGE_LISTED_MAX: usize = 1_000;
+/// Consecutive segments that may be missing. More: this is no store of ours.
+const MISSING_MAX: u32 = 65_536;
+
+/// Whether the store may be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Only looked at.
+    ReadOnly,
+    /// Gone on with.
+    Write,
+}
+
+/// Why a store can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The disk refuses.
+    #[error("{what}: {error}")]
+    Io {
+        /// What was being done.
+        what: String,
+        /// What the disk says.
+        error: io::Error,
+    },
+    /// A file is larger than any segment, or half the segments are gone.
+    #[error("{0}")]
+    NotOurs(String),
+    /// A pending message belongs to an account that the configuration no longer has.
+    #[error(
+        "{messages} pending messages belong to account number {number} of the store, which is not configured"
+    )]
+    UnknownAccount {
+        /// The account's number on disk.
+        number: u16,
+        /// Pending messages of it.
+        messages: u64,
+    },
+}
+
+/// A place that had been synced and can't be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// Number of the segment's file; that of the one before when the file is missing.
+    pub file: u32,
+    /// The segment.
+    pub segment: u32,
+    /// Octets from the segment's start.
+    pub offset: u32,
+    /// Entries lost.
+    pub lost_entries: u64,
+}
+
+/// What recovery found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecoveryReport {
+    /// Messages pending.
+    pub messages: u64,
+    /// Segments read.
+    pub segments: u32,
+    /// Frames read.
+    pub frames: u64,
+    /// Octets read.
+    pub bytes: u64,
+    /// The last run was stopped in order.
+    pub is_clean_stop: bool,
+    /// Where the log was cut off, if a frame was half written: file and offset. Nothing of it was promised.
+    pub torn_tail: Option<(u32, u32)>,
+    /// What can't be read though it was synced; at most a thousand places.
+    pub damage: Vec<Damage>,
+    /// How many there are.
+    pub damaged: u64,
+    /// Entries lost there.
+    pub lost_entries: u64,
+    /// How long it took; set by who has a clock.
+    pub nanos: u64,
+}
+
+impl RecoveryReport {
+    /// In numbers.
+    pub const fn figures(&self) -> RecoveryFigures {
+        RecoveryFigures {
+            messages: self.messages,
+            bytes: self.bytes,
+            damaged: self.damaged,
+            lost_entries: self.lost_entries,
+            nanos: self.nanos,
+        }
+    }
+
+    fn add(&mut self, damage: Damage) {
+        self.damaged += 1;
+        self.lost_entries += damage.lost_entries;
+        if self.damage.len() < DAMAGE_LISTED_MAX {
+            self.damage.push(damage);
+        }
+    }
+}
+
+/// What a journal goes on from.
+#[derive(Debug)]
+pub struct Recovered<F> {
+    pub(super) slots: Slots,
+    pub(super) segments: Segments<F>,
+    pub(super) lsn: u64,
+    pub(super) next_offset: u32,
+    pub(super) next_number: u32,
+    pub(super) report: RecoveryReport,
+}
+
+/// How large a store is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Octets of the entries of pending messages.
+    pub live_bytes: u64,
+    /// Segments in use.
+    pub segments: u64,
+    /// Files that wait for use.
+    pub spares: u64,
+    /// Octets of all files.
+    pub file_bytes: u64,
+}
+
+impl<F: SegmentFile> Recovered<F> {
+    /// How large it is.
+    pub fn sizes(&self) -> Sizes {
+        Sizes {
+            live_bytes: self.segments.live_bytes(),
+            segments: self.segments.in_use() as u64,
+            spares: self.segments.available() as u64,
+            file_bytes: self.segments.file_bytes(),
+        }
+    }
+}
+
+impl<F> Recovered<F> {
+    /// The last entry of the log.
+    pub const fn lsn(&self) -> u64 {
+        self.lsn
+    }
+
+    /// What was found.
+    pub const fn report(&self) -> &RecoveryReport {
+        &self.report
+    }
+
+    /// Notes how long it took.
+    #[must_use]
+    pub const fn took(mut self, nanos: u64) -> Self {
+        self.report.nanos = nanos;
+        self
+    }
+}
+
+/// A file with the segment that it holds.
+struct Found<F> {
+    segment: u32,
+    number: u32,
+    file: Arc<F>,
+}
+
+/// Reads a shard's store.
+///
+/// # Errors
+/// When the disk refuses, or what it holds is not a store. Damage is no error: it is reported.
+pub fn open<D: Disk>(
+    disk: &mut D,
+    settings: &JournalSettings,
+    access: Access,
+) -> Result<Recovered<D::File>, OpenError> {
+    let mut files = disk.files().map_err(|error| failed("listing the segments", error))?;
+    files.sort_unstable_by_key(|(number, _)| *number);
+    let next_number = files.last().map_or(1, |(number, _)| number + 1);
+    let mut found = Vec::new();
+    let mut spares = VecDeque::new();
+    let mut image = Vec::new();
+    for (number, file) in files {
+        if file.len() > SEGMENT_BYTES_MAX {
+            return Err(OpenError::NotOurs(format!("segment file {number:08} is larger than any segment")));
+        }
+        match identify(&*file, settings.store_id, &mut image) {
+            Some(segment) => found.push(Found { segment, number, file }),
+            None => spares.push_back(Spare { number, file, is_filled: true }),
+        }
+    }
+    found.sort_unstable_by_key(|found| found.segment);
+    found.dedup_by_key(|found| found.segment);
+    let mut replay = Replay {
+        store_id: settings.store_id,
+        slots: Slots::new(settings.messages_max),
+        expected: None,
+        synced: 0,
+        report: RecoveryReport::default(),
+        discarded: Vec::new(),
+    };
+    let mut in_use = VecDeque::new();
+    let mut oldest = 0;
+    let mut current = None;
+    if let Some(newest) = found.last() {
+        let last = replay.last_frame(newest, &mut image);
+        oldest = last.oldest.min(newest.segment);
+        let first_live = found.partition_point(|found| found.segment < oldest);
+        let live = found.split_off(first_live);
+        // What is before the oldest is not needed: a synced frame has said so.
+        for Found { number, file, .. } in found {
+            spares.push_back(Spare { number, file, is_filled: true });
+        }
+        let mut next = oldest;
+        let mut has_ended = false;
+        for one in live {
+            if has_ended {
+                // Behind the torn end: nothing in it counts.
+                replay.discard_all(&one, &mut image);
+                spares.push_back(Spare { number: one.number, file: one.file, is_filled: true });
+                continue;
+            }
+            if one.segment - next > MISSING_MAX {
+                return Err(OpenError::NotOurs(format!(
+                    "segments {next} to {} are missing",
+                    one.segment - 1
+                )));
+            }
+            for segment in next..one.segment {
+                let damage = Damage { file: one.number, segment, offset: 0, lost_entries: 0 };
+                replay.report.add(damage);
+                in_use.push_back(None);
+            }
+            next = one.segment + 1;
+            let (read, ended) = replay.read(&one, &mut image);
+            has_ended = ended;
+            in_use.push_back(Some(read));
+        }
+        current = in_use.back().and_then(Option::as_ref).map(|segment| segment.end);
+    }
+    let mut recovered =
+        Assembly { disk, settings, access, next_number, spares }.finish(oldest, in_use, replay)?;
+    recovered.next_offset = current.unwrap_or(0);
+    Ok(recovered)
+}
+
+fn failed(what: impl Into<String>, error: io::Error) -> OpenError {
+    OpenError::Io { what: what.into(), error }
+}
+
+/// Which segment a file holds, by its first frame; by any frame when the first can't be read. `None`: it holds none.
+fn identify<F: SegmentFile>(file: &F, store_id: u64, image: &mut Vec<u8>) -> Option<u32> {
+    image.resize(FRAME_ALIGN, 0);
+    let read = read_full(file, image, 0).unwrap_or(0);
+    image.truncate(read);
+    if let Some(header) = frame::peek(image, store_id, 0) {
+        image.resize(HEADER_BYTES + header.payload_len as usize, 0);
+        if read_full(file, image, 0).is_ok() && frame::parse(image, store_id, 0).is_some() {
+            return Some(header.segment);
+        }
+    }
+    read_image(file, image);
+    let blocks = (0..image.len()).step_by(FRAME_ALIGN);
+    blocks
+        .filter_map(|at| {
+            frame::parse(image.get(at..)?, store_id, at as u32).map(|(header, _)| header.segment)
+        })
+        .max()
+}
+
+/// Reads a whole segment. What the device refuses to read is zeros, and so no frame.
+fn read_image<F: SegmentFile>(file: &F, image: &mut Vec<u8>) {
+    image.clear();
+    image.resize(file.len() as usize, 0);
+    match read_full(file, image, 0) {
+        Ok(read) => image.truncate(read),
+        Err(_) => {
+            for (index, block) in image.chunks_mut(FRAME_ALIGN).enumerate() {
+                if read_full(file, block, (index * FRAME_ALIGN) as u32).is_err() {
+                    block.fill(0);
+                }
+            }
+        }
+    }
+}
+
+/// Replay in progress.
+struct Replay<F> {
+    store_id: u64,
+    slots: Slots,
+    /// The next entry's number, once there was one.
+    expected: Option<u64>,
+    /// Everything up to this entry was synced.
+    synced: u64,
+    report: RecoveryReport,
+    /// Frames that could be read and do not count: file and offset.
+    discarded: Vec<(Arc<F>, u32)>,
+}
+
+impl<F: SegmentFile> Replay<F> {
+    /// The frames of `segment` in `image`, in order, with the offset of each.
+    fn frames<'a>(
+        &self,
+        image: &'a [u8],
+        segment: u32,
+    ) -> impl Iterator<Item = (u32, Header, &'a [u8])> + use<'a, F> {
+        let store_id = self.store_id;
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            while at < image.len() {
+                let offset = at as u32;
+                let rest = image.get(at..)?;
+                let is_of_segment =
+                    frame::peek(rest, store_id, offset).is_some_and(|header| header.segment == segment);
+                if is_of_segment && let Some((header, payload)) = frame::parse(rest, store_id, offset) {
+                    at += frame::padded(HEADER_BYTES + payload.len());
+                    return Some((offset, header, payload));
+                }
+                at += FRAME_ALIGN;
+            }
+            None
+        })
+    }
+
+    /// The last readable frame of the newest segment, which knows most.
+    fn last_frame(&mut self, newest: &Found<F>, image: &mut Vec<u8>) -> Header {
+        read_image(&*newest.file, image);
+        let last = self.frames(image, newest.segment).last().map(|(_, header, _)| header).unwrap_or_default();
+        self.synced = last.synced_lsn;
+        self.report.is_clean_stop = last.is_clean_stop;
+        last
+    }
+
+    /// Replays a segment. True: the log ends in it, before its last readable frame.
+    fn read(&mut self, found: &Found<F>, image: &mut Vec<u8>) -> (Segment<F>, bool) {
+        read_image(&*found.file, image);
+        self.report.segments += 1;
+        self.report.bytes += image.len() as u64;
+        let mut segment = Segment::new(found.number, Arc::clone(&found.file));
+        let mut has_ended = false;
+        for (offset, header, payload) in self.frames(image, found.segment) {
+            if has_ended {
+                self.discarded.push((Arc::clone(&found.file), offset));
+                continue;
+            }
+            let expected = self.expected.unwrap_or(header.first_lsn);
+            if header.first_lsn > expected && expected > self.synced {
+                has_ended = true;
+                self.discarded.push((Arc::clone(&found.file), offset));
+                self.report.is_clean_stop = false;
+                continue;
+            }
+            let damage = |lost_entries| Damage {
+                file: found.number,
+                segment: found.segment,
+                offset: segment.end,
+                lost_entries,
+            };
+            if header.first_lsn < expected {
+                // No run writes that; it is nobody's.
+                segment.is_damaged = true;
+                self.report.add(damage(0));
+                continue;
+            }
+            if header.first_lsn > expected {
+                segment.is_damaged = true;
+                self.report.add(damage(header.first_lsn - expected));
+            } else if self.expected.is_none() && offset > 0 {
+                // The oldest segment lacks its beginning; how much was in it nobody knows.
+                segment.is_damaged = true;
+                self.report.add(damage(1));
+            }
+            let mut entries = Entries::new(payload);
+            let mut count = 0;
+            for entry in entries.by_ref() {
+                count += 1;
+                self.apply(entry, found.segment, offset + HEADER_BYTES as u32);
+            }
+            if count != header.entries || !entries.is_clean() {
+                segment.is_damaged = true;
+                self.report.add(damage(u64::from(header.entries.saturating_sub(count))));
+            }
+            self.report.frames += 1;
+            self.expected = Some(header.next_lsn());
+            segment.end = offset + frame::padded(HEADER_BYTES + payload.len()) as u32;
+        }
+        let torn =
+            frame::peek(image.get(segment.end as usize..).unwrap_or_default(), self.store_id, segment.end);
+        if torn.is_some_and(|header| header.segment == found.segment) {
+            self.report.torn_tail = Some((found.number, segment.end));
+        } else if has_ended {
+            self.report.torn_tail.get_or_insert((found.number, segment.end));
+        }
+        (segment, has_ended)
+    }
+
+    fn discard_all(&mut self, found: &Found<F>, image: &mut Vec<u8>) {
+        read_image(&*found.file, image);
+        let offsets: Vec<u32> = self.frames(image, found.segment).map(|(offset, ..)| offset).collect();
+        self.discarded.extend(offsets.into_iter().map(|offset| (Arc::clone(&found.file), offset)));
+    }
+
+    #[inline]
+    fn apply(&mut self, entry: Entry<'_>, segment: u32, payload_offset: u32) {
+        match entry {
+            Entry::Put { name, record, body: (start, length) } => {
+                let place = Place { segment, offset: payload_offset + start, length, ring: 0 };
+                if !self.slots.replay_put(name, place, record) {
+                    // The index is sized by the configuration, which opening checks against the store's.
+                    self.report.add(Damage { file: 0, segment, offset: place.offset, lost_entries: 1 });
+                }
+            }
+            Entry::Update { name, record } => {
+                self.slots.set_record(name, record);
+            }
+            Entry::Remove { name } => self.slots.replay_remove(name),
+            Entry::Note => {}
+        }
+    }
+}
+
+/// Putting the parts together.
+struct Assembly<'a, D: Disk> {
+    disk: &'a mut D,
+    settings: &'a JournalSettings,
+    access: Access,
+    next_number: u32,
+    spares: VecDeque<Spare<D::File>>,
+}
+
+impl<D: Disk> Assembly<'_, D> {
+    fn finish(
+        mut self,
+        oldest: u32,
+        read: VecDeque<Option<Segment<D::File>>>,
+        mut replay: Replay<D::File>,
+    ) -> Result<Recovered<D::File>, OpenError> {
+        self.check_accounts(&replay.slots)?;
+        if self.access == Access::Write {
+            make_unreadable(&replay.discarded)
+                .map_err(|error| failed("ending the log at its torn end", error))?;
+        }
+        let mut in_use = VecDeque::with_capacity(read.len() + 1);
+        let stand_in =
+            read.iter().flatten().next().map(|segment| (segment.number, Arc::clone(&segment.file)));
+        for segment in read {
+            in_use.push_back(match (segment, &stand_in, self.access) {
+                (Some(segment), ..) => segment,
+                (None, Some((number, file)), Access::ReadOnly) => Segment::new(*number, Arc::clone(file)),
+                (None, ..) => self.fresh_segment()?,
+            });
+        }
+        if in_use.is_empty() && self.access == Access::Write {
+            in_use.push_back(self.fresh_segment()?);
+        }
+        for (_, place, record) in replay.slots.iter() {
+            let index = place.segment.wrapping_sub(oldest) as usize;
+            if let Some(segment) = in_use.get_mut(index) {
+                segment.live += 1;
+                segment.live_bytes += super::put_bytes(place.length);
+                segment.accepted_min = segment.accepted_min.min(super::accepted_of(record));
+            }
+        }
+        if self.access == Access::Write {
+            // A process may have died between writing and syncing: from here on all of it counts as synced.
+            for segment in &in_use {
+                segment.file.sync().map_err(|error| failed("syncing what was recovered", error))?;
+            }
+            while self.spares.len() < SPARES
+                && in_use.len() + self.spares.len() < self.settings.segments_max as usize
+            {
+                // A disk that is full now may have room later; until then what there is must do.
+                let Ok(spare) = self.create() else { break };
+                self.spares.push_back(spare);
+            }
+            replay.slots.link_free();
+        }
+        replay.report.messages = u64::from(replay.slots.live());
+        Ok(Recovered {
+            slots: replay.slots,
+            segments: Segments::new(oldest, in_use, self.spares),
+            lsn: replay.expected.map_or(0, |expected| expected - 1),
+            next_offset: 0,
+            next_number: self.next_number,
+            report: replay.report,
+        })
+    }
+
+    fn check_accounts(&self, slots: &Slots) -> Result<(), OpenError> {
+        let unknown = |record| self.settings.accounts.knows(record).err();
+        let Some(number) = slots.iter().find_map(|(_, _, record)| unknown(record)) else { return Ok(()) };
+        if self.access == Access::ReadOnly {
+            return Ok(());
+        }
+        let messages = slots.iter().filter(|(_, _, record)| unknown(record) == Some(number)).count() as u64;
+        Err(OpenError::UnknownAccount { number, messages })
+    }
+
+    fn fresh_segment(&mut self) -> Result<Segment<D::File>, OpenError> {
+        let spare = match self.spares.pop_front() {
+            Some(spare) => spare,
+            None => self.create().map_err(|error| failed("making a segment", error))?,
+        };
+        Ok(Segment::new(spare.number, spare.file))
+    }
+
+    fn create(&mut self) -> io::Result<Spare<D::File>> {
+        let number = self.next_number;
+        self.next_number += 1;
+        let file = self.disk.create(number, self.settings.segment_bytes)?;
+        Ok(Spare { number, file, is_filled: false })
+    }
+}
+
+/// Overwrites the headers of frames that do not count.
+fn make_unreadable<F: SegmentFile>(frames: &[(Arc<F>, u32)]) -> io::Result<()> {
+    let zeros = [0; FRAME_ALIGN];
+    for (file, offset) in frames {
+        write_all(&**file, &zeros, *offset)?;
+        file.sync()?;
+    }
+    Ok(())
+}

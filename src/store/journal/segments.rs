@@ -1,0 +1,234 @@
+//! The segments in use, oldest first, and the files that wait for use.
+//!
+//! The life of a file: *available*; the *current* segment, which is written; *in use* while it holds a message that
+//! is pending; *retired* once nothing in it is needed; *available* again when a synced frame says so, because only
+//! then will no recovery look for what was in it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::disk::SegmentFile;
+
+/// Files without which no new message is taken in: they are left to final states and to copying forward.
+pub(super) const RESERVE: usize = 2;
+/// Available files wanted.
+pub(super) const SPARES: usize = 4;
+
+/// A segment in use.
+#[derive(Debug)]
+pub(super) struct Segment<F> {
+    /// Number of its file.
+    pub(super) number: u32,
+    /// Its file.
+    pub(super) file: Arc<F>,
+    /// Messages whose body is here.
+    pub(super) live: u32,
+    /// Octets of their entries.
+    pub(super) live_bytes: u64,
+    /// Octets used, up to the end of the last frame.
+    pub(super) end: u32,
+    /// The last entry here.
+    pub(super) last_lsn: u64,
+    /// Earliest acceptance of a message put here, in Unix milliseconds.
+    pub(super) accepted_min: u64,
+    /// The last entry that copies a message of this segment forward; 0 = none yet.
+    pub(super) copied_lsn: u64,
+    /// Recovery could not read all of it.
+    pub(super) is_damaged: bool,
+}
+
+impl<F> Segment<F> {
+    /// A segment about to be written.
+    pub(super) const fn new(number: u32, file: Arc<F>) -> Self {
+        Self {
+            number,
+            file,
+            live: 0,
+            live_bytes: 0,
+            end: 0,
+            last_lsn: 0,
+            accepted_min: u64::MAX,
+            copied_lsn: 0,
+            is_damaged: false,
+        }
+    }
+}
+
+/// A file that waits for use.
+#[derive(Debug)]
+pub(super) struct Spare<F> {
+    /// Its number.
+    pub(super) number: u32,
+    /// The file.
+    pub(super) file: Arc<F>,
+    /// All of it has been written before, so that writing it allocates nothing.
+    pub(super) is_filled: bool,
+}
+
+/// A file that is no longer needed and not yet free.
+#[derive(Debug)]
+struct Retired<F> {
+    number: u32,
+    file: Arc<F>,
+    /// It is free once this entry, the last of a frame that says so, is synced; `None`: no such frame yet.
+    free_at: Option<u64>,
+}
+
+/// The table.
+#[derive(Debug)]
+pub(super) struct Segments<F> {
+    /// Sequence number of the oldest in use.
+    oldest: u32,
+    in_use: VecDeque<Segment<F>>,
+    retired: VecDeque<Retired<F>>,
+    available: VecDeque<Spare<F>>,
+    live_bytes: u64,
+}
+
+impl<F> Segments<F> {
+    /// With these in use, of which the first has the sequence number `oldest` and the last is the current one.
+    pub(super) fn new(oldest: u32, in_use: VecDeque<Segment<F>>, available: VecDeque<Spare<F>>) -> Self {
+        let live_bytes = in_use.iter().map(|segment| segment.live_bytes).sum();
+        Self { oldest, in_use, retired: VecDeque::new(), available, live_bytes }
+    }
+
+    /// Sequence number of the oldest in use.
+    pub(super) const fn oldest(&self) -> u32 {
+        self.oldest
+    }
+
+    /// Sequence number of the current one.
+    pub(super) fn current(&self) -> u32 {
+        self.oldest + self.in_use.len() as u32 - 1
+    }
+
+    /// Segments in use, the current one included.
+    pub(super) fn in_use(&self) -> usize {
+        self.in_use.len()
+    }
+
+    /// Files available.
+    pub(super) fn available(&self) -> usize {
+        self.available.len()
+    }
+
+    /// Files in use, retired and available.
+    pub(super) fn files(&self) -> usize {
+        self.in_use.len() + self.retired.len() + self.available.len()
+    }
+
+    /// Octets of all those files.
+    pub(super) fn file_bytes(&self) -> u64
+    where
+        F: SegmentFile,
+    {
+        let in_use = self.in_use.iter().map(|segment| &segment.file);
+        let retired = self.retired.iter().map(|retired| &retired.file);
+        let available = self.available.iter().map(|spare| &spare.file);
+        in_use.chain(retired).chain(available).map(|file| u64::from(file.len())).sum()
+    }
+
+    /// Octets of the entries of pending messages.
+    pub(super) const fn live_bytes(&self) -> u64 {
+        self.live_bytes
+    }
+
+    /// Earliest acceptance in any segment that holds a message: no pending message is older.
+    pub(super) fn accepted_min(&self) -> Option<u64> {
+        self.in_use.iter().filter(|segment| segment.live > 0).map(|segment| segment.accepted_min).min()
+    }
+
+    /// A segment in use.
+    #[inline]
+    pub(super) fn get(&self, segment: u32) -> Option<&Segment<F>> {
+        self.in_use.get(segment.checked_sub(self.oldest)? as usize)
+    }
+
+    /// A segment in use.
+    #[inline]
+    pub(super) fn get_mut(&mut self, segment: u32) -> Option<&mut Segment<F>> {
+        self.in_use.get_mut(segment.checked_sub(self.oldest)? as usize)
+    }
+
+    /// A message of so many octets is in `segment` from now on.
+    #[inline]
+    pub(super) fn add_live(&mut self, segment: u32, bytes: u64, accepted: u64) {
+        if let Some(segment) = self.get_mut(segment) {
+            segment.live += 1;
+            segment.live_bytes += bytes;
+            segment.accepted_min = segment.accepted_min.min(accepted);
+            self.live_bytes += bytes;
+        }
+    }
+
+    /// A message of so many octets is in `segment` no longer.
+    #[inline]
+    pub(super) fn remove_live(&mut self, segment: u32, bytes: u64) {
+        if let Some(segment) = self.get_mut(segment) {
+            segment.live -= 1;
+            segment.live_bytes -= bytes;
+            self.live_bytes -= bytes;
+        }
+    }
+
+    /// Makes the next available file the current segment: filled ones first. False: there is none.
+    pub(super) fn roll_over(&mut self) -> bool {
+        let filled = self.available.iter().position(|spare| spare.is_filled).unwrap_or(0);
+        let Some(spare) = self.available.remove(filled) else { return false };
+        self.in_use.push_back(Segment::new(spare.number, spare.file));
+        true
+    }
+
+    /// Retires the oldest segments that hold nothing and whose copies are on disk. True: there were such.
+    pub(super) fn retire(&mut self, synced: u64) -> bool {
+        let before = self.oldest;
+        while self.in_use.len() > 1 {
+            let Some(front) = self.in_use.front() else { break };
+            if front.live > 0 || front.copied_lsn > synced {
+                break;
+            }
+            if let Some(segment) = self.in_use.pop_front() {
+                let (number, file) = (segment.number, segment.file);
+                self.retired.push_back(Retired { number, file, free_at: None });
+                self.oldest += 1;
+            }
+        }
+        self.oldest > before
+    }
+
+    /// A frame that ends with `last_lsn` says which segment is the oldest now.
+    pub(super) fn announced(&mut self, last_lsn: u64) {
+        for retired in self.retired.iter_mut().rev() {
+            if retired.free_at.is_some() {
+                break;
+            }
+            retired.free_at = Some(last_lsn);
+        }
+    }
+
+    /// Whether a retired file waits for a frame that says so.
+    pub(super) fn has_unannounced(&self) -> bool {
+        self.retired.back().is_some_and(|retired| retired.free_at.is_none())
+    }
+
+    /// Takes the next retired file that has become free.
+    pub(super) fn take_free(&mut self, synced: u64) -> Option<Spare<F>> {
+        self.retired.front().filter(|retired| retired.free_at.is_some_and(|lsn| lsn <= synced))?;
+        let Retired { number, file, .. } = self.retired.pop_front()?;
+        Some(Spare { number, file, is_filled: true })
+    }
+
+    /// Makes a file available.
+    pub(super) fn add_spare(&mut self, spare: Spare<F>) {
+        self.available.push_back(spare);
+    }
+
+    /// Takes a file out that is not filled, if enough others are left.
+    pub(super) fn take_unfilled(&mut self) -> Option<Spare<F>> {
+        if self.available.len() <= RESERVE {
+            return None;
+        }
+        let index = self.available.iter().position(|spare| !spare.is_filled)?;
+        self.available.remove(index)
+    }
+}
