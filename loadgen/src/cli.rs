@@ -121,7 +121,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u16).range(0..=TEXT_LEN_MAX as i64))]
     text_len: u16,
     /// Destination addresses to go through, from 447700900000.
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=DESTINATIONS_MAX))]
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=DESTINATIONS_MAX))]
     destinations: u64,
     /// Source address of every message, at most 20 characters.
     #[arg(long, value_name = "ADDR", default_value = "12345")]

@@ -504,7 +504,7 @@ impl Simulation {
 
     /// Final states of earlier runs are not remembered, and a message whose end was not durable may have had another one.
     /// But nobody was told of that, and whoever asked for a receipt has got it.
-    fn check_end_after_crashes(&mut self) {
+    fn check_end_after_crashes(&self) {
         for (&id, shadow) in &self.world.accepted {
             let Shadow { is_datagram, receipts_settled, .. } = *shadow;
             let wants = |delivered| !is_datagram && shadow.registered_delivery.wants_receipt(delivered);
