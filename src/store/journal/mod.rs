@@ -129,6 +129,7 @@ pub struct Journal<L: Link> {
     /// Full ones that the committer had no room for.
     waiting: VecDeque<Box<Batch<L::File>>>,
     /// Empty ones.
+    #[allow(clippy::vec_box, reason = "they travel as boxes, and come back as such")]
     spare: Vec<Box<Batch<L::File>>>,
     /// Octets submitted or waiting, and not back yet.
     backlog_bytes: usize,
