@@ -41,5 +41,5 @@ pub mod server;
 // The fuzz targets build without the `server` feature.
 #[cfg(any(feature = "server", fuzzing))]
 pub mod session;
-#[cfg(feature = "server")]
+#[cfg(feature = "store")]
 pub mod store;

@@ -82,7 +82,18 @@ const LAYERS: &[Layer] = &[
             "runtime",
             "control",
         ],
-        &["anyhow", "clap", "rustix", "socket2", "tokio", "tracing", "tracing_subscriber"],
+        &[
+            "anyhow",
+            "clap",
+            "rustix",
+            "serde",
+            "serde_json",
+            "socket2",
+            "tokio",
+            "toml",
+            "tracing",
+            "tracing_subscriber",
+        ],
     ),
 ];
 
@@ -97,7 +108,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("std::thread", &["runtime", "control", "server"]),
     ("std::process", &["runtime", "control", "server", "main"]),
     ("std::env", &["server"]),
-    ("std::fs", &["config", "server"]),
+    ("std::fs", &["config", "runtime", "server"]),
     ("println!", &["server"]),
 ];
 

@@ -54,7 +54,7 @@ fn errors_in_flags_name_the_flag() {
         (&["--shards", "-1"], "--shards"),
         (&["--listen", "localhost:2775"], "--listen"),
         (&["--http", "nowhere"], "--http"),
-        (&["--durability", "sync"], "--durability"),
+        (&["--durability", "disk"], "--durability"),
         (&["--config", "no/such/file.toml"], "no/such/file.toml"),
         (&["--frobnicate"], "--frobnicate"),
     ];

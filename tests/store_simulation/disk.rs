@@ -93,7 +93,7 @@ impl SimDisk {
             }
             file.seen.clone_from(&file.synced);
             // The name of a deleted file may not have gone yet.
-            if file.is_deleted && rng.next_u64() % 2 == 0 {
+            if file.is_deleted && rng.next_u64().is_multiple_of(2) {
                 file.is_deleted = false;
             }
         }

@@ -64,7 +64,7 @@ fn nothing_promised_is_lost_and_nothing_is_invented() {
                     break;
                 }
             }
-            let is_power_cut = world.rng.next_u64() % 3 > 0;
+            let is_power_cut = !world.rng.next_u64().is_multiple_of(3);
             world = world.crash(is_power_cut);
         }
         world.close();
@@ -107,7 +107,7 @@ fn segments_go_round_and_the_disk_stays_small() {
         }
         world.settle();
         world.settle();
-        assert!(world.journal.stats().files <= 6, "{:?}", world.journal.stats());
+        assert!(world.journal.stats().files <= 7, "{:?}", world.journal.stats());
     });
 }
 
@@ -233,10 +233,9 @@ fn damage_is_reported_and_the_rest_is_kept() {
         assert!(!wrong || is_told, "silent damage: {missing} missing, {report:?}");
         assert!(missing <= world.largest_batch as usize, "more lost than one frame held: {missing}");
         // What is left can be gone on with.
-        let (mut again, rng) = (disk.clone(), world.rng.clone());
+        let mut again = disk.clone();
         let reopened = open(&mut again, &world.settings, Access::Write).expect("a store");
         assert_eq!(reopened.report().messages, found.len() as u64);
-        drop(rng);
     });
 }
 

@@ -169,7 +169,7 @@ impl World {
         Record {
             id: MessageId::from_u64(id),
             account: AccountId((id % 7) as u16),
-            target: (id % 3 == 0).then_some(AccountId(2)),
+            target: id.is_multiple_of(3).then_some(AccountId(2)),
             stage: (id % 4) as u8,
             state: 1,
             version: 0x34,
@@ -363,7 +363,7 @@ impl World {
         let expected = self.pending_at(lsn);
         // Recovery itself is cut off now and then.
         let mut rng = self.rng.clone();
-        if rng.next_u64() % 4 == 0 {
+        if rng.next_u64().is_multiple_of(4) {
             drop(open(&mut disk, &self.settings, Access::Write).expect("a store"));
             if is_power_cut {
                 disk.cut_power();

@@ -130,6 +130,7 @@ pub struct Journal<L: Link> {
     /// Full ones that the committer had no room for.
     waiting: VecDeque<Box<Batch<L::File>>>,
     /// Empty ones.
+    #[allow(clippy::vec_box, reason = "they travel as boxes, and come back as such")]
     spare: Vec<Box<Batch<L::File>>>,
     /// Octets submitted or waiting, and not back yet.
     backlog_bytes: usize,
@@ -467,15 +468,17 @@ impl<L: Link> Journal<L> {
         self.segments.retire(self.synced);
         while let Some(spare) = self.segments.take_free(self.synced) {
             let is_of_size = spare.file.len() == self.settings.segment_bytes;
-            if is_of_size && self.segments.available() < SPARES {
+            if is_of_size && self.segments.available() < SPARES + 2 {
                 self.segments.add_spare(spare);
             } else {
                 self.link.ask(Request::Delete { number: spare.number });
             }
         }
         let files = self.segments.files() as u32 + u32::from(self.filling);
+        // Those that come free soon count, unless that takes so long that messages would be refused.
+        let spares = self.segments.available() + usize::from(self.filling);
         if !self.creating
-            && self.segments.available() + usize::from(self.filling) < SPARES
+            && (spares + self.segments.retired() < SPARES || spares <= RESERVE)
             && files < self.settings.segments_max
             && self.now >= self.create_at
         {

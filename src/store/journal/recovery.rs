@@ -410,8 +410,9 @@ impl<F: SegmentFile> Replay<F> {
 
     fn discard_all(&mut self, found: &Found<F>, image: &mut Vec<u8>) {
         read_image(&*found.file, image);
-        let offsets: Vec<u32> = self.frames(image, found.segment).map(|(offset, ..)| offset).collect();
-        self.discarded.extend(offsets.into_iter().map(|offset| (Arc::clone(&found.file), offset)));
+        for (offset, ..) in self.frames(image, found.segment) {
+            self.discarded.push((Arc::clone(&found.file), offset));
+        }
     }
 
     #[inline]

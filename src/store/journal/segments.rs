@@ -112,6 +112,11 @@ impl<F> Segments<F> {
         self.available.len()
     }
 
+    /// Files that come free soon.
+    pub(super) fn retired(&self) -> usize {
+        self.retired.len()
+    }
+
     /// Files in use, retired and available.
     pub(super) fn files(&self) -> usize {
         self.in_use.len() + self.retired.len() + self.available.len()
