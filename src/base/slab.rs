@@ -9,16 +9,42 @@ const CHUNK_MASK: u32 = (CHUNK_SLOTS - 1) as u32;
 const NONE: u32 = u32::MAX;
 
 #[derive(Debug)]
-enum Entry<T> {
-    /// Free; the next free slot.
-    Free(u32),
-    Used(T),
-}
-
-#[derive(Debug)]
 struct Slot<T> {
     generation: u32,
-    entry: Entry<T>,
+    value: Option<T>,
+}
+
+/// The freed slots, the last one first. Beside the slots and not in them: to take one for a new value must not wait
+/// for memory that has left the caches meanwhile.
+#[derive(Debug, Default)]
+struct FreeSlots {
+    chunks: Vec<Box<[u32]>>,
+    len: u32,
+}
+
+impl FreeSlots {
+    #[inline]
+    fn push(&mut self, slot: u32) {
+        let (chunk, at) = ((self.len >> CHUNK_BITS) as usize, (self.len & CHUNK_MASK) as usize);
+        if chunk == self.chunks.len() {
+            self.chunks.push(vec![NONE; CHUNK_SLOTS].into_boxed_slice());
+        }
+        self.chunks[chunk][at] = slot;
+        self.len += 1;
+    }
+
+    #[inline]
+    fn last(&self) -> Option<u32> {
+        let last = self.len.checked_sub(1)?;
+        self.chunks.get((last >> CHUNK_BITS) as usize)?.get((last & CHUNK_MASK) as usize).copied()
+    }
+
+    #[inline]
+    fn pop(&mut self) -> Option<u32> {
+        let slot = self.last()?;
+        self.len -= 1;
+        Some(slot)
+    }
 }
 
 /// A bounded slab. Slots are dense from 0; `u32::MAX` is never one.
@@ -27,7 +53,7 @@ pub struct Slab<T> {
     /// Each is reserved in full and then filled slot by slot: untouched slots cost no resident memory, and no push
     /// ever moves one.
     chunks: Vec<Vec<Slot<T>>>,
-    free: u32,
+    free: FreeSlots,
     len: u32,
     /// Slots ever used.
     touched: u32,
@@ -41,7 +67,7 @@ impl<T> Slab<T> {
     /// When `maximum` is `u32::MAX`: that many slots have no names.
     pub fn new(maximum: u32) -> Self {
         assert!(maximum < NONE);
-        Self { chunks: Vec::new(), free: NONE, len: 0, touched: 0, maximum }
+        Self { chunks: Vec::new(), free: FreeSlots::default(), len: 0, touched: 0, maximum }
     }
 
     /// Entries held.
@@ -70,14 +96,8 @@ impl<T> Slab<T> {
         if self.len == self.maximum {
             return None;
         }
-        let slot = self.free;
-        if slot == NONE {
-            return Some(self.insert_fresh(value));
-        }
-        let place = self.place_mut(slot)?;
-        let Entry::Free(next) = place.entry else { unreachable!("a used slot on the free list") };
-        place.entry = Entry::Used(value);
-        self.free = next;
+        let Some(slot) = self.free.pop() else { return Some(self.insert_fresh(value)) };
+        self.place_mut(slot)?.value = Some(value);
         self.len += 1;
         Some(slot)
     }
@@ -87,7 +107,7 @@ impl<T> Slab<T> {
         if self.is_full() {
             return None;
         }
-        let slot = if self.free == NONE { self.touched } else { self.free };
+        let slot = self.free.last().unwrap_or(self.touched);
         let value = make(slot, self.generation(slot));
         self.insert(value)
     }
@@ -98,7 +118,7 @@ impl<T> Slab<T> {
             let left = (self.maximum - slot) as usize;
             self.chunks.push(Vec::with_capacity(left.min(CHUNK_SLOTS)));
         }
-        self.chunks[(slot >> CHUNK_BITS) as usize].push(Slot { generation: 0, entry: Entry::Used(value) });
+        self.chunks[(slot >> CHUNK_BITS) as usize].push(Slot { generation: 0, value: Some(value) });
         self.touched += 1;
         self.len += 1;
         slot
@@ -107,32 +127,22 @@ impl<T> Slab<T> {
     /// The value in `slot`, if it holds one.
     #[inline]
     pub fn get(&self, slot: u32) -> Option<&T> {
-        match self.place(slot)?.entry {
-            Entry::Used(ref value) => Some(value),
-            Entry::Free(_) => None,
-        }
+        self.place(slot)?.value.as_ref()
     }
 
     /// The value in `slot`, if it holds one.
     #[inline]
     pub fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
-        match self.place_mut(slot)?.entry {
-            Entry::Used(ref mut value) => Some(value),
-            Entry::Free(_) => None,
-        }
+        self.place_mut(slot)?.value.as_mut()
     }
 
     /// Takes the value out of `slot` and makes every handle with the slot's present generation stale.
     #[inline]
     pub fn remove(&mut self, slot: u32) -> Option<T> {
-        let free = self.free;
         let place = self.place_mut(slot)?;
-        if matches!(place.entry, Entry::Free(_)) {
-            return None;
-        }
+        let value = place.value.take()?;
         place.generation = place.generation.wrapping_add(1);
-        let Entry::Used(value) = std::mem::replace(&mut place.entry, Entry::Free(free)) else { return None };
-        self.free = slot;
+        self.free.push(slot);
         self.len -= 1;
         Some(value)
     }
@@ -145,10 +155,11 @@ impl<T> Slab<T> {
 
     /// Every entry with its slot, by slot. Walks all slots ever used: for sweeps, not for hot paths.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        self.chunks.iter().flatten().zip(0u32..).filter_map(|(place, slot)| match place.entry {
-            Entry::Used(ref value) => Some((slot, value)),
-            Entry::Free(_) => None,
-        })
+        self.chunks
+            .iter()
+            .flatten()
+            .zip(0u32..)
+            .filter_map(|(place, slot)| place.value.as_ref().map(|value| (slot, value)))
     }
 
     #[inline]

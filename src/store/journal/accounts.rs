@@ -32,8 +32,10 @@ impl AccountNumbers {
 
     #[inline]
     pub(super) fn encode(&self, record: &Record) -> RecordBytes {
-        let number =
-            |account: AccountId| AccountId(self.on_disk.get(account.index()).copied().unwrap_or(account.0));
+        let number = |account: AccountId| {
+            let former = account.0.saturating_sub(self.on_disk.len() as u16);
+            AccountId(self.on_disk.get(account.index()).copied().unwrap_or(former))
+        };
         encode_record(&Record {
             account: number(record.account),
             target: record.target.map(number),
@@ -50,21 +52,10 @@ impl AccountNumbers {
         }
     }
 
-    /// Whether the configuration has both accounts of a record.
-    pub(super) fn knows(&self, bytes: &RecordBytes) -> Result<(), u16> {
-        let record = decode_record(bytes);
-        for account in [Some(record.account), record.target].into_iter().flatten() {
-            let known = self.configured.is_empty()
-                || self.configured.get(account.index()).copied().flatten().is_some();
-            if !known {
-                return Err(account.0);
-            }
-        }
-        Ok(())
-    }
-
+    /// An account that is no longer configured is numbered behind all that are.
     fn configured(&self, on_disk: AccountId) -> AccountId {
-        self.configured.get(on_disk.index()).copied().flatten().unwrap_or(on_disk)
+        let known = self.configured.get(on_disk.index()).copied().flatten();
+        known.unwrap_or_else(|| AccountId((self.on_disk.len() as u16).saturating_add(on_disk.0)))
     }
 }
 
@@ -94,8 +85,11 @@ mod tests {
         let swapped = AccountNumbers::new(vec![1, 0]);
         let read = swapped.decode(&bytes);
         assert_eq!((read.account, read.target), (AccountId(0), Some(AccountId(1))));
-        assert_eq!(swapped.knows(&bytes), Ok(()));
-        assert_eq!(AccountNumbers::new(vec![0]).knows(&bytes), Err(1));
+        // An account that is no longer configured keeps its number on disk.
+        let without = AccountNumbers::new(vec![0]);
+        let read = without.decode(&bytes);
+        assert_eq!((read.account, read.target), (AccountId(2), Some(AccountId(0))));
+        assert_eq!(without.encode(&read), bytes);
         assert_eq!(AccountNumbers::default().decode(&bytes), record);
     }
 }

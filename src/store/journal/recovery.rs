@@ -46,16 +46,6 @@ pub enum OpenError {
     /// A file is larger than any segment, or half the segments are gone.
     #[error("{0}")]
     NotOurs(String),
-    /// A pending message belongs to an account that the configuration no longer has.
-    #[error(
-        "{messages} pending messages belong to account number {number} of the store, which is not configured"
-    )]
-    UnknownAccount {
-        /// The account's number on disk.
-        number: u16,
-        /// Pending messages of it.
-        messages: u64,
-    },
 }
 
 /// A place that had been synced and can't be read.
@@ -450,7 +440,6 @@ impl<D: Disk> Assembly<'_, D> {
         read: VecDeque<Option<Segment<D::File>>>,
         mut replay: Replay<D::File>,
     ) -> Result<Recovered<D::File>, OpenError> {
-        self.check_accounts(&replay.slots)?;
         if self.access == Access::Write {
             make_unreadable(&replay.discarded)
                 .map_err(|error| failed("ending the log at its torn end", error))?;
@@ -499,16 +488,6 @@ impl<D: Disk> Assembly<'_, D> {
             next_number: self.next_number,
             report: replay.report,
         })
-    }
-
-    fn check_accounts(&self, slots: &Slots) -> Result<(), OpenError> {
-        let unknown = |record| self.settings.accounts.knows(record).err();
-        let Some(number) = slots.iter().find_map(|(_, _, record)| unknown(record)) else { return Ok(()) };
-        if self.access == Access::ReadOnly {
-            return Ok(());
-        }
-        let messages = slots.iter().filter(|(_, _, record)| unknown(record) == Some(number)).count() as u64;
-        Err(OpenError::UnknownAccount { number, messages })
     }
 
     fn fresh_segment(&mut self) -> Result<Segment<D::File>, OpenError> {
