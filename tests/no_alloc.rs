@@ -96,7 +96,7 @@ fn main() {
         let text = format!(
             "[smpp]\nlisten = [\"127.0.0.1:0\"]\n[http]\nlisten = \"127.0.0.1:0\"\n\
              [engine]\nworkers = {workers}\nshards = {shards}\npin = false\n\
-             [store]\ndata_dir = {:?}\nmessages_max = 100000\nfinal_history_records = 20000\n\
+             [store]\ndata_dir = {:?}\ndurability = \"none\"\nmessages_max = 100000\nfinal_history_records = 20000\n\
              [[network.profile]]\nprefix = \"\"\n\
              delay = {{ distribution = \"fixed\", mean_ms = 1, max_ms = 1 }}\n",
             dir.path()
