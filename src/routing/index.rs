@@ -1,36 +1,30 @@
 //! From a message id to its slot, for what comes in by id (query, and later cancel and replace).
 //!
-//! Ids of a shard are consecutive, so the table keeps 16 of them in one cache line: a message's entry is almost always
-//! in cache when it is made, and often still when it is removed. Which line is decided by a mixer over the rest of
-//! the id, so that old messages that stay for days (an ESME that never binds) crowd nobody: with consecutive ids
-//! mapped straight onto the table, a wrap-around would walk the whole backlog. Entries with the same place are
-//! chained through the messages themselves, so the table never grows, and removing leaves no tombstones. What it costs
-//! is part of every figure of `benches/routing.rs`.
+//! Ids of a shard are consecutive, so they are mapped straight onto the table: the entries of the messages under way
+//! lie side by side, in few cache lines and fewer pages. Entries with the same place are chained through the messages
+//! themselves, newest first, so the table never grows and removing leaves no tombstones; a message that stays for days
+//! stands behind at most one newer one for each time that the ids have gone round the table.
 
 use super::message::{Message, NONE};
 use crate::base::{MessageId, Slab};
-
-const LINE_BITS: u32 = 4;
 
 /// Heads of the chains: slot + 1, or 0 for none, so that fresh memory is an empty table.
 #[derive(Debug)]
 pub(super) struct IdIndex {
     heads: Box<[u32]>,
-    line_mask: u64,
+    mask: u64,
 }
 
 impl IdIndex {
     /// An index for `messages_max` messages: one place each, rounded up to a power of two.
     pub(super) fn new(messages_max: u32) -> Self {
-        let places = (messages_max as usize).next_power_of_two().max(1 << LINE_BITS);
-        Self { heads: vec![0; places].into_boxed_slice(), line_mask: (places >> LINE_BITS) as u64 - 1 }
+        let places = (messages_max as usize).next_power_of_two().max(16);
+        Self { heads: vec![0; places].into_boxed_slice(), mask: places as u64 - 1 }
     }
 
     #[inline]
     fn place(&self, id: MessageId) -> usize {
-        let id = id.as_u64();
-        let line = (id >> LINE_BITS).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-        (((line & self.line_mask) << LINE_BITS) | (id & ((1 << LINE_BITS) - 1))) as usize
+        (id.as_u64() & self.mask) as usize
     }
 
     /// Enters the message in `slot`.
