@@ -180,16 +180,10 @@ impl AccountConfig {
         if !matches!(self.receipt_date_digits, 10 | 12) {
             findings.add(format!("{key}.receipt_date_digits"), "must be 10 or 12");
         }
-<<<<<<< Updated upstream
         let on_disk = self.durability.filter(|&durability| durability != Durability::None);
         if let Some(durability) = on_disk.filter(|_| store.durability == Durability::None) {
             let what =
                 format!("\"{}\" needs a store on disk: store.durability is \"none\"", durability.name());
-=======
-        if store.durability == Durability::None && self.durability.is_some_and(|own| own != Durability::None)
-        {
-            let what = "needs store.durability \"buffered\" or \"sync\": with \"none\" nothing is written";
->>>>>>> Stashed changes
             findings.add(format!("{key}.durability"), what);
         }
         findings.in_range(format!("{key}.validity_max_s"), self.validity_max_s, (0, VALIDITY_S_MAX));
