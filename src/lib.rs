@@ -4,7 +4,7 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`base`], [`limits`] | handles, time as a value, slab, wheel, token bucket; every bound in one file |
+//! | [`base`], [`limits`] | handles, time as a value, slab, wheel, prefix map; every bound in one file |
 //! | [`smpp`] | the wire: framing, PDUs, TLVs, receipts, text |
 //! | [`stats`] | counters, HDR histograms, snapshots |
 //! | `config` | the TOML file, its validation and its defaults |

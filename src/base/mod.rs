@@ -6,7 +6,6 @@ pub mod mobile;
 pub mod prefix_map;
 pub mod slab;
 pub mod time;
-pub mod token_bucket;
 pub mod wheel;
 
 pub use handle::{AccountId, DeliveryToken, SessionHandle};
@@ -14,5 +13,4 @@ pub use message_id::{MessageId, MessageIdSource};
 pub use prefix_map::PrefixMap;
 pub use slab::Slab;
 pub use time::{Now, Time, WallTime};
-pub use token_bucket::TokenBucket;
 pub use wheel::Wheel;
