@@ -98,12 +98,13 @@ impl<L: Link> Journal<L> {
 
     /// Asks for the part of the segment that begins at `base`.
     fn read_part(&mut self, base: u32) {
-        let Some(segment) = self.cleaner.segment.and_then(|segment| self.segments.get(segment)) else {
+        let segment = self.cleaner.segment.and_then(|segment| self.segments.get(segment));
+        let Some((segment, file)) = segment.and_then(|segment| Some((segment, segment.file()?))) else {
             return;
         };
+        let file = std::sync::Arc::clone(file);
         let mut buffer = self.cleaner.buffer.take().unwrap_or_default();
         buffer.resize(READ_BYTES.min((segment.end.saturating_sub(base)) as usize), 0);
-        let file = std::sync::Arc::clone(&segment.file);
         self.cleaner.base = base;
         self.cleaner.asked = true;
         self.link.ask(Request::Read { file, offset: base, buffer });
@@ -119,7 +120,7 @@ impl<L: Link> Journal<L> {
                 return;
             }
             let rest = buffer.get(self.cleaner.at..).unwrap_or_default();
-            let (file, is_damaged, end) = (segment.number, segment.is_damaged, segment.end);
+            let (file, is_damaged, end) = (segment.number(), segment.is_damaged, segment.end);
             let Some((header, payload)) = frame::parse(rest, self.settings.store_id, offset) else {
                 let is_cut =
                     self.cleaner.at > 0 && rest.len() < FRAME_BYTES_MAX && offset + (rest.len() as u32) < end;

@@ -44,7 +44,7 @@ use entry::{
 };
 use frame::{BATCH_BYTES_MAX, FRAME_ALIGN, HEADER_BYTES};
 use ring::BodyRing;
-use segments::{RESERVE, SPARES, Segments, Spare};
+use segments::{RESERVE, SPARES, Segment, Segments, Spare};
 use slots::{Place, Slots};
 use stats::Tally;
 use walk::Walk;
@@ -280,7 +280,7 @@ impl<L: Link> Journal<L> {
             Some(open) => (open.end_with(0), open.file.len()),
             None => {
                 let current = self.segments.get(self.segments.current());
-                (u64::from(self.next_offset), current.map_or(0, |segment| segment.file.len()))
+                (u64::from(self.next_offset), current.and_then(Segment::file).map_or(0, |file| file.len()))
             }
         };
         end + frame <= u64::from(capacity)
@@ -347,7 +347,7 @@ impl<L: Link> Journal<L> {
         }
         let needed = u64::from(self.next_offset) + frame::padded(HEADER_BYTES + len) as u64;
         let current = self.segments.current();
-        if self.segments.get(current).is_none_or(|segment| needed > u64::from(segment.file.len())) {
+        if self.segments.get(current).and_then(Segment::file).is_none_or(|file| needed > u64::from(file.len())) {
             if !self.segments.roll_over() {
                 self.failure = Some(Failure::NoRoom);
                 return None;
@@ -355,7 +355,7 @@ impl<L: Link> Journal<L> {
             self.next_offset = 0;
         }
         let current = self.segments.current();
-        let file = Arc::clone(&self.segments.get(current)?.file);
+        let file = Arc::clone(self.segments.get(current)?.file()?);
         let (offset, first_lsn) = (self.next_offset, self.lsn + 1);
         self.open = Some(match self.spare.pop() {
             Some(mut batch) => {
@@ -527,7 +527,7 @@ impl<L: Link> MessageStore for Journal<L> {
             return self.ring.get(place.ring, place.length);
         }
         self.tally.disk_reads += 1;
-        let file = &self.segments.get(place.segment)?.file;
+        let file = self.segments.get(place.segment)?.file()?;
         let length = place.length as usize;
         self.scratch.resize(length, 0);
         let read = read_full(&**file, &mut self.scratch, place.offset).ok()?;

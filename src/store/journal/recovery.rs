@@ -445,15 +445,7 @@ impl<D: Disk> Assembly<'_, D> {
                 .map_err(|error| failed("ending the log at its torn end", error))?;
         }
         let mut in_use = VecDeque::with_capacity(read.len() + 1);
-        let stand_in =
-            read.iter().flatten().next().map(|segment| (segment.number, Arc::clone(&segment.file)));
-        for segment in read {
-            in_use.push_back(match (segment, &stand_in, self.access) {
-                (Some(segment), ..) => segment,
-                (None, Some((number, file)), Access::ReadOnly) => Segment::new(*number, Arc::clone(file)),
-                (None, ..) => self.fresh_segment()?,
-            });
-        }
+        in_use.extend(read.into_iter().map(|segment| segment.unwrap_or_else(Segment::missing)));
         if in_use.is_empty() && self.access == Access::Write {
             in_use.push_back(self.fresh_segment()?);
         }
@@ -467,8 +459,8 @@ impl<D: Disk> Assembly<'_, D> {
         }
         if self.access == Access::Write {
             // A process may have died between writing and syncing: from here on all of it counts as synced.
-            for segment in &in_use {
-                segment.file.sync().map_err(|error| failed("syncing what was recovered", error))?;
+            for file in in_use.iter().filter_map(Segment::file) {
+                file.sync().map_err(|error| failed("syncing what was recovered", error))?;
             }
             while self.spares.len() < SPARES
                 && in_use.len() + self.spares.len() < self.settings.segments_max as usize

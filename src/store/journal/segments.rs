@@ -17,10 +17,8 @@ pub(super) const SPARES: usize = 4;
 /// A segment in use.
 #[derive(Debug)]
 pub(super) struct Segment<F> {
-    /// Number of its file.
-    pub(super) number: u32,
-    /// Its file.
-    pub(super) file: Arc<F>,
+    /// Its file and that file's number; `None`: it was not there when the store was opened.
+    held: Option<(u32, Arc<F>)>,
     /// Messages whose body is here.
     pub(super) live: u32,
     /// Octets of their entries.
@@ -40,9 +38,17 @@ pub(super) struct Segment<F> {
 impl<F> Segment<F> {
     /// A segment about to be written.
     pub(super) const fn new(number: u32, file: Arc<F>) -> Self {
+        Self::of(Some((number, file)))
+    }
+
+    /// A segment that should be there and is not. It holds nothing.
+    pub(super) const fn missing() -> Self {
+        Self::of(None)
+    }
+
+    const fn of(held: Option<(u32, Arc<F>)>) -> Self {
         Self {
-            number,
-            file,
+            held,
             live: 0,
             live_bytes: 0,
             end: 0,
@@ -51,6 +57,17 @@ impl<F> Segment<F> {
             copied_lsn: 0,
             is_damaged: false,
         }
+    }
+
+    /// Number of its file; 0 when there is none.
+    pub(super) fn number(&self) -> u32 {
+        self.held.as_ref().map_or(0, |(number, _)| *number)
+    }
+
+    /// Its file, if there is one.
+    #[inline]
+    pub(super) fn file(&self) -> Option<&Arc<F>> {
+        self.held.as_ref().map(|(_, file)| file)
     }
 }
 
@@ -127,7 +144,7 @@ impl<F> Segments<F> {
     where
         F: SegmentFile,
     {
-        let in_use = self.in_use.iter().map(|segment| &segment.file);
+        let in_use = self.in_use.iter().filter_map(Segment::file);
         let retired = self.retired.iter().map(|retired| &retired.file);
         let available = self.available.iter().map(|spare| &spare.file);
         in_use.chain(retired).chain(available).map(|file| u64::from(file.len())).sum()
@@ -192,10 +209,10 @@ impl<F> Segments<F> {
             if front.live > 0 || front.copied_lsn > synced {
                 break;
             }
-            if let Some(segment) = self.in_use.pop_front() {
-                let (number, file) = (segment.number, segment.file);
+            let held = self.in_use.pop_front().and_then(|segment| segment.held);
+            self.oldest += 1;
+            if let Some((number, file)) = held {
                 self.retired.push_back(Retired { number, file, free_at: None });
-                self.oldest += 1;
             }
         }
         self.oldest > before

@@ -53,7 +53,7 @@ impl Walk {
             let (place, record) = (slots.place(name)?, slots.record(name)?);
             Some((name, place, accounts.decode(record), segments.get(place.segment)?))
         })?;
-        let body = self.window.body(&*segment.file, place).unwrap_or_default();
+        let body = segment.file().and_then(|file| self.window.body(&**file, place)).unwrap_or_default();
         Some((location_of(name), record, body))
     }
 }
