@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::error::Findings;
+use super::ip_range::IpRange;
 use super::password;
 use super::secret::Secret;
 use super::smpp::check_c_octet_string;
@@ -73,6 +74,22 @@ pub struct AccountConfig {
     pub rate_per_s: u32,
     /// Messages that may come at once before `rate_per_s` holds them back; 0 = as many as one second allows.
     pub burst: u32,
+    /// Messages per day (UTC) over all its sessions. Beyond: ESME_RSUBMITFAIL. 0 = unlimited.
+    pub messages_per_day: u64,
+    /// Peers that it may bind from; none named: any. From elsewhere: ESME_RBINDFAIL, as for a wrong password.
+    pub allow_from: Vec<IpRange>,
+    /// Source addresses that it may use: whole ones, and leading digits with a `*` behind. With these or `source_names`
+    /// any other one is answered ESME_RINVSRCADR.
+    pub source_addresses: Vec<String>,
+    /// Alphanumeric source addresses (source_addr_ton 5) that it may use.
+    pub source_names: Vec<String>,
+    /// Leading digits of destinations that it may send to; none named: any. Others: ESME_RINVDSTADR.
+    pub destination_prefixes: Vec<String>,
+    /// Octets of short_message or message_payload. Beyond: ESME_RINVMSGLEN. 0 = as many as a PDU can carry.
+    pub message_bytes_max: u32,
+    /// It was in an earlier configuration and is in this one no more: it keeps its number, so that what it has sent goes on.
+    #[serde(skip)]
+    pub removed: bool,
 }
 
 impl Default for AccountConfig {
@@ -97,11 +114,23 @@ impl Default for AccountConfig {
             duplicate_window_ms: 0,
             rate_per_s: 0,
             burst: 0,
+            messages_per_day: 0,
+            allow_from: Vec::new(),
+            source_addresses: Vec::new(),
+            source_names: Vec::new(),
+            destination_prefixes: Vec::new(),
+            message_bytes_max: 0,
+            removed: false,
         }
     }
 }
 
 impl AccountConfig {
+    /// What is left of an account that the configuration has no more.
+    pub fn removed(system_id: &str) -> Self {
+        Self { system_id: system_id.to_owned(), enabled: false, removed: true, ..Self::default() }
+    }
+
     /// The account of the default configuration: demo, demo. It owns an address, so that MO works at once.
     pub fn demo() -> Self {
         Self {
@@ -198,6 +227,7 @@ impl AccountConfig {
         if self.burst != 0 && self.rate_per_s == 0 {
             findings.add(format!("{key}.burst"), "has no effect without rate_per_s");
         }
+        self.validate_policy(key, findings);
     }
 }
 
@@ -214,7 +244,7 @@ pub(super) fn validate(
     }
     let mut system_ids = HashMap::new();
     let mut owned = HashMap::new();
-    for (i, account) in accounts.iter().enumerate() {
+    for (i, account) in accounts.iter().enumerate().filter(|(_, account)| !account.removed) {
         let key = format!("account[{i}]");
         account.validate(&key, store, findings);
         if exposed && account.is_public() {

@@ -7,6 +7,9 @@ use super::error::Findings;
 /// Most connections that can be asked for; file descriptors end sooner on most machines.
 const CONNECTIONS_MAX: u64 = 1 << 20;
 
+/// Octets that can be asked for as buffers: at least a queue's worth for a few dozen sessions.
+const BUFFER_BYTES: (u64, u64) = (16 * 1024 * 1024, 1 << 46);
+
 /// Bounds over the whole daemon.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -17,11 +20,33 @@ pub struct LimitsConfig {
     pub connections_per_address_max: u32,
     /// Bound sessions over all accounts. Beyond: ESME_RBINDFAIL.
     pub sessions_max: u32,
+    /// Octets of memory for what is queued for peers and half-read from them, over all workers. Beyond: peers that take
+    /// nothing are closed, the one that has for longest first.
+    pub buffer_bytes_max: u64,
+    /// Binds with a wrong system_id or password from one address in `failed_binds_window_s`. Beyond: binds from there are
+    /// answered ESME_RBINDFAIL unseen. 0 = no limit.
+    pub failed_binds_per_address: u32,
+    /// The same for one system_id, whether there is such an account or not, but for the address that it last bound from.
+    pub failed_binds_per_system_id: u32,
+    /// The time in which a whole such number is forgotten, one by one, in seconds.
+    pub failed_binds_window_s: u64,
+    /// Whether a password that has been found right is remembered, as a keyed digest in memory, so that the next bind with
+    /// it costs no argon2id.
+    pub remember_passwords: bool,
 }
 
 impl Default for LimitsConfig {
     fn default() -> Self {
-        Self { connections_max: 16_384, connections_per_address_max: 16_384, sessions_max: 16_384 }
+        Self {
+            connections_max: 16_384,
+            connections_per_address_max: 16_384,
+            sessions_max: 16_384,
+            buffer_bytes_max: 1 << 30,
+            failed_binds_per_address: 30,
+            failed_binds_per_system_id: 30,
+            failed_binds_window_s: 60,
+            remember_passwords: true,
+        }
     }
 }
 
@@ -34,5 +59,7 @@ impl LimitsConfig {
         ] {
             findings.in_range(format!("limits.{key}"), u64::from(value), (1, CONNECTIONS_MAX));
         }
+        findings.in_range("limits.buffer_bytes_max", self.buffer_bytes_max, BUFFER_BYTES);
+        findings.in_range("limits.failed_binds_window_s", self.failed_binds_window_s, (1, 86_400));
     }
 }

@@ -2,14 +2,18 @@
 //! Values only; nothing here opens a socket or starts a thread.
 
 mod account;
+mod diff;
+mod edr;
 mod engine;
 mod error;
 mod http;
+mod ip_range;
 mod limits;
 mod log;
 mod network;
 pub mod password;
 mod plan;
+mod policy;
 mod retry;
 mod secret;
 mod smpp;
@@ -21,9 +25,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use account::{AccountConfig, BindType};
+pub use diff::{Applied, Change};
+pub use edr::{EdrConfig, EdrFormat};
 pub use engine::EngineConfig;
 pub use error::{ConfigError, Origin, Problem};
 pub use http::HttpConfig;
+pub use ip_range::{IpRange, IpRangeError};
 pub use limits::LimitsConfig;
 pub use log::{LogConfig, LogLevel};
 pub use network::{Delay, Distribution, MoConfig, NetworkConfig, NetworkProfile};
@@ -54,6 +61,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// `[log]`
     pub log: LogConfig,
+    /// `[edr]`
+    pub edr: EdrConfig,
     /// `[network]`
     pub network: NetworkConfig,
     /// `[[account]]`; an [`AccountId`](crate::base::AccountId) is an index into it.
@@ -71,6 +80,7 @@ impl Default for Config {
             retry: RetryConfig::default(),
             limits: LimitsConfig::default(),
             log: LogConfig::default(),
+            edr: EdrConfig::default(),
             network: NetworkConfig::default(),
             accounts: vec![AccountConfig::demo()],
         }
@@ -102,6 +112,17 @@ impl Config {
     /// # Errors
     /// When the file can't be read, is not TOML of this shape, or asks for something that can't be.
     pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Self, ConfigError> {
+        Self::load_with_origin(path, overrides).map(|(config, _)| config)
+    }
+
+    /// [`Config::load`], and where its values come from.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn load_with_origin(
+        path: Option<&Path>,
+        overrides: &Overrides,
+    ) -> Result<(Self, Origin), ConfigError> {
         let (mut config, mut origin) = match path {
             None => (Self::default(), Origin::default()),
             Some(path) => {
@@ -114,7 +135,7 @@ impl Config {
         };
         overrides.apply(&mut config, &mut origin);
         config.validate(&origin)?;
-        Ok(config)
+        Ok((config, origin))
     }
 
     /// The configuration in `text`, validated; errors call it `name`.
@@ -144,6 +165,7 @@ impl Config {
         self.store.validate(&mut findings);
         self.retry.validate(&mut findings);
         self.limits.validate(&mut findings);
+        self.edr.validate(&mut findings);
         self.network.validate(&mut findings);
         let exposed = self.smpp.listen.iter().any(|addr| !addr.ip().to_canonical().is_loopback());
         account::validate(&self.accounts, &self.store, exposed, &mut findings);
@@ -155,7 +177,9 @@ impl Config {
     /// # Panics
     /// Never: every value of the configuration has a TOML form.
     pub fn to_toml(&self) -> String {
-        toml::to_string(self).unwrap_or_else(|error| unreachable!("configuration as TOML: {error}"))
+        let mut shown = self.clone();
+        shown.accounts.retain(|account| !account.removed);
+        toml::to_string(&shown).unwrap_or_else(|error| unreachable!("configuration as TOML: {error}"))
     }
 }
 
