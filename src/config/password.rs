@@ -1,8 +1,13 @@
-//! Comparing and hashing passwords; argon2id only.
+//! Comparing and hashing passwords, argon2id only, and remembering that one was right.
+
+use std::fmt;
 
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use blake2::Blake2bMac;
+use blake2::digest::consts::U32;
+use blake2::digest::{KeyInit, Mac};
 use subtle::ConstantTimeEq;
 
 /// Whether two secrets are the same, in a time that tells nothing about where they differ.
@@ -16,6 +21,16 @@ pub fn same(a: &[u8], b: &[u8]) -> bool {
 /// When the operating system has no randomness to give, or the password is too long for argon2.
 pub fn hash(password: &[u8]) -> Result<String, String> {
     Argon2::default().hash_password(password).map(|hash| hash.to_string()).map_err(|error| error.to_string())
+}
+
+/// [`hash`] with other parameters than the recommended ones: KiB of memory, and passes over it.
+///
+/// # Errors
+/// As there, or when argon2id does not take the parameters.
+pub fn hash_with_cost(password: &[u8], memory_kib: u32, passes: u32) -> Result<String, String> {
+    let params = argon2::Params::new(memory_kib, passes, 1, None).map_err(|error| error.to_string())?;
+    let argon2 = Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
+    argon2.hash_password(password).map(|hash| hash.to_string()).map_err(|error| error.to_string())
 }
 
 /// Whether `hash` can be checked against.
@@ -42,8 +57,64 @@ const MEMORY_KIB_MAX: u32 = 256 * 1024;
 const PASSES_MAX: u32 = 16;
 
 /// Whether `password` is the one that `hash` was made of. An unreadable hash matches nothing.
-pub(super) fn matches_hash(hash: &str, password: &[u8]) -> bool {
+pub fn matches_hash(hash: &str, password: &[u8]) -> bool {
     PasswordHash::new(hash).is_ok_and(|hash| Argon2::default().verify_password(password, &hash).is_ok())
+}
+
+/// What checking against `hash` costs: KiB of memory times passes.
+pub fn cost(hash: &str) -> u64 {
+    let params = PasswordHash::new(hash).ok().and_then(|hash| argon2::Params::try_from(&hash).ok());
+    params.map_or(0, |params| u64::from(params.m_cost()) * u64::from(params.t_cost()))
+}
+
+/// Marks passwords that were found right, so that the next bind with the same one need not pay for argon2id. What it
+/// remembers is a digest under a secret of this process, which is in no file and no message.
+pub struct Sealer {
+    secret: [u8; 64],
+}
+
+/// That a certain password was right for a certain hash.
+#[derive(Clone, Copy)]
+pub struct Seal([u8; 32]);
+
+impl Sealer {
+    /// A sealer with a new random secret.
+    ///
+    /// # Errors
+    /// When the operating system has no randomness to give.
+    pub fn new() -> Result<Self, String> {
+        let mut secret = [0; 64];
+        getrandom::fill(&mut secret).map_err(|error| error.to_string())?;
+        Ok(Self { secret })
+    }
+
+    /// The seal that `password` has if it is right for `hash`. With another hash, it is another one.
+    pub fn seal(&self, hash: &str, password: &[u8]) -> Seal {
+        let mut mac = <Blake2bMac<U32> as KeyInit>::new(&self.secret.into());
+        mac.update(&(hash.len() as u64).to_be_bytes());
+        mac.update(hash.as_bytes());
+        mac.update(password);
+        Seal(mac.finalize().into_bytes().into())
+    }
+}
+
+impl Seal {
+    /// Whether both are the same, in a time that tells nothing about where they differ.
+    pub fn matches(&self, other: &Self) -> bool {
+        same(&self.0, &other.0)
+    }
+}
+
+impl fmt::Debug for Sealer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sealer").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Seal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seal").finish_non_exhaustive()
+    }
 }
 
 #[cfg(test)]
@@ -73,5 +144,23 @@ mod tests {
     fn comparison_wants_equal_length_and_content() {
         assert!(same(b"abc", b"abc"));
         assert!(!same(b"abc", b"abd") && !same(b"abc", b"ab") && !same(b"", b"a"));
+    }
+
+    #[test]
+    fn a_seal_is_of_one_password_one_hash_and_one_process() {
+        let sealer = Sealer::new().unwrap();
+        let seal = sealer.seal("hash", b"password");
+        assert!(seal.matches(&sealer.seal("hash", b"password")));
+        for (hash, password) in [("hash", "passwore"), ("hasi", "password"), ("hashp", "assword")] {
+            assert!(!seal.matches(&sealer.seal(hash, password.as_bytes())), "{hash} {password}");
+        }
+        assert!(!seal.matches(&Sealer::new().unwrap().seal("hash", b"password")));
+        assert_eq!(format!("{seal:?} {sealer:?}"), "Seal { .. } Sealer { .. }");
+    }
+
+    #[test]
+    fn cost_is_of_the_parameters() {
+        assert_eq!(cost(&hash(b"x").unwrap()), 19_456 * 2);
+        assert_eq!(cost("nonsense"), 0);
     }
 }

@@ -1,19 +1,50 @@
-//! The accounts as the workers use them: who may bind, how often, and how fast.
+//! The accounts as the workers use them: who may bind, from where, how often, and what they may send how fast.
+//!
+//! A table is immutable; a reload makes a new one, which shares with the old one what is counted: places taken, rates,
+//! quotas, failed binds. Each worker has the table it was last told of, so nothing on the hot path takes a lock.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use crate::base::{AccountId, Time};
-use crate::config::{AccountConfig, BindType};
-use crate::session::{Authentication, BindMode, BindRequest, Grant};
-use crate::smpp::CommandStatus;
+use parking_lot::Mutex;
 
-/// One account. Shared by all workers; what changes is atomic.
+use super::failed_binds::{Culprit, FailedBinds, Leniency};
+use super::message_policy::{DailyCount, MessagePolicy};
+use crate::base::{AccountId, Now, Time};
+use crate::config::password::{self, Seal, Sealer};
+use crate::config::{AccountConfig, BindType, Config, LimitsConfig};
+use crate::session::{Authentication, BindMode, BindRequest, Grant};
+use crate::smpp::{CommandStatus, SubmitSm};
+
+/// One account: its rules, and what all tables share of it.
 #[derive(Debug)]
 pub struct Account {
     config: AccountConfig,
+    rate: Rate,
+    policy: Option<Box<MessagePolicy>>,
+    /// Changes with its credentials: a verdict on older ones is void.
+    revision: u32,
+    live: Arc<Live>,
+}
+
+/// What is counted of an account, over all workers and reloads.
+#[derive(Debug, Default)]
+struct Live {
     sessions: AtomicU32,
-    rate: RateLimiter,
+    /// When its bucket of messages is full again; see [`Rate`].
+    full_at: AtomicU64,
+    today: DailyCount,
+    /// Touched by binds only.
+    credentials: Mutex<Credentials>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Credentials {
+    /// The password that was last found right.
+    seal: Option<Seal>,
+    last_address: Option<IpAddr>,
 }
 
 impl Account {
@@ -22,31 +53,75 @@ impl Account {
         &self.config
     }
 
-    /// Takes `n` messages out of the account's rate. False: ESME_RTHROTTLED.
-    pub fn take_rate(&self, n: u64, now: Time) -> bool {
-        self.rate.take(n, now)
+    /// Whether one more submit_sm is within all its rules and its rate, of which it takes one.
+    ///
+    /// # Errors
+    /// The status to refuse it with.
+    #[inline]
+    pub fn charge(&self, sm: &SubmitSm<'_>, now: Now) -> Result<(), CommandStatus> {
+        match &self.policy {
+            None => self.charge_rate(1, now.mono),
+            Some(policy) => {
+                policy.check_source(sm.source_addr_ton, sm.source_addr)?;
+                policy.check_destination(sm.destination_addr)?;
+                policy.check_size(sm.user_data().len())?;
+                self.charge_rate(1, now.mono)?;
+                policy.take_quota(1, &self.live.today, now.wall)
+            }
+        }
     }
 
-    /// Whether `password` is the account's. With a hash this takes tens of milliseconds.
-    pub fn accepts(&self, password: &[u8]) -> bool {
-        self.config.accepts(password)
+    /// Takes `n` messages out of the account's rate.
+    ///
+    /// # Errors
+    /// ESME_RTHROTTLED.
+    #[inline]
+    pub fn charge_rate(&self, n: u64, now: Time) -> Result<(), CommandStatus> {
+        if self.rate.take(n, now, &self.live.full_at) { Ok(()) } else { Err(CommandStatus::ESME_RTHROTTLED) }
+    }
+
+    /// Its rules for messages, if it has any.
+    pub fn policy(&self) -> Option<(&MessagePolicy, &DailyCount)> {
+        self.policy.as_deref().map(|policy| (policy, &self.live.today))
+    }
+
+    /// `n` messages that were charged have been refused after all: they don't count against the quota.
+    #[inline]
+    pub fn refused(&self, n: u64) {
+        if let Some(policy) = &self.policy {
+            policy.give_back_quota(n, &self.live.today);
+        }
+    }
+
+    /// Whether a session that is bound so, from there, may stay.
+    pub fn may_stay(&self, mode: BindMode, address: IpAddr) -> bool {
+        self.config.enabled && self.config.may_bind(bind_type(mode)) && self.config.may_bind_from(address)
     }
 
     /// Reserves a place for one more session.
-    ///
-    /// # Errors
-    /// The status to refuse the bind with.
     fn admit(&self, id: AccountId, mode: BindMode) -> Result<Grant, CommandStatus> {
-        let bind = match mode {
-            BindMode::Transmitter => BindType::Transmitter,
-            BindMode::Receiver => BindType::Receiver,
-            BindMode::Transceiver => BindType::Transceiver,
-        };
-        if !self.config.may_bind(bind) {
+        if !self.config.may_bind(bind_type(mode)) {
             return Err(CommandStatus::ESME_RINVCMDID);
         }
-        reserve(&self.sessions, self.config.sessions_max).ok_or(CommandStatus::ESME_RALYBND)?;
+        reserve(&self.live.sessions, self.config.sessions_max).ok_or(CommandStatus::ESME_RALYBND)?;
         Ok(Grant { account: id, window: self.config.window, deliver_window: self.config.deliver_window })
+    }
+
+    /// Whether this password is the one that was last found right.
+    fn is_sealed(&self, sealer: Option<&Sealer>, hash: &str, password: &[u8]) -> bool {
+        let seal = self.live.credentials.lock().seal;
+        match (sealer, seal) {
+            (Some(sealer), Some(seal)) => sealer.seal(hash, password).matches(&seal),
+            _ => false,
+        }
+    }
+}
+
+const fn bind_type(mode: BindMode) -> BindType {
+    match mode {
+        BindMode::Transmitter => BindType::Transmitter,
+        BindMode::Receiver => BindType::Receiver,
+        BindMode::Transceiver => BindType::Transceiver,
     }
 }
 
@@ -65,9 +140,37 @@ fn release(taken: &AtomicU32) {
 #[derive(Debug)]
 pub struct AccountTable {
     accounts: Vec<Account>,
-    sessions: AtomicU32,
-    sessions_max: u32,
     by_system_id: HashMap<Vec<u8>, AccountId>,
+    sessions_max: u32,
+    per_address: Leniency,
+    per_system_id: Leniency,
+    /// What a bind is checked against that names no account it may have, so that this takes as long as for one that it
+    /// may. The dearest hash of all; `None` when no account has one.
+    decoy_hash: Option<String>,
+    live: Arc<TableLive>,
+}
+
+/// What all tables share.
+#[derive(Debug)]
+struct TableLive {
+    sessions: AtomicU32,
+    failed: FailedBinds,
+    /// `None`: right passwords are not remembered.
+    sealer: Option<Sealer>,
+}
+
+/// A bind that was attempted: all that is needed to settle it later.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt {
+    /// The account, if there is one that this peer may have.
+    pub account: Option<AccountId>,
+    /// As what it binds.
+    pub mode: BindMode,
+    /// From where.
+    pub address: IpAddr,
+    revision: u32,
+    /// The address and the system_id, to hold a failure against.
+    culprits: [Culprit; 2],
 }
 
 /// The first judgement of a bind.
@@ -76,34 +179,79 @@ pub enum Judgement {
     /// Decided.
     Now(Authentication),
     /// The password must be checked against a hash, off the worker.
-    Verify(AccountId),
+    Verify(Attempt),
+    /// Too many binds have failed lately: answered without a look at the password.
+    Limited,
 }
 
 impl AccountTable {
-    /// The accounts of a validated configuration, which may have `sessions_max` sessions bound in all.
-    pub fn new(configs: &[AccountConfig], sessions_max: u32) -> Self {
-        let accounts: Vec<Account> = configs
-            .iter()
-            .map(|config| Account {
+    /// The accounts of a validated configuration.
+    ///
+    /// # Errors
+    /// When the operating system has no randomness to give.
+    pub fn new(config: &Config) -> Result<Self, String> {
+        let sealer = if config.limits.remember_passwords { Some(Sealer::new()?) } else { None };
+        let live = TableLive { sessions: AtomicU32::new(0), failed: FailedBinds::default(), sealer };
+        Ok(Self::build(&config.accounts, &config.limits, Arc::new(live), &[]))
+    }
+
+    /// The table after a reload. The accounts have kept their numbers.
+    #[must_use]
+    pub fn after(&self, config: &Config) -> Self {
+        Self::build(&config.accounts, &config.limits, Arc::clone(&self.live), &self.accounts)
+    }
+
+    fn build(
+        configs: &[AccountConfig],
+        limits: &LimitsConfig,
+        live: Arc<TableLive>,
+        before: &[Account],
+    ) -> Self {
+        let mut before = before.iter();
+        let account = |config: &AccountConfig| {
+            let before = before.next();
+            let same = before.is_some_and(|before| {
+                before.config.password == config.password
+                    && before.config.password_hash == config.password_hash
+            });
+            Account {
                 config: config.clone(),
-                sessions: AtomicU32::new(0),
-                rate: RateLimiter::new(config.rate_per_s, config.burst),
-            })
+                rate: Rate::new(config.rate_per_s, config.burst),
+                policy: MessagePolicy::new(config),
+                revision: before.map_or(0, |before| before.revision.wrapping_add(u32::from(!same))),
+                live: before.map(|before| Arc::clone(&before.live)).unwrap_or_default(),
+            }
+        };
+        let accounts: Vec<Account> = configs.iter().map(account).collect();
+        let by_system_id = (0..)
+            .map(AccountId)
+            .zip(&accounts)
+            .map(|(id, account)| (account.config.system_id.clone().into_bytes(), id))
             .collect();
-        let by_system_id = configs
-            .iter()
-            .zip(0u16..)
-            .map(|(config, index)| (config.system_id.clone().into_bytes(), AccountId(index)))
-            .collect();
-        Self { accounts, sessions: AtomicU32::new(0), sessions_max, by_system_id }
+        let hashes = accounts.iter().filter_map(|account| account.config.password_hash.as_ref());
+        let decoy_hash = hashes.map(|hash| hash.expose()).max_by_key(|hash| password::cost(hash));
+        let leniency = |failures| Leniency {
+            failures,
+            window_nanos: limits.failed_binds_window_s.saturating_mul(1_000_000_000),
+        };
+        Self {
+            by_system_id,
+            sessions_max: limits.sessions_max,
+            per_address: leniency(limits.failed_binds_per_address),
+            per_system_id: leniency(limits.failed_binds_per_system_id),
+            decoy_hash: decoy_hash.map(str::to_owned),
+            accounts,
+            live,
+        }
     }
 
     /// The account with this id.
+    #[inline]
     pub fn get(&self, id: AccountId) -> Option<&Account> {
         self.accounts.get(id.index())
     }
 
-    /// How many there are.
+    /// How many there are, removed ones included.
     pub const fn len(&self) -> usize {
         self.accounts.len()
     }
@@ -113,99 +261,149 @@ impl AccountTable {
         self.accounts.is_empty()
     }
 
-    /// Judges a bind. Unknown, disabled and wrong password look the same from outside.
-    pub fn judge(&self, bind: &BindRequest<'_>) -> Judgement {
-        let refused = Judgement::Now(Authentication::Refused(CommandStatus::ESME_RBINDFAIL));
-        let Some(id) = self.by_system_id.get(bind.system_id) else { return refused };
-        let Some(account) = self.get(*id).filter(|account| account.config.enabled) else { return refused };
-        if account.config.password_hash.is_some() {
-            return Judgement::Verify(*id);
+    /// Judges a bind from `address`. Unknown, disabled, from elsewhere than allowed, and wrong password look the same from
+    /// outside, in their answer and in the time it takes.
+    pub fn judge(&self, bind: &BindRequest<'_>, address: IpAddr, now: Time) -> Judgement {
+        let failed = &self.live.failed;
+        let culprits = [failed.address(address), failed.system_id(bind.system_id)];
+        let known = self.by_system_id.get(bind.system_id).copied();
+        let open = known.filter(|&id| {
+            self.get(id).is_some_and(|it| it.config.enabled && it.config.may_bind_from(address))
+        });
+        let account = open.and_then(|id| self.get(id));
+        let revision = account.map_or(0, |account| account.revision);
+        let attempt = Attempt { account: open, mode: bind.mode, address, revision, culprits };
+        if self.is_limited(&attempt, now) {
+            return Judgement::Limited;
         }
-        if !account.accepts(bind.password) {
-            return refused;
+        let right = match account.map(|account| (account, &account.config.password_hash)) {
+            Some((account, Some(hash))) => {
+                if !account.is_sealed(self.live.sealer.as_ref(), hash.expose(), bind.password) {
+                    return Judgement::Verify(attempt);
+                }
+                true
+            }
+            Some((account, None)) => account.config.accepts(bind.password),
+            None => false,
+        };
+        if !right && self.decoy_hash.is_some() {
+            return Judgement::Verify(Attempt { account: None, ..attempt });
         }
-        Judgement::Now(match self.admit(*id, bind.mode) {
+        Judgement::Now(match self.settle(&attempt, right, now) {
             Ok(grant) => Authentication::Accepted(grant),
             Err(status) => Authentication::Refused(status),
         })
     }
 
-    /// Reserves a place for one more session of the account, whose password has been accepted.
+    /// Whether too many binds like this one have failed lately. An account's last good address may always try: nobody can
+    /// lock it out from elsewhere.
+    pub fn is_limited(&self, attempt: &Attempt, now: Time) -> bool {
+        let [address, system_id] = attempt.culprits;
+        let failed = &self.live.failed;
+        let is_last_good = || {
+            let account = attempt.account.and_then(|id| self.get(id));
+            account.is_some_and(|it| it.live.credentials.lock().last_address == Some(attempt.address))
+        };
+        failed.is_limited(address, self.per_address, now)
+            || (failed.is_limited(system_id, self.per_system_id, now) && !is_last_good())
+    }
+
+    /// Checks a password against its account's hash, or against the decoy. Takes tens of milliseconds and megabytes unless
+    /// another bind has just shown that it is right: not for a worker.
+    pub fn verify(&self, attempt: &Attempt, password: &[u8]) -> bool {
+        let account = attempt.account.and_then(|id| self.get(id));
+        let hash = account.and_then(|account| account.config.password_hash.as_ref());
+        let (Some(account), Some(hash)) = (account, hash) else {
+            if let Some(decoy) = &self.decoy_hash {
+                // Whatever comes of it: only its time counts.
+                std::hint::black_box(password::matches_hash(decoy, password));
+            }
+            return false;
+        };
+        let sealer = self.live.sealer.as_ref();
+        if account.is_sealed(sealer, hash.expose(), password) {
+            return true;
+        }
+        let right = account.config.accepts(password);
+        if right && let Some(sealer) = sealer {
+            account.live.credentials.lock().seal = Some(sealer.seal(hash.expose(), password));
+        }
+        right
+    }
+
+    /// Ends an attempt whose password was found right or wrong: reserves a place for one more session, or holds the failure
+    /// against whoever made it.
     ///
     /// # Errors
     /// The status to refuse the bind with.
-    pub fn admit(&self, id: AccountId, mode: BindMode) -> Result<Grant, CommandStatus> {
-        let account = self.get(id).ok_or(CommandStatus::ESME_RBINDFAIL)?;
-        reserve(&self.sessions, self.sessions_max).ok_or(CommandStatus::ESME_RBINDFAIL)?;
-        account.admit(id, mode).inspect_err(|_| release(&self.sessions))
+    pub fn settle(&self, attempt: &Attempt, right: bool, now: Time) -> Result<Grant, CommandStatus> {
+        let account = attempt.account.and_then(|id| Some((id, self.get(id)?)));
+        // A reload may have come between: what was checked must still hold.
+        let still = account.filter(|(_, account)| {
+            account.revision == attempt.revision
+                && account.config.enabled
+                && account.config.may_bind_from(attempt.address)
+        });
+        let (Some((id, account)), true) = (still, right) else {
+            let [address, system_id] = attempt.culprits;
+            self.live.failed.note(address, self.per_address, now);
+            self.live.failed.note(system_id, self.per_system_id, now);
+            return Err(CommandStatus::ESME_RBINDFAIL);
+        };
+        account.live.credentials.lock().last_address = Some(attempt.address);
+        reserve(&self.live.sessions, self.sessions_max).ok_or(CommandStatus::ESME_RBINDFAIL)?;
+        account.admit(id, attempt.mode).inspect_err(|_| release(&self.live.sessions))
     }
 
     /// A session of the account has ended: its place is free at once.
     pub fn release_session(&self, id: AccountId) {
         if let Some(account) = self.get(id) {
-            release(&account.sessions);
-            release(&self.sessions);
+            release(&account.live.sessions);
+            release(&self.live.sessions);
         }
+    }
+
+    /// Sessions bound, in all and of one account.
+    pub fn sessions(&self, id: AccountId) -> (u32, u32) {
+        let own = self.get(id).map_or(0, |account| account.live.sessions.load(Ordering::Acquire));
+        (self.live.sessions.load(Ordering::Acquire), own)
     }
 }
 
-/// A rate over all sessions and workers of an account, as one atomic (the generic cell rate algorithm: the time
-/// at which the bucket will be full again).
+/// A rate over all sessions and workers of an account: the generic cell rate algorithm on one atomic, the time at which
+/// the bucket will be full again, in 64ths of a nanosecond so that a message's share of a second is nearly exact.
 #[derive(Debug)]
-struct RateLimiter {
-    full_at_nanos: AtomicU64,
-    /// Nanoseconds that one message is worth; 0 = unlimited.
-    nanos_per_message: u64,
-    burst_nanos: u64,
+struct Rate {
+    /// What one message is worth; 0 = unlimited.
+    ticks_per_message: u64,
+    burst_ticks: u64,
 }
 
-impl RateLimiter {
+const TICKS_PER_NANO: u64 = 64;
+
+impl Rate {
     fn new(rate_per_s: u32, burst: u32) -> Self {
         let burst = if burst == 0 { rate_per_s } else { burst };
-        let nanos_per_message = if rate_per_s == 0 { 0 } else { 1_000_000_000 / u64::from(rate_per_s) };
-        Self {
-            full_at_nanos: AtomicU64::new(0),
-            nanos_per_message,
-            burst_nanos: nanos_per_message * u64::from(burst.max(1)),
-        }
+        let ticks_per_message =
+            if rate_per_s == 0 { 0 } else { 1_000_000_000 * TICKS_PER_NANO / u64::from(rate_per_s) };
+        Self { ticks_per_message, burst_ticks: ticks_per_message.saturating_mul(u64::from(burst.max(1))) }
     }
 
-    fn take(&self, n: u64, now: Time) -> bool {
-        if self.nanos_per_message == 0 {
+    #[inline]
+    fn take(&self, n: u64, now: Time, full_at: &AtomicU64) -> bool {
+        if self.ticks_per_message == 0 {
             return true;
         }
-        let cost = n * self.nanos_per_message;
-        self.full_at_nanos
+        let now = now.as_nanos().saturating_mul(TICKS_PER_NANO);
+        let cost = self.ticks_per_message.saturating_mul(n);
+        full_at
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |full_at| {
-                let next = full_at.max(now.as_nanos()) + cost;
-                (next <= now.as_nanos() + self.burst_nanos).then_some(next)
+                let next = full_at.max(now).saturating_add(cost);
+                (next <= now.saturating_add(self.burst_ticks)).then_some(next)
             })
             .is_ok()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rate_is_exact_over_time_and_zero_is_unlimited() {
-        let limiter = RateLimiter::new(100, 10);
-        let mut taken = 0;
-        for ms in 0..10_000 {
-            while limiter.take(1, Time::from_millis(ms)) {
-                taken += 1;
-            }
-        }
-        assert!((1_000..=1_010).contains(&taken), "{taken}");
-        let unlimited = RateLimiter::new(0, 0);
-        assert!((0..100_000).all(|_| unlimited.take(1, Time::ZERO)));
-    }
-
-    #[test]
-    fn a_quiet_account_may_burst_and_no_more() {
-        let limiter = RateLimiter::new(10, 5);
-        let now = Time::from_millis(60_000);
-        assert_eq!((0..100).filter(|_| limiter.take(1, now)).count(), 5);
-    }
-}
+mod tests;

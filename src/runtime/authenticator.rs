@@ -1,42 +1,47 @@
-//! Checks passwords against argon2id hashes on a thread of its own: a hash takes tens of milliseconds, which no
-//! worker has. Its queue is bounded; a bind that finds it full is refused.
+//! Checks passwords against argon2id hashes on threads of their own: a hash takes tens of milliseconds, which no worker
+//! has. Their queue is bounded; a bind that finds it full is answered ESME_RTHROTTLED.
 
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use tracing::debug;
 
-use super::accounts::AccountTable;
-use crate::base::{AccountId, SessionHandle};
+use super::accounts::{AccountTable, Attempt};
+use super::clock::Clock;
+use crate::base::SessionHandle;
 use crate::control_lane::Wake;
-use crate::session::{BindMode, Grant};
-use crate::smpp::CommandStatus;
 
 /// Binds that may wait for their verdict.
 const QUEUE: usize = 1_024;
+/// Steps below the workers on the scheduler's scale: a storm of binds takes what the traffic leaves, and at least a share.
+const NICENESS: i32 = 10;
 
 /// A password to check.
 #[derive(Debug)]
 pub struct Question {
     /// Whose bind.
     pub session: SessionHandle,
-    /// Against which account.
-    pub account: AccountId,
-    /// As what it binds.
-    pub mode: BindMode,
+    /// By the accounts as they were then.
+    pub accounts: Arc<AccountTable>,
+    /// What is attempted.
+    pub attempt: Attempt,
     /// The password. Never logged.
     pub password: Box<[u8]>,
 }
 
-/// The verdict.
+/// The verdict. The worker that hosts the session settles the attempt with it.
 #[derive(Clone, Copy, Debug)]
 pub struct Answer {
     /// Whose bind.
     pub session: SessionHandle,
-    /// Let in, or the status to refuse with.
-    pub verdict: Result<Grant, CommandStatus>,
+    /// What was attempted.
+    pub attempt: Attempt,
+    /// Whether the password was right.
+    pub right: bool,
 }
 
 /// Where the verdicts for one worker's sessions go.
+#[derive(Clone)]
 pub struct AnswerPort {
     /// The worker's lane.
     pub answers: Sender<Answer>,
@@ -44,35 +49,32 @@ pub struct AnswerPort {
     pub waker: Arc<dyn Wake>,
 }
 
-/// Starts the thread. It ends when every sender of questions is gone.
+/// Starts so many threads. They end when every sender of questions is gone.
 ///
 /// # Errors
-/// When the thread can't be started.
-pub fn start(accounts: Arc<AccountTable>, ports: Vec<AnswerPort>) -> std::io::Result<Sender<Question>> {
+/// When a thread can't be started.
+pub fn start(threads: u16, clock: Clock, ports: &[AnswerPort]) -> std::io::Result<Sender<Question>> {
     let (sender, questions) = bounded(QUEUE);
-    std::thread::Builder::new()
-        .name("smscd-auth".into())
-        .spawn(move || run(&accounts, &ports, &questions))?;
+    for index in 0..threads {
+        let (questions, ports) = (questions.clone(), ports.to_vec());
+        std::thread::Builder::new().name(format!("smscd-auth-{index}")).spawn(move || {
+            // On Linux this is the calling thread's alone. Without it only the latency under a storm of binds differs.
+            if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+                debug!(%error, "the authenticator runs at normal priority");
+            }
+            run(clock, &ports, &questions);
+        })?;
+    }
     Ok(sender)
 }
 
-fn run(accounts: &AccountTable, ports: &[AnswerPort], questions: &Receiver<Question>) {
-    for question in questions {
-        let verdict = judge(accounts, &question);
-        let Some(port) = ports.get(usize::from(question.session.worker)) else { continue };
-        let answer = Answer { session: question.session, verdict };
-        if port.answers.send(answer).is_ok() {
+fn run(clock: Clock, ports: &[AnswerPort], questions: &Receiver<Question>) {
+    for Question { session, accounts, attempt, password } in questions {
+        // Those that came before it in the queue may have been guesses of the same peer.
+        let right = !accounts.is_limited(&attempt, clock.time()) && accounts.verify(&attempt, &password);
+        let Some(port) = ports.get(usize::from(session.worker)) else { continue };
+        if port.answers.send(Answer { session, attempt, right }).is_ok() {
             port.waker.wake();
-        } else if verdict.is_ok() {
-            accounts.release_session(question.account);
         }
     }
-}
-
-fn judge(accounts: &AccountTable, question: &Question) -> Result<Grant, CommandStatus> {
-    let account = accounts.get(question.account).ok_or(CommandStatus::ESME_RBINDFAIL)?;
-    if !account.accepts(&question.password) {
-        return Err(CommandStatus::ESME_RBINDFAIL);
-    }
-    accounts.admit(question.account, question.mode)
 }

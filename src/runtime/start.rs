@@ -90,7 +90,7 @@ impl Engine {
 pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
     let EngineParts { config, plan, listeners, shards, store_threads, clock, notify } = parts;
     let threads = plan.threads.len();
-    let accounts = Arc::new(AccountTable::new(&config.accounts, config.limits.sessions_max));
+    let accounts = Arc::new(AccountTable::new(config).map_err(anyhow::Error::msg)?);
     let settings = Arc::new(session_settings(config));
     let admission =
         Arc::new(Admission::new(config.limits.connections_max, config.limits.connections_per_address_max));
@@ -116,8 +116,8 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
         answer_ports.push(AnswerPort { answers: answers_tx, waker: Arc::clone(waker) as Arc<dyn Wake> });
         worker_ends.push(Some((arrivals, answers, load)));
     }
-    let questions =
-        authenticator::start(Arc::clone(&accounts), answer_ports).context("starting the authenticator")?;
+    let questions = authenticator::start(config.engine.authenticators, clock, &answer_ports)
+        .context("starting the authenticators")?;
 
     let (replies_tx, replies) = bounded((REQUESTS_OPEN_MAX + 1) * threads);
     let mut shards: Vec<Option<HostedShard>> = shards.into_iter().map(Some).collect();

@@ -65,6 +65,8 @@ counters! {
         UnboundTransceiver => "unbound_transceiver",
         /// Binds refused, for whatever reason.
         BindsRefused => "binds_refused",
+        /// Binds answered without a look at the password: too many from that address or for that system_id had failed.
+        BindsLimited => "binds_limited",
         /// PDUs received.
         PdusReceived => "pdus_received",
         /// PDUs sent.

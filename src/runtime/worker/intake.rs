@@ -55,16 +55,14 @@ impl Worker {
                 .get_mut(slot)
                 .filter(|found| found.handle == answer.session && found.session.is_authenticating());
             if waiting.is_none() {
-                // It left while its password was being checked: its place goes back.
+                // It left while its password was being checked.
                 stats.counters.add(Counter::StaleSessionHandles, 1);
-                if let Ok(grant) = answer.verdict {
-                    self.accounts.release_session(grant.account);
-                }
                 continue;
             }
+            let verdict = self.accounts.settle(&answer.attempt, answer.right, now.mono);
             let settings = std::sync::Arc::clone(&self.settings);
             let close = self.with_port(slot, now, shard, stats, |session, port| {
-                session.authenticated(answer.verdict, now.mono, &settings, port)
+                session.authenticated(verdict, now.mono, &settings, port)
             });
             if let Some(Some(reason)) = close {
                 self.close(slot, reason, now, shard, stats);

@@ -49,6 +49,13 @@ impl Worker {
             session.submit_result(origin.sequence_number, result, output)
         });
         let slot = origin.session.slot;
+        if result.is_err()
+            && close.is_some()
+            && let Some(account) = self.connections.get_mut(slot).and_then(|it| it.session.account())
+            && let Some(account) = self.accounts.get(account)
+        {
+            account.refused(1);
+        }
         if let Some(Some(reason)) = close {
             self.ending.push((slot, reason));
         }

@@ -1,5 +1,6 @@
 //! What a session core sees of its worker: the out-queue, the shards, the accounts, the counters.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
@@ -147,8 +148,9 @@ pub(super) struct SessionPort<'a> {
     now: Now,
     links: &'a mut ShardLinks,
     shard: Option<&'a mut ShardHost>,
-    accounts: &'a AccountTable,
+    accounts: &'a Arc<AccountTable>,
     questions: &'a Sender<Question>,
+    peer: SocketAddr,
 }
 
 impl Output for SessionPort<'_> {
@@ -178,13 +180,18 @@ impl SessionPort<'_> {
 
 impl Port for SessionPort<'_> {
     fn authenticate(&mut self, bind: &BindRequest<'_>) -> Authentication {
-        match self.accounts.judge(bind) {
+        let refused = Authentication::Refused(CommandStatus::ESME_RBINDFAIL);
+        match self.accounts.judge(bind, self.peer.ip(), self.now.mono) {
             Judgement::Now(authentication) => authentication,
-            Judgement::Verify(account) => {
+            Judgement::Limited => {
+                self.output.stats.counters.add(Counter::BindsLimited, 1);
+                refused
+            }
+            Judgement::Verify(attempt) => {
                 let question = Question {
                     session: self.handle,
-                    account,
-                    mode: bind.mode,
+                    accounts: Arc::clone(self.accounts),
+                    attempt,
                     password: bind.password.into(),
                 };
                 match self.questions.try_send(question) {
@@ -222,14 +229,18 @@ impl Port for SessionPort<'_> {
             return Disposition::Stall(StallReason::Lane);
         }
         let account = self.accounts.get(submit.account);
-        if !account.is_none_or(|account| account.take_rate(1, self.now.mono)) {
-            return Disposition::Answered(Err(CommandStatus::ESME_RTHROTTLED));
+        if let Some(Err(status)) = account.map(|account| account.charge(submit.sm, self.now)) {
+            return Disposition::Answered(Err(status));
         }
         let Some(lane) = lane else {
             let Some(host) = &mut self.shard else {
                 return Disposition::Answered(Err(CommandStatus::ESME_RSYSERR));
             };
-            return host.submit(submit, self.now);
+            let disposition = host.submit(submit, self.now);
+            if let (Disposition::Answered(Err(_)), Some(account)) = (disposition, account) {
+                account.refused(1);
+            }
+            return disposition;
         };
         let message =
             ToShard::Submit { origin: submit.origin, account: submit.account, version: submit.version };
@@ -270,7 +281,7 @@ impl Worker {
         f: impl FnOnce(&mut Session, &mut SessionPort<'_>) -> R,
     ) -> Option<R> {
         let connection = self.connections.get_mut(slot)?;
-        let handle = connection.handle;
+        let (handle, peer) = (connection.handle, connection.peer);
         let (session, out, runs) = connection.parts();
         let account = session.account();
         let mut port = SessionPort {
@@ -281,6 +292,7 @@ impl Worker {
             shard: shard.as_mut(),
             accounts: &self.accounts,
             questions: &self.questions,
+            peer,
         };
         let result = f(session, &mut port);
         if !connection.out.is_empty() && !connection.in_dirty {

@@ -1,0 +1,292 @@
+//! Judging binds, counting places, and rates.
+
+use super::*;
+use crate::config::Secret;
+
+const NOW: Time = Time::from_millis(1_000_000);
+
+fn config(accounts: Vec<AccountConfig>) -> Config {
+    Config { accounts, ..Config::default() }
+}
+
+fn plain(system_id: &str) -> AccountConfig {
+    AccountConfig {
+        system_id: system_id.to_owned(),
+        password: Some(Secret::new("right")),
+        ..AccountConfig::default()
+    }
+}
+
+/// With the cheapest hash that argon2id has.
+fn hashed(system_id: &str) -> AccountConfig {
+    let hash = password::hash_with_cost(b"right", 8, 1).unwrap();
+    AccountConfig { password: None, password_hash: Some(Secret::new(hash)), ..plain(system_id) }
+}
+
+fn address(n: u8) -> IpAddr {
+    IpAddr::from([192, 0, 2, n])
+}
+
+fn bind<'a>(system_id: &'a str, password: &'a str) -> BindRequest<'a> {
+    BindRequest {
+        system_id: system_id.as_bytes(),
+        password: password.as_bytes(),
+        mode: BindMode::Transceiver,
+        address_range: b"",
+        interface_version: 0x34,
+    }
+}
+
+/// The whole way of a bind, the authenticator's part included; and whether that was needed.
+fn try_bind(
+    table: &AccountTable,
+    system_id: &str,
+    password: &str,
+    from: u8,
+) -> (Result<Grant, CommandStatus>, bool) {
+    match table.judge(&bind(system_id, password), address(from), NOW) {
+        Judgement::Now(Authentication::Accepted(grant)) => (Ok(grant), false),
+        Judgement::Now(Authentication::Refused(status)) => (Err(status), false),
+        Judgement::Now(Authentication::Pending) => unreachable!("not a judgement"),
+        Judgement::Limited => (Err(CommandStatus::ESME_RTHROTTLED), false),
+        Judgement::Verify(attempt) => {
+            let right = table.verify(&attempt, password.as_bytes());
+            (table.settle(&attempt, right, NOW), true)
+        }
+    }
+}
+
+#[test]
+fn unknown_disabled_from_elsewhere_and_wrong_password_take_the_same_way() {
+    let disabled = AccountConfig { enabled: false, ..plain("disabled") };
+    let elsewhere = AccountConfig { allow_from: vec!["10.0.0.0/8".parse().unwrap()], ..hashed("elsewhere") };
+    let table =
+        AccountTable::new(&config(vec![plain("plain"), hashed("hashed"), disabled, elsewhere])).unwrap();
+    for (system_id, password) in [
+        ("unknown", "right"),
+        ("disabled", "right"),
+        ("elsewhere", "right"),
+        ("plain", "wrong"),
+        ("hashed", "wrong"),
+        ("", ""),
+    ] {
+        let (result, verified) = try_bind(&table, system_id, password, 1);
+        assert_eq!(result.unwrap_err(), CommandStatus::ESME_RBINDFAIL, "{system_id}");
+        assert!(verified, "{system_id}: its answer came sooner than the others'");
+    }
+    assert_eq!(table.sessions(AccountId(0)), (0, 0));
+    // Without any hash there is nothing to hide behind, nor to hide.
+    let table = AccountTable::new(&config(vec![plain("plain")])).unwrap();
+    for (system_id, password) in [("unknown", "right"), ("plain", "wrong")] {
+        let (result, verified) = try_bind(&table, system_id, password, 1);
+        assert_eq!((result.unwrap_err(), verified), (CommandStatus::ESME_RBINDFAIL, false));
+    }
+}
+
+#[test]
+fn a_right_password_is_hashed_once_and_no_other_is_right_for_it() {
+    let table = AccountTable::new(&config(vec![hashed("a")])).unwrap();
+    assert!(matches!(try_bind(&table, "a", "right", 1), (Ok(_), true)));
+    assert!(matches!(try_bind(&table, "a", "right", 2), (Ok(_), false)));
+    assert!(matches!(try_bind(&table, "a", "righu", 1), (Err(_), true)));
+    assert!(matches!(try_bind(&table, "a", "right", 1), (Ok(_), false)));
+    assert_eq!(table.sessions(AccountId(0)), (3, 3));
+
+    // With another hash, what was found right before says nothing.
+    let mut changed = config(vec![hashed("a")]);
+    changed.accounts[0].password_hash =
+        Some(Secret::new(password::hash_with_cost(b"other", 8, 1).unwrap()));
+    let table = table.after(&changed);
+    assert!(matches!(try_bind(&table, "a", "right", 1), (Err(_), true)));
+    assert!(matches!(try_bind(&table, "a", "other", 1), (Ok(_), true)));
+
+    let mut forgetful = config(vec![hashed("a")]);
+    forgetful.limits.remember_passwords = false;
+    let table = AccountTable::new(&forgetful).unwrap();
+    for _ in 0..2 {
+        assert!(matches!(try_bind(&table, "a", "right", 1), (Ok(_), true)));
+    }
+}
+
+#[test]
+fn guessing_is_limited_by_address_and_by_system_id_but_locks_nobody_out() {
+    let table = AccountTable::new(&config(vec![plain("a"), plain("b")])).unwrap();
+    assert!(try_bind(&table, "a", "right", 1).0.is_ok());
+    for _ in 0..30 {
+        assert_eq!(try_bind(&table, "b", "wrong", 7).0.unwrap_err(), CommandStatus::ESME_RBINDFAIL);
+    }
+    let limited = Err(CommandStatus::ESME_RTHROTTLED);
+    assert_eq!(try_bind(&table, "a", "right", 7).0.map(|_| ()), limited, "this address has guessed too often");
+    assert_eq!(try_bind(&table, "b", "right", 8).0.map(|_| ()), limited, "this system_id was guessed at");
+    assert!(try_bind(&table, "a", "right", 8).0.is_ok(), "another one was not");
+    // Guesses at `a` from everywhere don't keep it out of where it last was.
+    for n in 0..60 {
+        let _ = try_bind(&table, "a", "wrong", 100 + n);
+    }
+    assert_eq!(try_bind(&table, "a", "right", 9).0.map(|_| ()), limited);
+    assert!(try_bind(&table, "a", "right", 8).0.is_ok());
+    // Unknown ones are limited as known ones are.
+    for n in 0..30 {
+        let _ = try_bind(&table, "nobody", "x", 200 + (n % 50));
+    }
+    assert_eq!(try_bind(&table, "nobody", "x", 250).0.map(|_| ()), limited);
+}
+
+#[test]
+fn a_reload_keeps_what_is_counted_and_voids_what_it_overtakes() {
+    let before = config(vec![plain("a"), AccountConfig { sessions_max: 2, ..hashed("b") }]);
+    let table = AccountTable::new(&before).unwrap();
+    assert!(try_bind(&table, "b", "right", 1).0.is_ok());
+    let Judgement::Verify(attempt) = table.judge(&bind("b", "guess"), address(1), NOW) else { panic!() };
+
+    let mut changed = before.clone();
+    changed.accounts[1].enabled = false;
+    let disabled = table.after(&changed);
+    assert_eq!(disabled.sessions(AccountId(1)), (1, 1));
+    assert_eq!(disabled.settle(&attempt, true, NOW).map(|_| ()), Err(CommandStatus::ESME_RBINDFAIL));
+    assert!(!disabled.get(AccountId(1)).unwrap().may_stay(BindMode::Receiver, address(1)));
+    disabled.release_session(AccountId(1));
+
+    let mut changed = before;
+    changed.accounts[1].sessions_max = 1;
+    changed.accounts.push(plain("c"));
+    let table = table.after(&changed);
+    assert_eq!(table.sessions(AccountId(1)), (0, 0));
+    assert!(try_bind(&table, "b", "right", 1).0.is_ok());
+    assert_eq!(try_bind(&table, "b", "right", 1).0.map(|_| ()), Err(CommandStatus::ESME_RALYBND));
+    assert!(try_bind(&table, "c", "right", 1).0.is_ok());
+}
+
+#[test]
+fn slots_equal_live_sessions_whatever_happens() {
+    use proptest::prelude::*;
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Bind { account: usize, right: bool },
+        Drop { which: usize },
+        Reload { sessions_max: u32, disable: Option<usize> },
+    }
+    let step = prop_oneof![
+        4 => (0..4usize, any::<bool>()).prop_map(|(account, right)| Step::Bind { account, right }),
+        3 => any::<usize>().prop_map(|which| Step::Drop { which }),
+        1 => (1..8u32, proptest::option::of(0..4usize))
+            .prop_map(|(sessions_max, disable)| Step::Reload { sessions_max, disable }),
+    ];
+    let names = ["a", "b", "c", "d"];
+    let steps = proptest::collection::vec(step, 1..120);
+    let mut runner = proptest::test_runner::TestRunner::default();
+    let checked = runner.run(&steps, |steps| {
+        let mut base = config(names.iter().map(|name| plain(name)).collect());
+        base.limits.sessions_max = 10;
+        base.limits.failed_binds_per_address = 0;
+        base.limits.failed_binds_per_system_id = 0;
+        let mut table = AccountTable::new(&base).unwrap();
+        let mut live: Vec<AccountId> = Vec::new();
+        for step in steps {
+            match step {
+                Step::Bind { account, right } => {
+                    let password = if right { "right" } else { "wrong" };
+                    let (result, _) = try_bind(&table, names[account], password, 1);
+                    live.extend(result.map(|grant| grant.account).ok());
+                }
+                Step::Drop { which } if !live.is_empty() => {
+                    table.release_session(live.swap_remove(which % live.len()));
+                }
+                Step::Drop { .. } => {}
+                Step::Reload { sessions_max, disable } => {
+                    let mut next = base.clone();
+                    for (i, account) in next.accounts.iter_mut().enumerate() {
+                        account.sessions_max = sessions_max;
+                        account.enabled = disable != Some(i);
+                    }
+                    table = table.after(&next);
+                }
+            }
+            for i in 0..4 {
+                let id = AccountId(i);
+                let own = live.iter().filter(|&&account| account == id).count() as u32;
+                prop_assert_eq!(table.sessions(id), (live.len() as u32, own));
+            }
+        }
+        Ok(())
+    });
+    checked.unwrap();
+}
+
+#[test]
+fn rate_is_exact_over_time_and_over_threads_and_zero_is_unlimited() {
+    for rate in [3, 100, 7_919, 3_000_000] {
+        let (limiter, full_at) = (Rate::new(rate, 1), AtomicU64::new(0));
+        let mut taken = 0u64;
+        // Ten seconds, looked at far more often than the rate.
+        let step = 100_000_000 / u64::from(rate).max(10);
+        let mut nanos = 0;
+        while nanos < 10_000_000_000 {
+            while limiter.take(1, Time::from_nanos(nanos), &full_at) {
+                taken += 1;
+            }
+            nanos += step.max(100);
+        }
+        let expected = u64::from(rate) * 10;
+        assert!((expected - expected / 1_000 - 1..=expected + expected / 1_000 + 1).contains(&taken), "{rate}: {taken}");
+    }
+    let unlimited = Rate::new(0, 0);
+    assert!((0..100_000).all(|_| unlimited.take(1, Time::ZERO, &AtomicU64::new(0))));
+
+    let (limiter, full_at) = (Rate::new(1_000, 500), AtomicU64::new(0));
+    let taken = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..10_000 {
+                    if limiter.take(1, NOW, &full_at) {
+                        taken.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(taken.into_inner(), 500, "the burst, once, over all threads");
+}
+
+#[test]
+fn a_quiet_account_may_burst_and_no_more() {
+    let (limiter, full_at) = (Rate::new(10, 5), AtomicU64::new(0));
+    let now = Time::from_millis(60_000);
+    assert_eq!((0..100).filter(|_| limiter.take(1, now, &full_at)).count(), 5);
+}
+
+#[test]
+fn a_message_is_charged_by_every_rule() {
+    let limited = AccountConfig {
+        rate_per_s: 10,
+        burst: 3,
+        messages_per_day: 2,
+        destination_prefixes: vec!["44".to_owned()],
+        message_bytes_max: 5,
+        ..plain("a")
+    };
+    let table = AccountTable::new(&config(vec![limited, plain("b")])).unwrap();
+    let account = table.get(AccountId(0)).unwrap();
+    let now = Now { mono: NOW, ..Now::default() };
+    let sm = SubmitSm { destination_addr: b"4470", short_message: b"short", ..SubmitSm::default() };
+    let wrong = [
+        (SubmitSm { destination_addr: b"4970", ..sm }, CommandStatus::ESME_RINVDSTADR),
+        (SubmitSm { short_message: b"longer", ..sm }, CommandStatus::ESME_RINVMSGLEN),
+    ];
+    for (sm, status) in &wrong {
+        for _ in 0..10 {
+            assert_eq!(account.charge(sm, now), Err(*status), "and costs nothing of the rate");
+        }
+    }
+    assert_eq!(account.charge(&sm, now), Ok(()));
+    account.refused(1);
+    assert_eq!(account.charge(&sm, now), Ok(()));
+    let later = Now { mono: NOW.plus_millis(1_000), ..now };
+    assert_eq!(account.charge(&sm, later), Ok(()));
+    assert_eq!(account.charge(&sm, later), Err(CommandStatus::ESME_RSUBMITFAIL));
+    assert_eq!(account.charge(&sm, later), Err(CommandStatus::ESME_RSUBMITFAIL));
+    assert_eq!(account.charge(&sm, later), Err(CommandStatus::ESME_RTHROTTLED));
+    let free = table.get(AccountId(1)).unwrap();
+    assert!((0..1_000).all(|_| free.charge(&sm, now).is_ok()));
+}
