@@ -38,7 +38,10 @@ pub const LANE_BLOCKS: usize = 8;
 /// Blocks taken from one lane in one turn before the next lane has its go.
 pub const LANE_BLOCKS_PER_TURN: usize = 4;
 
-/// Accounts of one configuration. Beyond: the configuration is refused.
+/// Connections that can be configured: more than any machine has descriptors for. The configured number is what holds.
+pub const CONNECTIONS_MAX: u32 = 1 << 20;
+
+/// Accounts of one configuration, and of one process over all reloads. Beyond: the configuration is refused.
 pub const ACCOUNTS_MAX: usize = 4_096;
 
 /// Workers and shards of one process (the shard index is part of a message id). Beyond: the configuration is refused.
@@ -86,3 +89,8 @@ pub const DUPLICATES_WAITING_MAX: usize = 1_024;
 /// Octets of memory that a shard's store may take for bodies, for each message that it may hold. A 60-character
 /// message takes 128; long payloads use up the room sooner, and then submissions get ESME_RMSGQFUL.
 pub const STORE_BYTES_PER_MESSAGE: u64 = 512;
+
+/// Lines that one place in the code may log at once. Beyond: one in each interval, and a count of those left out.
+pub const LOG_LINES_AT_ONCE: u32 = 20;
+/// See [`LOG_LINES_AT_ONCE`], in milliseconds.
+pub const LOG_LINE_INTERVAL_MS: u64 = 1_000;

@@ -28,7 +28,11 @@ const LAYERS: &[Layer] = &[
     layer("limits", &[], &[]),
     layer("smpp", &["base", "limits"], &["bytes"]),
     layer("stats", &["base"], &["hdrhistogram"]),
-    layer("config", &["base", "limits", "smpp"], &["argon2", "blake2", "getrandom", "serde", "subtle", "toml"]),
+    layer(
+        "config",
+        &["base", "limits", "smpp"],
+        &["argon2", "blake2", "getrandom", "serde", "subtle", "toml"],
+    ),
     layer("session", &["base", "limits", "smpp"], &[]),
     layer("store", &["base", "limits"], &["crc32c"]),
     layer("routing", &["base", "limits", "smpp", "store"], &["rand_xoshiro", "regex_lite"]),

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use smscd::config::Config;
+use smscd::server::reload::ConfigSource;
 use smscd::server::run::Daemon;
 
 /// Messages of the measured stretch, each with its receipt.
@@ -102,7 +103,7 @@ fn main() {
             dir.path()
         );
         let config = Config::from_toml(&text, "no_alloc").expect("a configuration");
-        let daemon = Daemon::start(config).expect("the daemon starts");
+        let daemon = Daemon::start(config, ConfigSource::default(), Vec::new()).expect("the daemon starts");
         let address = daemon.smpp_addresses()[0];
         let mut sessions: Vec<Esme> = (0..SESSIONS).map(|_| Esme::bind(address)).collect();
         converse(&mut sessions, WARM_UP_MESSAGES, WARM_UP_BATCH);

@@ -3,9 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::Findings;
-
-/// Most connections that can be asked for; file descriptors end sooner on most machines.
-const CONNECTIONS_MAX: u64 = 1 << 20;
+use crate::limits::CONNECTIONS_MAX;
 
 /// Octets that can be asked for as buffers: at least a queue's worth for a few dozen sessions.
 const BUFFER_BYTES: (u64, u64) = (16 * 1024 * 1024, 1 << 46);
@@ -57,7 +55,7 @@ impl LimitsConfig {
             ("connections_per_address_max", self.connections_per_address_max),
             ("sessions_max", self.sessions_max),
         ] {
-            findings.in_range(format!("limits.{key}"), u64::from(value), (1, CONNECTIONS_MAX));
+            findings.in_range(format!("limits.{key}"), u64::from(value), (1, u64::from(CONNECTIONS_MAX)));
         }
         findings.in_range("limits.buffer_bytes_max", self.buffer_bytes_max, BUFFER_BYTES);
         findings.in_range("limits.failed_binds_window_s", self.failed_binds_window_s, (1, 86_400));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -43,6 +43,8 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/health", get(async || "ok\n"))
         .route("/ready", get(ready))
         .route("/sessions", get(sessions))
+        .route("/config", get(config))
+        .route("/reload", post(reload))
         .route("/mo", post(inject_mo))
         .route("/messages/{id}", get(message))
         .fallback(async || ApiError::new(StatusCode::NOT_FOUND, "no such path"))
@@ -108,7 +110,8 @@ async fn stats(State(shared): State<Arc<Shared>>) -> Reply {
     } else {
         None
     };
-    Ok(Json(stats::collect(&shared, &totals, sessions.as_deref())).into_response())
+    let config = shared.config();
+    Ok(Json(stats::collect(&shared, &config, &totals, sessions.as_deref())).into_response())
 }
 
 async fn latency(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Reply {
@@ -131,7 +134,7 @@ async fn metrics(State(shared): State<Arc<Shared>>) -> Reply {
         ready: shared.is_ready(),
         uptime_s: stats::uptime_s(&shared),
         totals: totals(&shared),
-        accounts: shared.config.accounts.iter().map(|account| account.system_id.clone()).collect(),
+        accounts: shared.config().accounts.iter().map(|account| account.system_id.clone()).collect(),
         latencies: shared.latencies.read(Clone::clone),
         store: shared.store(),
     };
@@ -153,6 +156,26 @@ async fn sessions(State(shared): State<Arc<Shared>>) -> Reply {
     let sessions = list_sessions(&shared).await?;
     let rows: Vec<Value> = sessions.iter().map(|session| session_row(&shared, session)).collect();
     Ok(Json(json!({ "sessions": rows })).into_response())
+}
+
+/// The configuration in effect, secrets redacted. It still tells who may bind from where, so it is not for everybody.
+async fn config(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Reply {
+    authorize(&shared, &headers)?;
+    Ok(([(header::CONTENT_TYPE, "application/toml")], shared.config().to_toml()).into_response())
+}
+
+/// Reloads the configuration file; with `?dry_run=true` only says what that would change.
+async fn reload(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Reply {
+    same_origin(&headers)?;
+    authorize(&shared, &headers)?;
+    let apply = match query.as_deref() {
+        None | Some("" | "dry_run=false") => true,
+        Some("dry_run=true") => false,
+        Some(_) => {
+            return Err(ApiError::new(StatusCode::BAD_REQUEST, "takes dry_run=true, and nothing else"));
+        }
+    };
+    Ok(super::reload::answer(super::reload::reload(&shared, apply).await, apply))
 }
 
 async fn inject_mo(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Reply {
@@ -221,13 +244,14 @@ fn same_origin(headers: &HeaderMap) -> Result<(), ApiError> {
 /// Lets a request that changes something through if it carries the token, where there is one. Without a token HTTP
 /// listens on loopback only: the configuration makes sure.
 fn authorize(shared: &Shared, headers: &HeaderMap) -> Result<(), ApiError> {
-    let token = &shared.config.http.admin_token;
+    let config = shared.config();
+    let token = &config.http.admin_token;
     let given = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.strip_prefix("Bearer "));
     let granted = if token.is_empty() {
-        !shared.config.http.is_exposed()
+        !config.http.is_exposed()
     } else {
         given.is_some_and(|given| password::same(given.as_bytes(), token.expose().as_bytes()))
     };
@@ -244,7 +268,7 @@ async fn refresh_latencies(shared: &Shared) -> Result<(), NoAnswer> {
 }
 
 fn totals(shared: &Shared) -> CounterTotals {
-    CounterTotals::of(&shared.counters, shared.config.accounts.len())
+    CounterTotals::of(&shared.counters, shared.config().accounts.len())
 }
 
 async fn list_sessions(shared: &Shared) -> Result<Vec<SessionInfo>, NoAnswer> {
@@ -261,8 +285,8 @@ async fn list_sessions(shared: &Shared) -> Result<Vec<SessionInfo>, NoAnswer> {
     Ok(sessions)
 }
 
-fn system_id(shared: &Shared, account: AccountId) -> &str {
-    shared.config.accounts.get(account.index()).map_or("", |account| account.system_id.as_str())
+fn system_id(shared: &Shared, account: AccountId) -> String {
+    shared.config().accounts.get(account.index()).map_or_else(String::new, |it| it.system_id.clone())
 }
 
 fn session_row(shared: &Shared, session: &SessionInfo) -> Value {

@@ -1,10 +1,10 @@
-//! The HTTP listener with its bounds: so many connections at once, and none that stays silent.
+//! The HTTP listener with its bounds: so many connections at once, and none that takes long over a request or an answer.
 
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::serve::Listener;
@@ -15,19 +15,20 @@ use tokio::time::{Instant, Sleep, sleep};
 
 /// Connections served at once; further ones wait in the listener's backlog.
 const CONNECTIONS_MAX: usize = 256;
-/// A connection that neither sends nor takes anything for this long is closed.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// A connection that has not sent its next request whole, or not taken the whole answer, after this long is closed, however
+/// busy it looks meanwhile.
+const PHASE_MAX: Duration = Duration::from_secs(30);
 
 /// A listener that admits a bounded number of connections.
 pub(super) struct Bounded {
     listener: TcpListener,
     permits: Arc<Semaphore>,
-    silence_max: Duration,
+    phase_max: Duration,
 }
 
 impl Bounded {
     pub(super) fn new(listener: TcpListener) -> Self {
-        Self { listener, permits: Arc::new(Semaphore::new(CONNECTIONS_MAX)), silence_max: SILENCE_MAX }
+        Self { listener, permits: Arc::new(Semaphore::new(CONNECTIONS_MAX)), phase_max: PHASE_MAX }
     }
 }
 
@@ -40,8 +41,9 @@ impl Listener for Bounded {
         let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
         // tokio's own implementation waits and retries when the process is out of file descriptors.
         let (stream, peer) = Listener::accept(&mut self.listener).await;
-        let silence = Box::pin(sleep(self.silence_max));
-        (Admitted { stream, silence, silence_max: self.silence_max, _permit: permit }, peer)
+        let over = Box::pin(sleep(self.phase_max));
+        let phase = Phase::Request;
+        (Admitted { stream, phase, over, phase_max: self.phase_max, _permit: permit }, peer)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -49,24 +51,42 @@ impl Listener for Bounded {
     }
 }
 
-/// A connection that counts against the bound and is watched for silence.
+/// What a connection is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Its peer sends a request, or is about to.
+    Request,
+    /// It sends an answer, or has sent it.
+    Answer,
+}
+
+/// A connection that counts against the bound and whose phases are timed.
 pub(super) struct Admitted {
     stream: TcpStream,
-    silence: Pin<Box<Sleep>>,
-    silence_max: Duration,
+    phase: Phase,
+    /// Fires when the phase has lasted too long.
+    over: Pin<Box<Sleep>>,
+    phase_max: Duration,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Admitted {
-    /// Lets `result` through and starts the silence anew, or ends the connection when it has lasted too long.
-    fn watch<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if result.is_ready() {
-            let until = Instant::now() + self.silence_max;
-            self.silence.as_mut().reset(until);
-            return result;
+    /// Lets `result`, which belongs to `phase`, through; or ends the connection when its phase has lasted too long.
+    fn watch<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        phase: Phase,
+        result: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if result.is_ready() && self.phase != phase {
+            self.phase = phase;
+            let until = Instant::now() + self.phase_max;
+            self.over.as_mut().reset(until);
         }
-        ready!(self.silence.as_mut().poll(cx));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        match self.over.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => result,
+        }
     }
 }
 
@@ -77,14 +97,14 @@ impl AsyncRead for Admitted {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
-        self.watch(cx, result)
+        self.watch(cx, Phase::Request, result)
     }
 }
 
 impl AsyncWrite for Admitted {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.watch(cx, result)
+        self.watch(cx, Phase::Answer, result)
     }
 
     fn poll_write_vectored(
@@ -93,7 +113,7 @@ impl AsyncWrite for Admitted {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.watch(cx, result)
+        self.watch(cx, Phase::Answer, result)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -117,15 +137,12 @@ mod tests {
     use std::io::{Read, Write};
 
     #[test]
-    fn silent_connections_are_closed_and_make_room() {
+    fn slow_connections_are_closed_and_make_room() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let addr = listener.local_addr().unwrap();
-        let bounded = Bounded {
-            listener,
-            permits: Arc::new(Semaphore::new(1)),
-            silence_max: Duration::from_millis(50),
-        };
+        let bounded =
+            Bounded { listener, permits: Arc::new(Semaphore::new(1)), phase_max: Duration::from_millis(200) };
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let server = std::thread::spawn(move || {
             runtime.block_on(async {
@@ -142,13 +159,29 @@ mod tests {
             stream.write_all(sent).unwrap();
             stream
         };
-        // The only place is taken by one that says nothing, then by one that stops in the middle.
+        // The only place is taken by one that says nothing, then by one that stops in the middle, then by one that sends
+        // a little all the time.
         let mut silent = connect(b"");
         let mut stuck = connect(b"GET / HT");
+        let mut dribbling = connect(b"GET / HTTP/1.1\r\nx: ");
+        dribbling.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
+        let dribbler = std::thread::spawn(move || {
+            let mut answer = [0; 64];
+            // Every wait for an answer is 10 ms, so this is never silent, and ends only by being closed.
+            while dribbling.write_all(b"x").is_ok() {
+                match dribbling.read(&mut answer) {
+                    Err(error)
+                        if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
+                    closed => return closed.is_err() || closed.is_ok_and(|len| len == 0),
+                }
+            }
+            true
+        });
         let mut good = connect(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
         let mut answer = String::new();
         good.read_to_string(&mut answer).unwrap();
         assert!(answer.ends_with("here"), "{answer}");
+        assert!(dribbler.join().unwrap(), "it got an answer");
         for stream in [&mut silent, &mut stuck] {
             // Closed, with or without an answer before.
             let mut rest = Vec::new();

@@ -7,6 +7,7 @@ mod latencies;
 mod listener;
 mod metrics;
 mod mo;
+mod reload;
 mod stats;
 
 use std::future::Future;
@@ -16,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use crossbeam_channel::Receiver;
-use parking_lot::Mutex;
-use tokio::signal::unix::{SignalKind, signal};
+use parking_lot::{Mutex, RwLock};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
 use crate::config::Config;
@@ -26,6 +27,7 @@ use crate::stats::ThreadCounters;
 
 use exchange::Exchange;
 use latencies::Latencies;
+pub use reload::{Reload, ReloadError, Reloaded};
 
 /// How much longer than `smpp.unbind_timeout_ms` the threads may take to leave.
 const LEAVE_GRACE: Duration = Duration::from_secs(5);
@@ -52,6 +54,8 @@ pub struct ControlSetup {
     pub shards: u16,
     /// When the process started.
     pub started: Instant,
+    /// Reloads the configuration.
+    pub reload: Arc<dyn Reload>,
     /// Makes the SMPP listeners stop accepting.
     pub stop_accepting: Box<dyn FnOnce() + Send>,
 }
@@ -64,7 +68,9 @@ impl std::fmt::Debug for ControlSetup {
 
 /// What every HTTP request can see.
 struct Shared {
-    config: Arc<Config>,
+    /// In effect; replaced by a reload.
+    config: RwLock<Arc<Config>>,
+    reload: Arc<dyn Reload>,
     counters: Vec<Arc<ThreadCounters>>,
     shard_ports: Vec<usize>,
     shard_of: fn(&[u8], u16) -> u16,
@@ -88,6 +94,10 @@ impl Shared {
         })
     }
 
+    fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.read())
+    }
+
     fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Relaxed)
     }
@@ -105,37 +115,39 @@ pub fn run(setup: ControlSetup, ready: impl FnOnce()) -> anyhow::Result<()> {
         .context("starting the control thread's runtime")?;
     runtime.block_on(async {
         let stop = stop_signal().context("installing the signal handlers")?;
+        let hangup = signal(SignalKind::hangup()).context("installing the signal handlers")?;
         ready();
-        serve(setup, stop, LEAVE_GRACE).await
+        serve(setup, stop, Some(hangup), LEAVE_GRACE).await
     })
 }
 
-/// Completes at SIGTERM or SIGINT. SIGHUP is taken and said to have no effect: left alone it would end the process.
+/// Completes at SIGTERM or SIGINT.
 fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
     Ok(async move {
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => return tracing::info!("SIGTERM: shutting down"),
-                _ = interrupt.recv() => return tracing::info!("SIGINT: shutting down"),
-                _ = hangup.recv() => {
-                    tracing::warn!("SIGHUP: this version can't reload its configuration, going on with the present one");
-                }
-            }
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("SIGTERM: shutting down"),
+            _ = interrupt.recv() => tracing::info!("SIGINT: shutting down"),
         }
     })
 }
 
-/// [`run`] until `stop` completes; the threads may take `grace` longer than their unbinds to leave.
-async fn serve(setup: ControlSetup, stop: impl Future<Output = ()>, grace: Duration) -> anyhow::Result<()> {
+/// [`run`] until `stop` completes, reloading at each `hangup`; the threads may take `grace` longer than their unbinds to
+/// leave.
+async fn serve(
+    setup: ControlSetup,
+    stop: impl Future<Output = ()>,
+    hangup: Option<Signal>,
+    grace: Duration,
+) -> anyhow::Result<()> {
     setup.http.set_nonblocking(true).context("preparing the HTTP listener")?;
     let listener = tokio::net::TcpListener::from_std(setup.http).context("preparing the HTTP listener")?;
     let threads = setup.ports.len();
     let unbind_timeout = Duration::from_millis(setup.config.smpp.unbind_timeout_ms);
     let shared = Arc::new(Shared {
-        config: setup.config,
+        config: RwLock::new(setup.config),
+        reload: setup.reload,
         counters: setup.counters,
         shard_ports: setup.shard_ports,
         shard_of: setup.shard_of,
@@ -150,7 +162,9 @@ async fn serve(setup: ControlSetup, stop: impl Future<Output = ()>, grace: Durat
     let router = api::router(Arc::clone(&shared));
     let server = tokio::spawn(async move { axum::serve(listener::Bounded::new(listener), router).await });
 
+    let reloads = tokio::spawn(reload::at_each(hangup, Arc::clone(&shared)));
     stop.await;
+    reloads.abort();
     shared.ready.store(false, Ordering::Relaxed);
     (setup.stop_accepting)();
     let left = shared.exchange.shutdown(unbind_timeout + grace).await;

@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::Shared;
+use crate::config::Config;
 use crate::control_lane::{SessionInfo, StoreStats};
 use crate::stats::{AccountCounter, AccountTotals, Counter, CounterTotals, Latency, LatencySet};
 
@@ -144,11 +145,14 @@ struct Thread {
 
 /// The figures of this moment. `sessions`: all bound sessions, when there are few enough to list.
 pub(super) fn collect<'a>(
-    shared: &'a Shared,
+    shared: &Shared,
+    config: &'a Config,
     totals: &CounterTotals,
     sessions: Option<&[SessionInfo]>,
 ) -> Stats<'a> {
-    let accounts = shared.config.accounts.iter().zip(totals.accounts()).enumerate();
+    let accounts = config.accounts.iter().zip(totals.accounts()).enumerate();
+    // What is left of a removed account is shown for as long as anything is left of it.
+    let accounts = accounts.filter(|(_, (config, totals))| !config.removed || totals.is_active());
     let accounts = accounts.map(|(i, (config, totals))| {
         let throttled_by = sessions.map(|sessions| {
             let own = sessions.iter().filter(|session| session.account.index() == i);

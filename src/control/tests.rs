@@ -24,6 +24,24 @@ impl Wake for NoWake {
     fn wake(&self) {}
 }
 
+/// Finds every file wrong.
+struct NoReload;
+
+impl Reload for NoReload {
+    fn reload(&self, apply: bool) -> Result<Reloaded, ReloadError> {
+        if apply {
+            let problem = crate::config::Problem {
+                place: Some("f.toml:3".to_owned()),
+                key: "account[0].window".to_owned(),
+                what: "0 is out of range".to_owned(),
+            };
+            return Err(ReloadError::Config(vec![problem]));
+        }
+        let changes = vec![crate::config::Change::AccountAdded { system_id: "new".to_owned() }];
+        Ok(Reloaded { config: Arc::default(), changes })
+    }
+}
+
 const THREADS: usize = 2;
 /// The message that thread 1 knows.
 const KNOWN: u64 = 0x0123_4567_89AB_CDEF;
@@ -86,6 +104,7 @@ impl Control {
             shard_of: |address, shards| u16::from(*address.last().unwrap()) % shards,
             shards: 2,
             started: Instant::now(),
+            reload: Arc::new(NoReload),
             stop_accepting: Box::new(move || stop_accepting.store(false, Ordering::SeqCst)),
         };
         let (stop, stopped) = oneshot::channel::<()>();
@@ -94,7 +113,7 @@ impl Control {
             let stop = async {
                 let _ = stopped.await;
             };
-            runtime.block_on(serve(setup, stop, Duration::ZERO))
+            runtime.block_on(serve(setup, stop, None, Duration::ZERO))
         });
         Self { http, counters, injected, snapshots, accepting, stop: Some(stop), leave, thread: Some(thread) }
     }
@@ -475,4 +494,53 @@ fn a_thread_that_stays_is_named() {
     control.stop();
     let error = control.join().unwrap_err().to_string();
     assert!(error.contains("[1]"), "{error}");
+}
+
+#[test]
+fn reload_and_config_need_the_token_where_there_is_one() {
+    let mut config = Config::default();
+    config.http.admin_token = Secret::new("t0ken");
+    let control = Control::start(config);
+    for (method, path) in
+        [("POST", "/reload"), ("POST", "/reload?dry_run=true"), ("GET", "/config"), ("POST", "/mo")]
+    {
+        for headers in [
+            "",
+            "Authorization: Bearer t0kem\r\n",
+            "Authorization: Basic t0ken\r\n",
+            "Authorization: Bearer \r\n",
+        ] {
+            let (status, _, body) = control.request(method, path, headers, "");
+            assert_eq!(status, 401, "{method} {path} {headers}");
+            assert!(!body.contains("t0ken"));
+        }
+    }
+    let bearer = "Authorization: Bearer t0ken\r\n";
+    let (status, _, body) = control.request("GET", "/config", bearer, "");
+    assert_eq!(status, 200);
+    assert!(body.contains("admin_token = \"(redacted)\"") && !body.contains("t0ken"), "{body}");
+    let (status, _, _) =
+        control.request("POST", "/reload", &format!("{bearer}Origin: http://elsewhere\r\n"), "");
+    assert_eq!(status, 403, "another site's page, with the operator's browser");
+}
+
+#[test]
+fn a_reload_that_fails_says_where_and_one_that_is_tried_changes_nothing() {
+    let control = Control::start(Config::default());
+    let (status, _, body) = control.request("POST", "/reload", "", "");
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(
+        (status, body["error"].as_str()),
+        (422, Some("f.toml:3: account[0].window: 0 is out of range"))
+    );
+    assert_eq!(body["problems"][0]["place"], "f.toml:3");
+    assert_eq!(body["problems"][0]["key"], "account[0].window");
+    let (status, _, body) = control.request("POST", "/reload?dry_run=true", "", "");
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(
+        (status, &body["applied"], &body["changes"][0]["account"]),
+        (200, &false.into(), &"new".into())
+    );
+    let (status, _, _) = control.request("GET", "/reload", "", "");
+    assert_eq!(status, 405);
 }

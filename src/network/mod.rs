@@ -35,15 +35,7 @@ impl Network {
     /// # Errors
     /// [`ProfileError`] names the profile and what is wrong with it.
     pub fn new(seed: u64, shard: u16, profiles: &[NetworkProfile]) -> Result<Self, ProfileError> {
-        let mut by_prefix = PrefixMap::new();
-        let mut prepared = Vec::with_capacity(profiles.len());
-        for (index, profile) in profiles.iter().enumerate() {
-            prepared.push(profile.prepare()?);
-            let index = u16::try_from(index).map_err(|_| ProfileError::TooMany)?;
-            if *by_prefix.insert_prefix(&profile.prefix, index) != index {
-                return Err(ProfileError::PrefixTwice(profile.prefix_text()));
-            }
-        }
+        let (prepared, by_prefix) = prepare(profiles)?;
         let anyone_absent = prepared.iter().any(PreparedProfile::has_absent);
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         for _ in 0..shard {
@@ -59,12 +51,37 @@ impl Network {
         })
     }
 
+    /// Destinations behave like this from now on. Subscribers that are absent stay so for as long as they were to.
+    ///
+    /// # Errors
+    /// As for [`Network::new`], and nothing has changed.
+    pub fn set_profiles(&mut self, profiles: &[NetworkProfile]) -> Result<(), ProfileError> {
+        (self.profiles, self.by_prefix) = prepare(profiles)?;
+        if self.absent.is_none() && self.profiles.iter().any(PreparedProfile::has_absent) {
+            self.absent = Some(AbsentSubscribers::new());
+        }
+        Ok(())
+    }
+
     /// Adds a source of MO messages. It belongs on the shard that its destination address hashes to.
     #[must_use]
     pub fn with_mo_source(mut self, source: MoSource) -> Self {
         self.mo_source = Some(source);
         self
     }
+}
+
+fn prepare(profiles: &[NetworkProfile]) -> Result<(Vec<PreparedProfile>, PrefixMap<u16>), ProfileError> {
+    let mut by_prefix = PrefixMap::new();
+    let mut prepared = Vec::with_capacity(profiles.len());
+    for (index, profile) in profiles.iter().enumerate() {
+        prepared.push(profile.prepare()?);
+        let index = u16::try_from(index).map_err(|_| ProfileError::TooMany)?;
+        if *by_prefix.insert_prefix(&profile.prefix, index) != index {
+            return Err(ProfileError::PrefixTwice(profile.prefix_text()));
+        }
+    }
+    Ok((prepared, by_prefix))
 }
 
 impl MobileNetwork for Network {

@@ -67,6 +67,13 @@ impl Duplicates {
         Self { sets: vec![[VACANT; WAYS]; if any_window { SETS } else { 0 }], waiting: Vec::new() }
     }
 
+    /// An account suppresses duplicates from now on, or did before.
+    pub(super) fn make_room(&mut self) {
+        if self.sets.is_empty() {
+            self.sets = vec![[VACANT; WAYS]; SETS];
+        }
+    }
+
     fn find(&self, fingerprint: Fingerprint, now: Now) -> Option<MessageId> {
         let set = self.sets.get(fingerprint.0 as usize % SETS)?;
         let is_it = |place: &&Remembered| place.fingerprint == fingerprint && now.mono < place.until;

@@ -35,6 +35,7 @@ mod list;
 mod message;
 mod outgoing;
 mod policy;
+mod reconfigure;
 mod restore;
 mod sessions;
 mod settings;
@@ -45,6 +46,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+pub use reconfigure::ShardChange;
 pub use restore::{RecoveredAs, TooManyMessages};
 pub use settings::{AccountRouting, RetrySettings, SettingsError, ShardSettings};
 pub use shard::Shard;

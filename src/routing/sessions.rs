@@ -117,6 +117,20 @@ impl Sessions {
         self.ready_accounts.reserve(accounts);
     }
 
+    /// Goes by these accounts from now on; there may be more than before, never less.
+    pub(super) fn reconfigure(&mut self, claims_by_address_range: impl Iterator<Item = bool>) {
+        for (index, claims) in claims_by_address_range.enumerate() {
+            match self.accounts.get_mut(index) {
+                Some(account) => account.claims_by_address_range = claims,
+                None => self.accounts.push(Account::new(claims)),
+            }
+        }
+        self.ready_accounts.reserve(self.accounts.len());
+        let ranges = self.entries.iter().filter(|(_, session)| self.claims(session)).count();
+        self.ranges = u32::try_from(ranges).unwrap_or(u32::MAX);
+        self.ranges_changed = true;
+    }
+
     /// The entry of a session, if it is bound.
     #[inline]
     pub(super) fn find(&self, handle: SessionHandle) -> Option<u32> {

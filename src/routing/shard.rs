@@ -63,23 +63,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     /// When `node`, `shard` or `shards` exceed what a message id can hold: configuration is checked before.
     pub fn new(settings: ShardSettings, store: S, network: N, wall: WallTime) -> Result<Self, SettingsError> {
         let accounts = Policies::new(&settings)?;
-        let mut owners = PrefixMap::new();
-        for (account, owned) in (0..).map(AccountId).zip(&settings.accounts) {
-            let twice = |what, text: &[u8]| SettingsError::OwnedTwice {
-                what,
-                text: String::from_utf8_lossy(text).into_owned(),
-            };
-            for address in &owned.addresses {
-                if *owners.insert_exact(address, account) != account {
-                    return Err(twice("address", address));
-                }
-            }
-            for prefix in &owned.prefixes {
-                if *owners.insert_prefix(prefix, account) != account {
-                    return Err(twice("prefix", prefix));
-                }
-            }
-        }
+        let owners = super::reconfigure::owners(&settings.accounts)?;
         Ok(Self {
             ids: MessageIdSource::new(
                 settings.node,

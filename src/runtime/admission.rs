@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 /// The book over all workers.
 #[derive(Debug)]
 pub struct Admission {
-    connections_max: u32,
-    per_address_max: u32,
+    connections_max: AtomicU32,
+    per_address_max: AtomicU32,
     connections: AtomicU32,
     /// Touched once per connection's start and end, never per PDU.
     addresses: Mutex<HashMap<IpAddr, u32>>,
@@ -31,11 +31,17 @@ impl Admission {
     /// An empty book; 0 connections per address means no limit for one address.
     pub fn new(connections_max: u32, per_address_max: u32) -> Self {
         Self {
-            connections_max,
-            per_address_max,
+            connections_max: AtomicU32::new(connections_max),
+            per_address_max: AtomicU32::new(per_address_max),
             connections: AtomicU32::new(0),
             addresses: Mutex::new(HashMap::new()),
         }
+    }
+
+    /// Goes by these limits from now on. Connections that are over them stay.
+    pub fn set_limits(&self, connections_max: u32, per_address_max: u32) {
+        self.connections_max.store(connections_max, Ordering::Release);
+        self.per_address_max.store(per_address_max, Ordering::Release);
     }
 
     /// Admits one connection from `address`.
@@ -43,12 +49,13 @@ impl Admission {
     /// # Errors
     /// Which limit it would break.
     pub fn admit(&self, address: IpAddr) -> Result<(), Refused> {
-        if self.connections.load(Ordering::Acquire) >= self.connections_max {
+        if self.connections.load(Ordering::Acquire) >= self.connections_max.load(Ordering::Acquire) {
             return Err(Refused::Connections);
         }
+        let per_address_max = self.per_address_max.load(Ordering::Acquire);
         let mut addresses = self.addresses.lock();
         let count = addresses.entry(address).or_insert(0);
-        if self.per_address_max > 0 && *count >= self.per_address_max {
+        if per_address_max > 0 && *count >= per_address_max {
             return Err(Refused::PerAddress);
         }
         *count += 1;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::committer::{ChannelLink, LateWaker};
 use crate::base::Time;
 use crate::control_lane::Wake;
-use crate::store::journal::{Failure, StoreStats};
+use crate::store::journal::{AccountNumbers, Failure, StoreStats};
 use crate::store::{
     Durability, Journal, Location, Lsn, MemoryStore, MessageStore, Record, StoreFull, Stored,
 };
@@ -48,6 +48,13 @@ impl HostedStore {
         match self {
             Self::Memory(_) => None,
             Self::Journal(journal, _) => journal.failure(),
+        }
+    }
+
+    /// Accounts have these numbers on disk from now on; none that had one has another.
+    pub fn set_account_numbers(&mut self, numbers: AccountNumbers) {
+        if let Self::Journal(journal, _) = self {
+            journal.set_account_numbers(numbers);
         }
     }
 

@@ -46,7 +46,10 @@ impl MessagePolicy {
                     None => numbers.insert_exact(entry.as_bytes(), ()),
                 };
             }
-            Sources { numbers, names: config.source_names.iter().map(|name| name.as_bytes().into()).collect() }
+            Sources {
+                numbers,
+                names: config.source_names.iter().map(|name| name.as_bytes().into()).collect(),
+            }
         });
         let destinations = (!config.destination_prefixes.is_empty()).then(|| {
             let mut prefixes = PrefixMap::new();

@@ -30,6 +30,7 @@ pub mod lane;
 pub mod message_policy;
 pub mod out_queue;
 pub mod pool;
+pub mod reconfigure;
 pub mod segment_folder;
 pub mod shard_host;
 pub mod sleeper;

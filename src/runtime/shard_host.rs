@@ -7,6 +7,7 @@ use tracing::{error, warn};
 
 use super::hosted_store::HostedStore;
 use super::lane::{LaneReceiver, LaneSender};
+use super::reconfigure::ShardsChange;
 use super::thread::{ThreadStats, ThreadWaker};
 use super::values::{ToShard, ToWorker};
 use super::worker::Worker;
@@ -147,6 +148,20 @@ impl ShardHost {
     /// When there are more than the shard may hold.
     pub fn recover(&mut self, now: Now, stats: &mut ThreadStats) -> Result<u64, TooManyMessages> {
         self.shard.recover(now, &mut FactsOnly { stats })
+    }
+
+    /// Takes over what a reload has changed.
+    pub fn reconfigure(&mut self, change: &ShardsChange) {
+        if let Some(numbers) = &change.numbers {
+            self.shard.store_mut().set_account_numbers(numbers.clone());
+        }
+        // The configuration was checked as a whole; what can't be here would be a mistake of ours.
+        if let Err(error) = self.shard.reconfigure(change.routing.clone()) {
+            error!(%error, "the accounts could not be taken over");
+        }
+        if let Err(error) = self.shard.network_mut().set_profiles(&change.profiles) {
+            error!(%error, "the network's profiles could not be taken over");
+        }
     }
 
     /// Begins a turn: takes in what has become durable since the last one.

@@ -17,6 +17,7 @@ use super::authenticator::{self, AnswerPort};
 use super::clock::Clock;
 use super::committer::StoreThreads;
 use super::lane::{self, LaneReceiver};
+use super::reconfigure::{Reconfigurer, workers_change};
 use super::shard_host::{HostedShard, ShardHost, ToWorkerLane};
 use super::thread::{Leaving, RuntimeThread, ThreadStats, ThreadWaker};
 use super::values::{ToShard, ToWorker};
@@ -56,6 +57,8 @@ pub struct Engine {
     pub counters: Vec<Arc<ThreadCounters>>,
     /// Stops accepting.
     pub acceptor: AcceptorStop,
+    /// Takes changed configurations to the threads, once: whoever has it applies them.
+    pub reconfigurer: Option<Reconfigurer>,
     acceptor_thread: JoinHandle<()>,
     threads: Vec<JoinHandle<io::Result<()>>>,
     store_threads: Vec<StoreThreads>,
@@ -91,7 +94,6 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
     let EngineParts { config, plan, listeners, shards, store_threads, clock, notify } = parts;
     let threads = plan.threads.len();
     let accounts = Arc::new(AccountTable::new(config).map_err(anyhow::Error::msg)?);
-    let settings = Arc::new(session_settings(config));
     let admission =
         Arc::new(Admission::new(config.limits.connections_max, config.limits.connections_per_address_max));
 
@@ -121,12 +123,19 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
 
     let (replies_tx, replies) = bounded((REQUESTS_OPEN_MAX + 1) * threads);
     let mut shards: Vec<Option<HostedShard>> = shards.into_iter().map(Some).collect();
-    let mut counters = Vec::new();
+    let mut counters: Vec<Arc<ThreadCounters>> =
+        plan.threads.iter().map(|_| Arc::new(ThreadCounters::new(accounts.len()))).collect();
+    let (reconfigurer, step_ends) = Reconfigurer::new(
+        &wakers,
+        Arc::clone(&accounts),
+        Arc::clone(&admission),
+        counters.clone(),
+        plan.workers,
+    );
     let mut ports = Vec::new();
     let mut runtime_threads = Vec::new();
-    for (index, (placed, poll)) in plan.threads.iter().zip(polls).enumerate() {
-        let thread_counters = Arc::new(ThreadCounters::new(accounts.len()));
-        counters.push(Arc::clone(&thread_counters));
+    for (index, ((placed, poll), reconfigure)) in plan.threads.iter().zip(polls).zip(step_ends).enumerate() {
+        let thread_counters = counters.get(index).map(Arc::clone).context("a thread without counters")?;
         let waker = wakers.get(index).context("a thread without a waker")?;
         let (requests_tx, requests) = bounded(REQUESTS_OPEN_MAX + 1);
         ports.push(ControlPort { requests: requests_tx, waker: Arc::clone(waker) as Arc<dyn Wake> });
@@ -140,13 +149,9 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
                     index: worker,
                     registry: poll.registry().try_clone().context("cloning a registry")?,
                     clock,
-                    settings: Arc::clone(&settings),
-                    pdu_timeout_ms: config.smpp.pdu_timeout_ms,
-                    write_timeout_ms: config.smpp.write_timeout_ms,
+                    reconfigurable: workers_change(config, Arc::clone(&accounts), plan.workers),
                     turn_pdus_max: config.engine.turn_pdus_max,
                     turn_bytes_max: config.engine.turn_bytes_max as usize,
-                    connections_max: config.limits.connections_max,
-                    accounts: Arc::clone(&accounts),
                     questions: questions.clone(),
                     answers,
                     arrivals,
@@ -178,6 +183,7 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
             worker,
             shard,
             stats,
+            reconfigure,
             control: ControlEnd { requests, replies: replies_tx.clone(), notify: Arc::clone(&notify) },
             spin_nanos: config.engine.spin_us * 1_000,
             stop_timeout_ms: config.smpp.unbind_timeout_ms,
@@ -195,7 +201,16 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
         .map(|thread| spawn(thread, config.engine.pin))
         .collect::<io::Result<Vec<_>>>()
         .context("starting a runtime thread")?;
-    Ok(Engine { ports, replies, counters, acceptor, acceptor_thread, threads, store_threads })
+    Ok(Engine {
+        ports,
+        replies,
+        counters,
+        acceptor,
+        reconfigurer: Some(reconfigurer),
+        acceptor_thread,
+        threads,
+        store_threads,
+    })
 }
 
 fn spawn(thread: RuntimeThread, pin: bool) -> io::Result<JoinHandle<io::Result<()>>> {
@@ -219,7 +234,7 @@ fn pin_to_core(index: usize) {
     }
 }
 
-fn session_settings(config: &Config) -> SessionSettings {
+pub(super) fn session_settings(config: &Config) -> SessionSettings {
     let smpp = &config.smpp;
     SessionSettings {
         system_id: smpp.system_id.clone().into_bytes(),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use mio::{Events, Poll, Token, Waker};
 
 use super::clock::Clock;
+use super::reconfigure::{Step, StepEnd};
 use super::shard_host::ShardHost;
 use super::sleeper::Sleeper;
 use super::worker::Worker;
@@ -97,6 +98,8 @@ pub struct RuntimeThread {
     pub stats: ThreadStats,
     /// Its end of the control lane.
     pub control: ControlEnd,
+    /// Its end of what carries changed configurations.
+    pub reconfigure: StepEnd,
     /// How long it looks for work before it sleeps, in nanoseconds.
     pub spin_nanos: u64,
     /// From the start of a shutdown until connections are dropped, in milliseconds.
@@ -140,6 +143,7 @@ impl RuntimeThread {
             if let Some(shard) = &mut self.shard {
                 shard.begin_turn(now, &mut self.stats);
             }
+            self.take_steps();
             self.take_requests(now, &mut stop);
             if let Some(worker) = &mut self.worker {
                 worker.take_events(&events, WAKER);
@@ -218,8 +222,28 @@ impl RuntimeThread {
 
     fn has_input(&self) -> bool {
         !self.control.requests.is_empty()
+            || !self.reconfigure.steps.is_empty()
             || self.worker.as_ref().is_some_and(Worker::has_input)
             || self.shard.as_ref().is_some_and(ShardHost::has_input)
+    }
+
+    /// Takes over what a reload has changed.
+    fn take_steps(&mut self) {
+        while let Ok(step) = self.reconfigure.steps.try_recv() {
+            match (step, &mut self.worker) {
+                (Step::Shards(change), _) => {
+                    if let Some(shard) = &mut self.shard {
+                        shard.reconfigure(&change);
+                    }
+                }
+                (Step::Workers(change), Some(worker)) => {
+                    worker.reconfigure(&change, &mut self.shard, &mut self.stats);
+                }
+                (Step::Workers(_), None) => {}
+            }
+            // Full only of steps that nobody waits for any more.
+            let _ = self.reconfigure.applied.try_send(());
+        }
     }
 
     fn take_requests(&mut self, now: Now, stop: &mut Stop) {

@@ -9,8 +9,9 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
-use super::store_tools;
-use crate::config::{Config, DEFAULT_TOML, Durability, EnginePlan, LogLevel, Overrides, password};
+use super::reload::ConfigSource;
+use super::{log, store_tools};
+use crate::config::{Config, DEFAULT_TOML, Durability, EnginePlan, Overrides, password};
 
 /// It failed at run time.
 const EXIT_FAILED: u8 = 1;
@@ -101,7 +102,7 @@ fn durability_parser() -> impl TypedValueParser<Value = Durability> {
 }
 
 impl RunArgs {
-    fn load(self) -> Result<Config, ExitCode> {
+    fn load(self) -> Result<(Config, ConfigSource), ExitCode> {
         let overrides = Overrides {
             listen: self.listen,
             http: self.http,
@@ -111,10 +112,14 @@ impl RunArgs {
             durability: self.durability,
             no_pin: self.no_pin,
         };
-        Config::load(self.config.as_deref(), &overrides).map_err(|error| {
-            eprintln!("{error}");
-            ExitCode::from(EXIT_USAGE)
-        })
+        let source = ConfigSource { path: self.config, overrides };
+        match source.load() {
+            Ok((config, _)) => Ok((config, source)),
+            Err(error) => {
+                eprintln!("{error}");
+                Err(ExitCode::from(EXIT_USAGE))
+            }
+        }
     }
 }
 
@@ -130,11 +135,11 @@ pub fn main() -> ExitCode {
     };
     match cli.command.unwrap_or(Command::Run(cli.run)) {
         Command::Run(args) => match args.load() {
-            Ok(config) => run(config),
+            Ok((config, source)) => run(config, source),
             Err(code) => code,
         },
         Command::Check(args) => match args.load() {
-            Ok(config) => finish(check(&config, cores())),
+            Ok((config, _)) => finish(check(&config, cores())),
             Err(code) => code,
         },
         Command::HashPassword => finish(hash_password()),
@@ -143,9 +148,10 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(config: Config) -> ExitCode {
-    init_logging(config.log.level);
-    match super::run::run(config) {
+fn run(config: Config, source: ConfigSource) -> ExitCode {
+    // stdout carries the ready line only.
+    let level = log::init(config.log.level);
+    match super::run::run(config, source, vec![level]) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -175,18 +181,6 @@ fn store(command: &StoreCommand) -> ExitCode {
             }
         },
     }
-}
-
-/// Logs go to stderr: stdout carries the ready line only.
-fn init_logging(level: LogLevel) {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level.name()));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .with_target(false)
-        .init();
 }
 
 /// Cores that this process may use.

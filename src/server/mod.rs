@@ -3,6 +3,8 @@
 pub mod cli;
 mod data_dir;
 mod id_lease;
+mod log;
+pub mod reload;
 pub mod run;
 mod shards;
 mod store_tools;

@@ -12,8 +12,9 @@ use tracing::{info, warn};
 
 use super::data_dir::DataDir;
 use super::id_lease::IdLease;
+use super::reload::{ConfigSource, Hook, Reloader};
 use super::{shards, stores};
-use crate::config::{Config, EnginePlan};
+use crate::config::{Config, Durability, EnginePlan};
 use crate::control::{self, ControlSetup};
 use crate::routing::shard_of;
 use crate::runtime::clock::Clock;
@@ -33,16 +34,17 @@ pub struct Daemon {
     smpp_addresses: Vec<SocketAddr>,
     reply_notify: Arc<Notify>,
     engine: Engine,
+    reloader: Arc<Reloader>,
     /// Ours until the last thread has left.
-    _data_dir: DataDir,
+    _data_dir: Arc<DataDir>,
 }
 
 /// Runs the daemon until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// When an address can't be listened on, the data folder can't be used, or a thread can't be started or fails.
-pub fn run(config: Config) -> anyhow::Result<()> {
-    let daemon = Daemon::start(config)?;
+pub fn run(config: Config, source: ConfigSource, hooks: Vec<Hook>) -> anyhow::Result<()> {
+    let daemon = Daemon::start(config, source, hooks)?;
     let smpp: Vec<String> = daemon.smpp_addresses.iter().map(ToString::to_string).collect();
     let http = daemon.http.local_addr()?;
     daemon.serve(|| {
@@ -58,12 +60,11 @@ impl Daemon {
     ///
     /// # Errors
     /// When an address can't be listened on, the data folder can't be used, or a thread can't be started.
-    pub fn start(config: Config) -> anyhow::Result<Self> {
-        let config = Arc::new(config);
+    pub fn start(config: Config, source: ConfigSource, hooks: Vec<Hook>) -> anyhow::Result<Self> {
         let started = Instant::now();
         let clock = Clock::start();
         let plan = EnginePlan::for_cores(cores(), &config.engine);
-        raise_descriptor_limit(u64::from(config.limits.connections_max) + DESCRIPTORS_BESIDE);
+        raise_descriptor_limit(&config);
 
         let listeners: Vec<TcpListener> =
             config.smpp.listen.iter().map(|address| listen(*address)).collect::<anyhow::Result<_>>()?;
@@ -71,14 +72,20 @@ impl Daemon {
             listeners.iter().map(TcpListener::local_addr).collect::<std::io::Result<Vec<_>>>()?;
         let http = listen(config.http.listen)?;
 
-        let data_dir = DataDir::take(&config.store.data_dir)?;
+        let data_dir = Arc::new(DataDir::take(&config.store.data_dir)?);
+        let former = match config.store.durability {
+            Durability::None => None,
+            Durability::Buffered | Durability::Sync => data_dir.manifest()?,
+        };
+        let former = former.iter().flat_map(|manifest| &manifest.accounts);
+        let config = Arc::new(config.with_former_accounts(former.map(String::as_str)));
         let (stores, store_threads): (Vec<_>, Vec<_>) =
             stores::open(&config, plan.shards, &data_dir, clock)?.into_iter().unzip();
         let lease = IdLease::take(&config.store.data_dir, clock.now().wall)?;
         let shards = shards::build(&config, &plan, stores, lease.high_water(), clock.now())?;
         let reply_notify = Arc::new(Notify::new());
         let notify = Arc::clone(&reply_notify);
-        let engine = start::start(EngineParts {
+        let mut engine = start::start(EngineParts {
             config: &config,
             plan: &plan,
             listeners,
@@ -88,7 +95,19 @@ impl Daemon {
             notify: Arc::new(move || notify.notify_one()),
         })?;
         info!(workers = plan.workers, shards = plan.shards, threads = plan.threads.len(), "engine started");
-        Ok(Self { config, plan, started, http, smpp_addresses, reply_notify, engine, _data_dir: data_dir })
+        let reconfigurer = engine.reconfigurer.take().context("an engine that can't be reconfigured")?;
+        let reloader = Reloader::new(source, Arc::clone(&config), Arc::clone(&data_dir), reconfigurer, hooks);
+        Ok(Self {
+            config,
+            plan,
+            started,
+            http,
+            smpp_addresses,
+            reply_notify,
+            engine,
+            reloader: Arc::new(reloader),
+            _data_dir: data_dir,
+        })
     }
 
     /// Where it listens for ESMEs.
@@ -114,6 +133,7 @@ impl Daemon {
             shard_of,
             shards: self.plan.shards,
             started: self.started,
+            reload: self.reloader,
             stop_accepting: Box::new(move || acceptor.stop()),
         };
         control::run(setup, ready)
@@ -144,7 +164,8 @@ fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// Raises the soft limit on file descriptors as far as is needed and allowed.
-fn raise_descriptor_limit(needed: u64) {
+pub(super) fn raise_descriptor_limit(config: &Config) {
+    let needed = u64::from(config.limits.connections_max) + DESCRIPTORS_BESIDE;
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_none_or(|current| current >= needed) {

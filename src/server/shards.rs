@@ -6,9 +6,9 @@ use anyhow::Context;
 
 use super::stores::messages_max;
 use crate::base::Now;
-use crate::config::{self, Config, Delay, Distribution, EnginePlan, MoConfig, NetworkProfile};
+use crate::config::{self, AccountConfig, Config, Delay, Distribution, EnginePlan, MoConfig, NetworkProfile};
 use crate::network::{self, MoSource, MoSourceSettings, Network};
-use crate::routing::{AccountRouting, RetrySettings, Shard, ShardSettings, shard_of};
+use crate::routing::{AccountRouting, RetrySettings, Shard, ShardChange, ShardSettings, shard_of};
 use crate::runtime::hosted_store::HostedStore;
 use crate::runtime::shard_host::HostedShard;
 use crate::smpp::text::gsm;
@@ -26,25 +26,8 @@ pub(super) fn build(
     id_high_water: u64,
     now: Now,
 ) -> anyhow::Result<Vec<HostedShard>> {
-    let profiles: Vec<network::NetworkProfile> = config.network.profiles.iter().map(profile).collect();
-    let accounts: Vec<AccountRouting> = config
-        .accounts
-        .iter()
-        .map(|account| AccountRouting {
-            durability: account.durability.map(durability),
-            validity_default_s: (account.validity_default_s > 0).then_some(account.validity_default_s),
-            validity_max_s: (account.validity_max_s > 0).then_some(account.validity_max_s),
-            duplicate_window_ms: account.duplicate_window_ms,
-            addresses: account.addresses.iter().map(|address| address.clone().into_bytes()).collect(),
-            prefixes: account.prefixes.iter().map(|prefix| prefix.clone().into_bytes()).collect(),
-            claims_by_address_range: account.claims_by_address_range,
-            receipt_dates: if account.receipt_date_digits == 12 {
-                DateDigits::Twelve
-            } else {
-                DateDigits::Ten
-            },
-        })
-        .collect();
+    let profiles = profiles(config);
+    let routing = routing(config);
     let share = |total: u64| u32::try_from(total.div_ceil(u64::from(plan.shards))).unwrap_or(u32::MAX - 1);
     // The standard library's own source of random keys.
     let hash_key = RandomState::new().build_hasher().finish();
@@ -61,14 +44,14 @@ pub(super) fn build(
                 final_history_records: share(config.store.final_history_records),
                 final_history_s: u32::try_from(config.store.final_history_s).unwrap_or(u32::MAX),
                 durability: durability(config.store.durability),
-                validity_default_s: config.store.validity_default_s,
-                validity_max_s: config.store.validity_max_s,
-                receipt_validity_s: config.store.receipt_validity_s,
-                retry_absent: retry(&config.retry.absent),
-                retry_congestion: retry(&config.retry.congestion),
-                retry_refused: retry(&config.retry.refused),
+                validity_default_s: routing.validity_default_s,
+                validity_max_s: routing.validity_max_s,
+                receipt_validity_s: routing.receipt_validity_s,
+                retry_absent: routing.retry_absent,
+                retry_congestion: routing.retry_congestion,
+                retry_refused: routing.retry_refused,
                 id_high_water,
-                accounts: accounts.clone(),
+                accounts: routing.accounts.clone(),
             };
             let mut network =
                 Network::new(config.network.seed, shard, &profiles).context("[[network.profile]]")?;
@@ -78,6 +61,37 @@ pub(super) fn build(
             Shard::new(settings, store, network, now.wall).context("[[account]]")
         })
         .collect()
+}
+
+/// How destinations behave.
+pub(super) fn profiles(config: &Config) -> Vec<network::NetworkProfile> {
+    config.network.profiles.iter().map(profile).collect()
+}
+
+/// What of a shard's settings a reload may change.
+pub(super) fn routing(config: &Config) -> ShardChange {
+    ShardChange {
+        accounts: config.accounts.iter().map(account).collect(),
+        validity_default_s: config.store.validity_default_s,
+        validity_max_s: config.store.validity_max_s,
+        receipt_validity_s: config.store.receipt_validity_s,
+        retry_absent: retry(&config.retry.absent),
+        retry_congestion: retry(&config.retry.congestion),
+        retry_refused: retry(&config.retry.refused),
+    }
+}
+
+fn account(account: &AccountConfig) -> AccountRouting {
+    AccountRouting {
+        durability: account.durability.map(durability),
+        validity_default_s: (account.validity_default_s > 0).then_some(account.validity_default_s),
+        validity_max_s: (account.validity_max_s > 0).then_some(account.validity_max_s),
+        duplicate_window_ms: account.duplicate_window_ms,
+        addresses: account.addresses.iter().map(|address| address.clone().into_bytes()).collect(),
+        prefixes: account.prefixes.iter().map(|prefix| prefix.clone().into_bytes()).collect(),
+        claims_by_address_range: account.claims_by_address_range,
+        receipt_dates: if account.receipt_date_digits == 12 { DateDigits::Twelve } else { DateDigits::Ten },
+    }
 }
 
 const fn durability(durability: config::Durability) -> Durability {

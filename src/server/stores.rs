@@ -70,6 +70,25 @@ pub(super) fn open(
     (0..shards).map(|shard| opening.open_shard(&manifest, shard)).collect()
 }
 
+/// The numbers on disk of a changed configuration's accounts, which the manifest knows once this has returned. `None`:
+/// messages are in memory.
+///
+/// # Errors
+/// The data folder's.
+pub(super) fn renumber(config: &Config, data: &DataDir) -> anyhow::Result<Option<AccountNumbers>> {
+    if config.store.durability == Durability::None {
+        return Ok(None);
+    }
+    let Some(before) = data.manifest()? else { return Ok(None) };
+    let mut manifest = before.clone();
+    let accounts = config.accounts.iter().map(|account| account.system_id.as_str());
+    let numbers = AccountNumbers::new(manifest.number_accounts(accounts));
+    if manifest != before {
+        data.write_manifest(&manifest)?;
+    }
+    Ok(Some(numbers))
+}
+
 struct Opening<'a> {
     config: &'a Config,
     data: &'a DataDir,

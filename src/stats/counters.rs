@@ -1,5 +1,6 @@
 //! Counters of one hot thread. One writer, so an increment is a plain load and store; the reader sums over threads.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::AccountId;
@@ -170,18 +171,38 @@ struct AccountBlock([AtomicU64; AccountCounter::COUNT]);
 #[repr(align(128))]
 pub struct ThreadCounters {
     global: [AtomicU64; Counter::COUNT],
-    accounts: Box<[AccountBlock]>,
+    /// In chunks that never move, so that a reload may add accounts while others count and read.
+    accounts: [OnceLock<Box<[AccountBlock; CHUNK]>>; CHUNKS],
 }
+
+/// Accounts whose counters are made together.
+const CHUNK: usize = 64;
+const CHUNKS: usize = 64;
 
 impl ThreadCounters {
     /// Zeroed counters with room for `accounts` accounts.
     pub fn new(accounts: usize) -> Self {
-        Self {
+        let counters = Self {
             global: std::array::from_fn(|_| AtomicU64::new(0)),
-            accounts: (0..accounts)
-                .map(|_| AccountBlock(std::array::from_fn(|_| AtomicU64::new(0))))
-                .collect(),
+            accounts: [const { OnceLock::new() }; CHUNKS],
+        };
+        counters.make_room(accounts);
+        counters
+    }
+
+    /// Makes room for `accounts` accounts, from any thread, before any of them is counted.
+    pub fn make_room(&self, accounts: usize) {
+        for chunk in self.accounts.iter().take(accounts.div_ceil(CHUNK)) {
+            chunk.get_or_init(|| {
+                Box::new(std::array::from_fn(|_| AccountBlock(std::array::from_fn(|_| AtomicU64::new(0)))))
+            });
         }
+    }
+
+    #[inline]
+    fn block(&self, account: AccountId) -> Option<&AccountBlock> {
+        let index = account.index();
+        self.accounts.get(index / CHUNK)?.get()?.get(index % CHUNK)
     }
 
     /// Adds `n`. Only the owning thread may call this.
@@ -193,7 +214,7 @@ impl ThreadCounters {
     /// Adds `n` for `account`; an account beyond the table is not counted. Only the owning thread may call this.
     #[inline]
     pub fn add_account(&self, account: AccountId, counter: AccountCounter, n: u64) {
-        if let Some(block) = self.accounts.get(account.index()) {
+        if let Some(block) = self.block(account) {
             bump(&block.0[counter as usize], n);
         }
     }
@@ -205,9 +226,7 @@ impl ThreadCounters {
 
     /// The current value for `account`, from any thread.
     pub fn get_account(&self, account: AccountId, counter: AccountCounter) -> u64 {
-        self.accounts
-            .get(account.index())
-            .map_or(0, |block| block.0[counter as usize].load(Ordering::Relaxed))
+        self.block(account).map_or(0, |block| block.0[counter as usize].load(Ordering::Relaxed))
     }
 }
 
@@ -236,7 +255,10 @@ mod tests {
         counters.add(Counter::PdusSent, 3);
         counters.add(Counter::PdusSent, 4);
         counters.add_account(AccountId(1), AccountCounter::Delivered, 5);
-        counters.add_account(AccountId(9), AccountCounter::Delivered, 5);
+        counters.add_account(AccountId(900), AccountCounter::Delivered, 5);
+        counters.make_room(901);
+        counters.add_account(AccountId(900), AccountCounter::Delivered, 7);
+        assert_eq!(counters.get_account(AccountId(900), AccountCounter::Delivered), 7);
         assert_eq!(counters.get(Counter::PdusSent), 7);
         assert_eq!(counters.get_account(AccountId(1), AccountCounter::Delivered), 5);
         assert_eq!(counters.get_account(AccountId(0), AccountCounter::Delivered), 0);

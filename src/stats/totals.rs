@@ -54,6 +54,11 @@ impl AccountTotals {
         self.get(AccountCounter::SessionsOpened).saturating_sub(self.get(AccountCounter::SessionsClosed))
     }
 
+    /// Whether anything of it is still under way.
+    pub const fn is_active(&self) -> bool {
+        self.sessions() + self.pending() + self.mo_pending() + self.receipts_pending() > 0
+    }
+
     /// Share of the final messages that was delivered; `None` before there is any.
     pub fn success_ratio(&self) -> Option<f64> {
         let finals = self.finals();

@@ -10,6 +10,7 @@ mod links;
 mod mo;
 mod outcomes;
 mod receipts;
+mod reload;
 mod restart;
 mod shutdown;
 mod windows;

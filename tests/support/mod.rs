@@ -121,6 +121,33 @@ impl Daemon {
         &self.data_dir
     }
 
+    /// Replaces the text of its configuration file.
+    pub fn rewrite_config(&self, config: &str) {
+        std::fs::write(self._dir.path().join("smscd.toml"), config).expect("written");
+    }
+
+    /// POST over HTTP.
+    pub fn post(&self, path: &str, headers: &[(&str, &str)], body: &str) -> Response {
+        http::request(self.http, "POST", path, headers, body.as_bytes())
+    }
+
+    /// Replaces the text of its configuration file and reloads it; the answer.
+    pub fn reload(&self, config: &str) -> Value {
+        self.rewrite_config(config);
+        let response = self.post("/reload", &[], "");
+        assert_eq!(response.status, 200, "{response:?}");
+        response.json()
+    }
+
+    /// Waits until the log has this text.
+    pub fn await_log(&self, text: &str) {
+        let start = Instant::now();
+        while !self.stderr().contains(text) {
+            assert!(start.elapsed() < DEADLINE, "no {text:?} in the log:\n{}", self.stderr());
+            std::thread::yield_now();
+        }
+    }
+
     /// GET over HTTP.
     pub fn get(&self, path: &str) -> Response {
         http::request(self.http, "GET", path, &[], b"")

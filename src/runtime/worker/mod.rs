@@ -9,6 +9,7 @@ mod intake;
 mod lanes;
 mod ports;
 mod read;
+mod reconfigure;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use super::accounts::AccountTable;
 use super::authenticator::{Answer, Question};
 use super::connection::Connection;
 use super::pool::ChunkPool;
+use super::reconfigure::WorkersChange;
 use super::shard_host::ShardHost;
 use super::values::ToWorker;
 use super::{acceptor::Arrival, admission::Load, clock::Clock, lane::LaneReceiver, thread::ThreadStats};
@@ -30,7 +32,7 @@ use crate::base::Time;
 use crate::base::slab::Slab;
 use crate::base::wheel::Wheel;
 use crate::control_lane::SessionInfo;
-use crate::limits::{POOL_CHUNKS_KEPT, POOL_CHUNKS_PREALLOCATED, READ_BYTES};
+use crate::limits::{CONNECTIONS_MAX, POOL_CHUNKS_KEPT, POOL_CHUNKS_PREALLOCATED, READ_BYTES};
 use crate::session::{CloseReason, SessionSettings};
 use crate::stats::Counter;
 
@@ -42,20 +44,12 @@ pub struct WorkerParts {
     pub registry: Registry,
     /// The process's clock.
     pub clock: Clock,
-    /// Session timers and names.
-    pub settings: Arc<SessionSettings>,
-    /// Half-read PDUs are given up after this.
-    pub pdu_timeout_ms: u64,
-    /// A peer that reads nothing is given up after this.
-    pub write_timeout_ms: u64,
+    /// What a reload may change.
+    pub reconfigurable: WorkersChange,
     /// PDUs per session and turn.
     pub turn_pdus_max: u32,
     /// Octets per session and turn.
     pub turn_bytes_max: usize,
-    /// Connections it may host.
-    pub connections_max: u32,
-    /// Who may bind.
-    pub accounts: Arc<AccountTable>,
     /// Passwords to check elsewhere.
     pub questions: Sender<Question>,
     /// Their verdicts.
@@ -78,6 +72,7 @@ pub struct Worker {
     settings: Arc<SessionSettings>,
     pdu_timeout_ms: u64,
     write_timeout_ms: u64,
+    buffer_bytes_max: u64,
     turn_pdus_max: u32,
     turn_bytes_max: usize,
     accounts: Arc<AccountTable>,
@@ -120,19 +115,20 @@ impl Worker {
             index: parts.index,
             registry: parts.registry,
             clock: parts.clock,
-            settings: parts.settings,
-            pdu_timeout_ms: parts.pdu_timeout_ms,
-            write_timeout_ms: parts.write_timeout_ms,
+            settings: parts.reconfigurable.settings,
+            pdu_timeout_ms: parts.reconfigurable.pdu_timeout_ms,
+            write_timeout_ms: parts.reconfigurable.write_timeout_ms,
+            buffer_bytes_max: parts.reconfigurable.buffer_bytes_max,
             turn_pdus_max: parts.turn_pdus_max,
             turn_bytes_max: parts.turn_bytes_max,
-            accounts: parts.accounts,
+            accounts: parts.reconfigurable.accounts,
             questions: parts.questions,
             answers: parts.answers,
             arrivals: parts.arrivals,
             links: parts.links,
             from_shards: parts.from_shards,
             first_lane: 0,
-            connections: Slab::new(parts.connections_max),
+            connections: Slab::new(CONNECTIONS_MAX),
             timers: Wheel::new(),
             pool: ChunkPool::new(POOL_CHUNKS_PREALLOCATED, POOL_CHUNKS_KEPT),
             scratch: vec![0; READ_BYTES].into_boxed_slice(),

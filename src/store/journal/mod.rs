@@ -215,6 +215,11 @@ impl<L: Link> Journal<L> {
         }
     }
 
+    /// Accounts have these numbers from now on: the ones that they had, and those of new accounts.
+    pub fn set_account_numbers(&mut self, numbers: AccountNumbers) {
+        self.settings.accounts = numbers;
+    }
+
     /// Whether there is news for [`Journal::poll`]; to be asked between announcing sleep and sleeping.
     pub fn has_news(&self) -> bool {
         self.progress.synced() != self.synced || self.progress.written() != self.written

@@ -1,0 +1,50 @@
+//! Taking over a changed configuration: sessions that are no longer allowed are unbound, the others stay as they are.
+
+use std::sync::Arc;
+
+use tracing::info;
+
+use super::super::reconfigure::WorkersChange;
+use super::super::shard_host::ShardHost;
+use super::super::thread::ThreadStats;
+use super::Worker;
+
+impl Worker {
+    /// Goes by this from now on.
+    pub fn reconfigure(
+        &mut self,
+        change: &WorkersChange,
+        shard: &mut Option<ShardHost>,
+        stats: &mut ThreadStats,
+    ) {
+        let WorkersChange { accounts, settings, pdu_timeout_ms, write_timeout_ms, buffer_bytes_max } = change;
+        self.accounts = Arc::clone(accounts);
+        self.settings = Arc::clone(settings);
+        self.pdu_timeout_ms = *pdu_timeout_ms;
+        self.write_timeout_ms = *write_timeout_ms;
+        self.buffer_bytes_max = *buffer_bytes_max;
+        let now = self.clock.now();
+        let slots: Vec<u32> = self.connections.iter().map(|(slot, _)| slot).collect();
+        for slot in slots {
+            if let Some(system_id) = self.no_longer_allowed(slot) {
+                info!(system_id, "a session of an account that may not have it any more is unbound");
+                let close = self.with_port(slot, now, shard, stats, |session, port| {
+                    session.unbind(now.mono, settings, port)
+                });
+                if let Some(Some(reason)) = close {
+                    self.close(slot, reason, now, shard, stats);
+                }
+            }
+            // A timer may be shorter than it was.
+            self.arm_timer(slot, now.mono);
+        }
+    }
+
+    /// The system_id of a bound session whose account may not have it.
+    fn no_longer_allowed(&self, slot: u32) -> Option<&str> {
+        let connection = self.connections.get(slot)?;
+        let account = self.accounts.get(connection.session.account()?)?;
+        let may_stay = account.may_stay(connection.session.mode(), connection.peer.ip());
+        (!may_stay).then(|| account.config().system_id.as_str())
+    }
+}
