@@ -171,6 +171,18 @@ pub struct Attempt {
     revision: u32,
     /// The address and the system_id, to hold a failure against.
     culprits: [Culprit; 2],
+    system_id: [u8; SYSTEM_ID_OCTETS_MAX],
+    system_id_len: u8,
+}
+
+/// Longest system_id (3.4 section 5.2.1), less its NUL.
+const SYSTEM_ID_OCTETS_MAX: usize = 15;
+
+impl Attempt {
+    /// system_id as the peer gave it.
+    pub fn system_id(&self) -> &[u8] {
+        self.system_id.get(..usize::from(self.system_id_len)).unwrap_or(&self.system_id)
+    }
 }
 
 /// The first judgement of a bind.
@@ -272,7 +284,13 @@ impl AccountTable {
         });
         let account = open.and_then(|id| self.get(id));
         let revision = account.map_or(0, |account| account.revision);
-        let attempt = Attempt { account: open, mode: bind.mode, address, revision, culprits };
+        let mut system_id = [0; SYSTEM_ID_OCTETS_MAX];
+        for (to, from) in system_id.iter_mut().zip(bind.system_id) {
+            *to = *from;
+        }
+        let system_id_len = bind.system_id.len().min(SYSTEM_ID_OCTETS_MAX) as u8;
+        let attempt =
+            Attempt { account: open, mode: bind.mode, address, revision, culprits, system_id, system_id_len };
         if self.is_limited(&attempt, now) {
             return Judgement::Limited;
         }

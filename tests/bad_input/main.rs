@@ -5,6 +5,7 @@
 mod support;
 
 mod configuration;
+mod guessing;
 mod peers;
 mod requests;
 mod vectors;

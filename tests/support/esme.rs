@@ -21,13 +21,16 @@ pub const GENERIC_NACK: u32 = 0x8000_0000;
 pub const RESP: u32 = 0x8000_0000;
 
 pub const ESME_ROK: u32 = 0x00;
+pub const ESME_RINVMSGLEN: u32 = 0x01;
 pub const ESME_RINVCMDLEN: u32 = 0x02;
+pub const ESME_RINVCMDID: u32 = 0x03;
 pub const ESME_RINVBNDSTS: u32 = 0x04;
 pub const ESME_RALYBND: u32 = 0x05;
 pub const ESME_RINVSRCADR: u32 = 0x0A;
 pub const ESME_RINVDSTADR: u32 = 0x0B;
 pub const ESME_RBINDFAIL: u32 = 0x0D;
 pub const ESME_RMSGQFUL: u32 = 0x14;
+pub const ESME_RSUBMITFAIL: u32 = 0x45;
 pub const ESME_RTHROTTLED: u32 = 0x58;
 pub const ESME_RX_T_APPN: u32 = 0x64;
 pub const ESME_RX_P_APPN: u32 = 0x65;
@@ -35,6 +38,7 @@ pub const ESME_RX_P_APPN: u32 = 0x65;
 /// TLV tags.
 pub const RECEIPTED_MESSAGE_ID: u16 = 0x001E;
 pub const NETWORK_ERROR_CODE: u16 = 0x0423;
+pub const MESSAGE_PAYLOAD: u16 = 0x0424;
 pub const MESSAGE_STATE: u16 = 0x0427;
 pub const SC_INTERFACE_VERSION: u16 = 0x0210;
 pub const USER_MESSAGE_REFERENCE: u16 = 0x0204;

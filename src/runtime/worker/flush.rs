@@ -6,7 +6,7 @@ use std::net::Shutdown;
 use super::super::connection::Closing;
 use super::super::shard_host::ShardHost;
 use super::super::thread::ThreadStats;
-use super::Worker;
+use super::{Worker, log};
 use crate::base::{Now, Time};
 use crate::limits::{LINGER_MS, OUT_QUEUE_BYTES_MAX};
 use crate::session::{CloseReason, StallReason};
@@ -116,6 +116,9 @@ impl Worker {
             return;
         }
         let account = connection.session.account();
+        let system_id = account.and_then(|account| self.accounts.get(account));
+        let system_id = system_id.map(|account| account.config().system_id.as_str());
+        log::closed(system_id, reason, connection.heard, connection.peer);
         self.with_port(slot, now, shard, stats, |session, port| {
             session.closed(reason, port);
             if account.is_some() {

@@ -6,7 +6,7 @@ use mio::{Interest, Token};
 use super::super::connection::Connection;
 use super::super::shard_host::ShardHost;
 use super::super::thread::ThreadStats;
-use super::Worker;
+use super::{Worker, log};
 use crate::base::{SessionHandle, Time};
 use crate::control_lane::SessionInfo;
 use crate::session::StallReason;
@@ -60,6 +60,9 @@ impl Worker {
                 continue;
             }
             let verdict = self.accounts.settle(&answer.attempt, answer.right, now.mono);
+            if let (Err(status), Some(connection)) = (verdict, self.connections.get(slot)) {
+                log::bind_refused(answer.attempt.system_id(), status, connection.peer);
+            }
             let settings = std::sync::Arc::clone(&self.settings);
             let close = self.with_port(slot, now, shard, stats, |session, port| {
                 session.authenticated(verdict, now.mono, &settings, port)

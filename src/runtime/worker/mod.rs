@@ -7,6 +7,7 @@
 mod flush;
 mod intake;
 mod lanes;
+mod log;
 mod ports;
 mod read;
 mod reconfigure;

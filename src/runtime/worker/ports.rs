@@ -14,7 +14,7 @@ use super::super::pool::ChunkPool;
 use super::super::shard_host::ShardHost;
 use super::super::thread::{ThreadStats, ThreadWaker};
 use super::super::values::{AddressRange, ToShard};
-use super::Worker;
+use super::{Worker, log};
 use crate::base::{AccountId, DeliveryToken, Now, SessionHandle, Time};
 use crate::control_lane::Wake;
 use crate::routing::shard_of;
@@ -182,8 +182,14 @@ impl Port for SessionPort<'_> {
     fn authenticate(&mut self, bind: &BindRequest<'_>) -> Authentication {
         let refused = Authentication::Refused(CommandStatus::ESME_RBINDFAIL);
         match self.accounts.judge(bind, self.peer.ip(), self.now.mono) {
-            Judgement::Now(authentication) => authentication,
+            Judgement::Now(authentication) => {
+                if let Authentication::Refused(status) = authentication {
+                    log::bind_refused(bind.system_id, status, self.peer);
+                }
+                authentication
+            }
             Judgement::Limited => {
+                log::bind_limited(bind.system_id, self.peer);
                 self.output.stats.counters.add(Counter::BindsLimited, 1);
                 refused
             }
@@ -196,7 +202,10 @@ impl Port for SessionPort<'_> {
                 };
                 match self.questions.try_send(question) {
                     Ok(()) => Authentication::Pending,
-                    Err(_) => Authentication::Refused(CommandStatus::ESME_RTHROTTLED),
+                    Err(_) => {
+                        log::bind_refused(bind.system_id, CommandStatus::ESME_RTHROTTLED, self.peer);
+                        Authentication::Refused(CommandStatus::ESME_RTHROTTLED)
+                    }
                 }
             }
         }
@@ -204,6 +213,9 @@ impl Port for SessionPort<'_> {
 
     fn bound(&mut self, grant: &Grant, mode: BindMode, version: InterfaceVersion, address_range: &[u8]) {
         self.output.account = Some(grant.account);
+        if let Some(account) = self.accounts.get(grant.account) {
+            log::bound(&account.config().system_id, mode, self.peer);
+        }
         let shards = u32::from(self.links.shards());
         // Shares of the window; a little over it when there are more shards than window (the session holds those).
         let deliver_credit = grant.deliver_window.div_ceil(shards.max(1)).max(grant.deliver_window.min(8));

@@ -1,0 +1,144 @@
+//! Peers that guess passwords: answered alike whatever is wrong, limited, and never told or shown a secret.
+
+use std::time::{Duration, Instant};
+
+use crate::support::esme::*;
+use crate::support::{Daemon, Layout};
+
+const HASHED_PASSWORD: &str = "replace-me";
+
+/// An account with the hash of [`HASHED_PASSWORD`]: dear enough to be told from none, and cheap enough for a debug build.
+fn hashed() -> String {
+    let hash = smscd::config::password::hash_with_cost(HASHED_PASSWORD.as_bytes(), 8_192, 1).expect("a hash");
+    format!("[[account]]\nsystem_id = \"hashed\"\npassword_hash = \"{hash}\"\n")
+}
+
+const PLAIN: &str = "[[account]]\nsystem_id = \"plain\"\npassword = \"right\"\n";
+
+/// How a bind is answered, and how long that takes.
+fn timed(daemon: &Daemon, system_id: &str, password: &str) -> (u32, Duration) {
+    let mut esme = RawEsme::connect(daemon.smpp);
+    let start = Instant::now();
+    let answer = esme.try_bind(Mode::Transceiver, system_id, password, 0x34, "");
+    let took = start.elapsed();
+    assert_eq!(answer.body, b"");
+    esme.expect_end();
+    (answer.status, took)
+}
+
+#[test]
+fn an_unknown_system_id_takes_as_long_as_a_wrong_password() {
+    let disabled = "[[account]]\nsystem_id = \"disabled\"\npassword = \"right\"\nenabled = false\n";
+    let elsewhere =
+        "[[account]]\nsystem_id = \"elsewhere\"\npassword = \"right\"\nallow_from = [\"10.0.0.1\"]\n";
+    let limits = "[limits]\nfailed_binds_per_address = 0\nfailed_binds_per_system_id = 0\n";
+    let daemon = Daemon::start(&(hashed() + PLAIN + disabled + elsewhere + limits), Layout::AUTOMATIC);
+    let kinds = [
+        ("hashed", "wrong"),
+        ("plain", "wrong"),
+        ("nobody", "wrong"),
+        ("disabled", "right"),
+        ("elsewhere", "right"),
+    ];
+    let mut fastest = [Duration::MAX; 5];
+    for _ in 0..8 {
+        for ((system_id, password), fastest) in kinds.iter().zip(&mut fastest) {
+            let (status, took) = timed(&daemon, system_id, password);
+            assert_eq!(status, ESME_RBINDFAIL, "{system_id}");
+            *fastest = took.min(*fastest);
+        }
+    }
+    // All of them cost one check of a hash; without that they would be hundreds of times faster.
+    let (least, most) = (fastest.iter().min().expect("some"), fastest.iter().max().expect("some"));
+    assert!(*most < *least * 2, "{fastest:?}");
+    daemon.await_stats(&[("/counters/binds_refused", 40), ("/counters/binds_limited", 0)]);
+}
+
+#[test]
+fn guessing_is_limited_and_the_owner_is_not_locked_out() {
+    let limits = "[limits]\nfailed_binds_per_address = 0\nfailed_binds_per_system_id = 5\nfailed_binds_window_s = 3600\n";
+    let daemon = Daemon::start(&(PLAIN.to_owned() + limits), Layout::TWO_BY_TWO);
+    let owner = RawEsme::bind(daemon.smpp, Mode::Transceiver, "plain", "right");
+    for _ in 0..20 {
+        assert_eq!(timed(&daemon, "plain", "guess").0, ESME_RBINDFAIL);
+        assert_eq!(timed(&daemon, "nobody", "guess").0, ESME_RBINDFAIL);
+    }
+    // From where it last bound, each is looked at; an unknown one has no such place.
+    daemon.await_stats(&[("/counters/binds_refused", 40), ("/counters/binds_limited", 15)]);
+    RawEsme::bind(daemon.smpp, Mode::Transceiver, "plain", "right").unbind();
+    owner.unbind();
+}
+
+#[test]
+fn an_address_that_guesses_is_answered_unseen() {
+    let limits = "[limits]\nfailed_binds_per_address = 5\nfailed_binds_window_s = 3600\n";
+    let daemon = Daemon::start(&(PLAIN.to_owned() + limits), Layout::TWO_BY_TWO);
+    let mut owner = RawEsme::bind(daemon.smpp, Mode::Transceiver, "plain", "right");
+    for n in 0..10 {
+        assert_eq!(timed(&daemon, &format!("guess{n}"), "x").0, ESME_RBINDFAIL);
+    }
+    daemon.await_stats(&[("/counters/binds_limited", 5)]);
+    assert_eq!(timed(&daemon, "plain", "right").0, ESME_RBINDFAIL, "this address has lost its credit");
+    // Who is bound stays bound.
+    owner.enquire();
+    let log = daemon.stderr();
+    assert!(log.contains("too many from that address"), "{log}");
+}
+
+#[test]
+fn a_right_password_is_checked_against_its_hash_once_and_binds_in_a_storm() {
+    let daemon = Daemon::start(&hashed(), Layout::TWO_BY_TWO);
+    let sessions: Vec<RawEsme> = std::thread::scope(|scope| {
+        let bind = || RawEsme::bind(daemon.smpp, Mode::Transceiver, "hashed", HASHED_PASSWORD);
+        let threads: Vec<_> = (0..50).map(|_| scope.spawn(bind)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("bound")).collect()
+    });
+    daemon.await_stats(&[("/accounts/hashed/sessions", 50)]);
+    assert_eq!(timed(&daemon, "hashed", "replace-mf").0, ESME_RBINDFAIL);
+    sessions.into_iter().for_each(RawEsme::unbind);
+    daemon.await_stats(&[("/accounts/hashed/sessions", 0)]);
+}
+
+#[test]
+fn no_password_reaches_log_metrics_stats_or_errors() {
+    let secrets = ["hush-hush-1", "wrong-guess-2", "other-secret-3", "token-secret-4"];
+    let hashed = hashed();
+    let config = |password: &str| {
+        format!(
+            "[[account]]\nsystem_id = \"acme\"\npassword = \"{password}\"\n{hashed}[http]\nadmin_token = \"{}\"\n[log]\nlevel = \"trace\"\n",
+            secrets[3]
+        )
+    };
+    let daemon = Daemon::start(&config(secrets[0]), Layout::TWO_BY_TWO);
+    let bearer = format!("Bearer {}", secrets[3]);
+    let authorized = [("authorization", bearer.as_str())];
+    RawEsme::bind(daemon.smpp, Mode::Transceiver, "acme", secrets[0]).unbind();
+    RawEsme::bind(daemon.smpp, Mode::Transceiver, "hashed", HASHED_PASSWORD).unbind();
+    for system_id in ["acme", "hashed", "nobody"] {
+        timed(&daemon, system_id, secrets[1]);
+    }
+    // A password where a system_id should be is a peer's mistake; one behind a broken bind is, too.
+    let mut broken = RawEsme::connect(daemon.smpp);
+    broken.send(&pdu(BIND_TRANSCEIVER, 0, 1, &[&b"acme\0"[..], secrets[0].as_bytes()].concat()));
+    broken.receive_or_end();
+    // A new password, a wrong file with a password in it, and a wrong token.
+    daemon.rewrite_config(&config(secrets[2]));
+    let mut texts = vec![daemon.post("/reload", &authorized, "").body];
+    daemon.rewrite_config(&(config(secrets[2]) + "sessions = 5\n"));
+    texts.push(daemon.post("/reload", &authorized, "").body);
+    daemon.rewrite_config(&config(&format!("{}\\u0001", secrets[2])));
+    texts.push(daemon.post("/reload", &authorized, "").body);
+    let wrong_token = format!("Bearer {}x", secrets[3]);
+    texts.push(daemon.post("/reload", &[("authorization", &wrong_token)], "").body);
+    for path in ["/stats", "/metrics", "/sessions", "/config", "/"] {
+        texts.push(daemon.get(path).body);
+        texts.push(crate::support::http::request(daemon.http, "GET", path, &authorized, b"").body);
+    }
+    texts.push(daemon.stderr());
+    for text in &texts {
+        for secret in secrets.into_iter().chain([HASHED_PASSWORD, "$argon2id$"]) {
+            assert!(!text.contains(secret), "{secret} is in\n{text}");
+        }
+    }
+    assert!(daemon.stderr().contains("bind refused"), "{}", daemon.stderr());
+}
