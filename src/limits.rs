@@ -53,6 +53,9 @@ pub const WINDOW_MAX: usize = 16_384;
 /// Unknown or out-of-place PDUs after which a session that never bound is closed.
 pub const UNBOUND_ERRORS_MAX: u32 = 5;
 
+/// PDUs of any kind, answered or not, after which a session that has not bound is closed.
+pub const UNBOUND_PDUS_MAX: u32 = 16;
+
 /// Chunks that a worker's pool holds from the start, and the most that it keeps when sessions give them back.
 pub const POOL_CHUNKS_PREALLOCATED: usize = 64;
 /// See [`POOL_CHUNKS_PREALLOCATED`].

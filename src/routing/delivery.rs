@@ -253,6 +253,9 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         message.attempts = message.attempts.saturating_add(1);
         message.stage = Stage::HandedOut { session: entry };
         session.in_flight.push_back(&mut self.messages, slot);
+        if out.is_full(handle) {
+            self.sessions.pause(entry);
+        }
         HandOut::Sent
     }
 
@@ -299,7 +302,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     /// Hands a session what waits for it. `true`: it could take more.
     fn pump_session(&mut self, entry: u32, left: &mut usize, now: Now, out: &mut impl ShardOutput) -> bool {
         while let Some(session) = self.sessions.entries.get(entry) {
-            if session.queue.is_empty() || session.credit == 0 {
+            if session.queue.is_empty() || !session.has_room() {
                 return false;
             }
             if *left == 0 || !self.sessions.can_take(session) {

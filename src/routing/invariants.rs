@@ -85,7 +85,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                 self.check_list(&session.in_flight, |stage| stage == Stage::HandedOut { session: entry });
             let queue = Queue::Session(entry);
             *listed += self.check_lanes(&session.queue, |stage| stage == Stage::Queued { queue });
-            let could_go_on = !session.queue.is_empty() && session.credit > 0;
+            let could_go_on = !session.queue.is_empty() && session.has_room();
             assert!(session.is_ready || !could_go_on, "a session with credit and a queue was forgotten");
             assert_eq!(session.is_ready, self.sessions.ready.contains(&entry));
         }
@@ -96,7 +96,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             let queue = Queue::Account(account);
             *listed += self.check_lanes(&entry.queue, |stage| stage == Stage::Queued { queue });
             let has_credit =
-                |session: &super::sessions::Session| session.account == account && session.credit > 0;
+                |session: &super::sessions::Session| session.account == account && session.has_room();
             let could_go_on = !entry.queue.is_empty()
                 && self.sessions.entries.iter().any(|(_, session)| has_credit(session));
             assert!(

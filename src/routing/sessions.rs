@@ -31,11 +31,21 @@ pub(super) struct Session {
     pub(super) queue: Lanes,
     /// It is closing, or has been reported lost: nothing more goes to it, and its unbinding will follow.
     pub(super) is_lost: bool,
+    /// Its peer does not read: nothing more goes to it until that does.
+    is_paused: bool,
     /// It is in [`Sessions::ready`].
     pub(super) is_ready: bool,
     /// It is in its account's [`Account::available`].
     is_available: bool,
     range: AddressRange,
+}
+
+impl Session {
+    /// Whether it can be handed a delivery, given that its lane has room.
+    #[inline]
+    pub(super) const fn has_room(&self) -> bool {
+        self.credit > 0 && !self.is_paused
+    }
 }
 
 /// What a shard keeps per account.
@@ -163,6 +173,7 @@ impl Sessions {
             in_flight: List::EMPTY,
             queue: Lanes::EMPTY,
             is_lost: false,
+            is_paused: false,
             is_ready: false,
             is_available: false,
             range: range.unwrap_or(AddressRange::None),
@@ -224,7 +235,7 @@ impl Sessions {
     #[inline]
     pub(super) fn credit_returned(&mut self, entry: u32) {
         let Some(session) = self.entries.get_mut(entry) else { return };
-        if session.credit == 0 {
+        if session.credit == 0 || session.is_paused {
             return;
         }
         if !session.queue.is_empty() && !session.is_ready {
@@ -240,6 +251,21 @@ impl Sessions {
             account.is_ready = true;
             self.ready_accounts.push_back(session.account);
         }
+    }
+
+    /// Hands a session nothing more until it is resumed. Its credit stays as it is.
+    pub(super) fn pause(&mut self, entry: u32) {
+        if let Some(session) = self.entries.get_mut(entry) {
+            session.is_paused = true;
+        }
+    }
+
+    /// A session takes deliveries again.
+    pub(super) fn resume(&mut self, entry: u32) {
+        if let Some(session) = self.entries.get_mut(entry) {
+            session.is_paused = false;
+        }
+        self.credit_returned(entry);
     }
 
     /// Notes that something was put into an account's queue.
@@ -258,7 +284,7 @@ impl Sessions {
         for _ in 0..account.available.len() {
             let entry = account.available.pop_front()?;
             let Some(session) = self.entries.get_mut(entry) else { continue };
-            if session.credit == 0 {
+            if session.credit == 0 || session.is_paused {
                 session.is_available = false;
                 continue;
             }
@@ -278,7 +304,7 @@ impl Sessions {
     /// Whether this session can be handed a delivery now.
     #[inline]
     pub(super) fn can_take(&self, session: &Session) -> bool {
-        session.credit > 0
+        session.has_room()
             && (!self.any_blocked || !self.workers[usize::from(session.handle.worker)].is_blocked)
     }
 

@@ -114,6 +114,25 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         }
     }
 
+    /// Its index among the process's shards.
+    pub const fn index(&self) -> u16 {
+        self.settings.shard
+    }
+
+    /// A session's peer does not read: nothing more is handed to it for now. What waits for it waits on.
+    pub fn session_paused(&mut self, session: SessionHandle) {
+        if let Some(entry) = self.sessions.find(session) {
+            self.sessions.pause(entry);
+        }
+    }
+
+    /// A session's peer reads again.
+    pub fn session_resumed(&mut self, session: SessionHandle) {
+        if let Some(entry) = self.sessions.find(session) {
+            self.sessions.resume(entry);
+        }
+    }
+
     /// A session has ended or unbound. What it held unsettled goes back, in order, to the front of its account's queue.
     pub fn session_unbound(&mut self, session: SessionHandle) {
         if let Some(entry) = self.sessions.find(session) {

@@ -211,6 +211,13 @@ pub trait ShardOutput {
     /// session. `false`: no room towards that thread now; the shard keeps the message and tries again next turn.
     fn deliver(&mut self, to: SessionHandle, token: DeliveryToken, deliver_sm: &DeliverSm<'_>) -> bool;
 
+    /// Whether a session that has just been handed a delivery takes no more, until [`super::Shard::session_resumed`]: it
+    /// does not read what it has. One on another thread says so by [`super::Shard::session_paused`].
+    fn is_full(&mut self, session: SessionHandle) -> bool {
+        let _ = session;
+        false
+    }
+
     /// Something happened.
     fn fact(&mut self, fact: Fact);
 }

@@ -39,6 +39,8 @@ pub struct Connection {
     pub read_closed: bool,
     /// Why nothing is taken from it.
     pub stalled: Option<StallReason>,
+    /// Whether its peer reads what is delivered to it.
+    pub pause: Pause,
     /// In the worker's list of connections with something to do.
     pub in_ready: bool,
     /// In the worker's list of connections with something to write.
@@ -54,6 +56,18 @@ pub struct Connection {
     /// What its entry in the timer wheel is set to.
     pub armed_for: Time,
     runs: Vec<Run>,
+}
+
+/// The pause of deliveries to a session whose peer does not read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pause {
+    /// The shards have been told to hand it nothing more.
+    pub is_on: bool,
+    /// How often it has ended.
+    pub resumes: u32,
+    /// Shards, by bit, of which a delivery was sent back. What else of them is on its way must not overtake that: it is
+    /// sent back, too, until they have heard of the last resume.
+    pub refused: u128,
 }
 
 /// A connection on its way out.
@@ -80,6 +94,7 @@ impl Connection {
             readable: true,
             read_closed: false,
             stalled: None,
+            pause: Pause::default(),
             in_ready: false,
             in_dirty: false,
             closing: None,

@@ -112,6 +112,13 @@ impl ShardHost {
                 self.shard.session_bound(&bound, &mut FactsOnly { stats });
             }
             ToShard::DeliveriesOff { session } => self.shard.session_closing(session),
+            ToShard::Paused { session } => self.shard.session_paused(session),
+            ToShard::Resumed { session, resumes } => {
+                self.shard.session_resumed(session);
+                if let Some(lane) = lane_to(&mut self.to_workers, session.worker) {
+                    lane.push_reply(ToWorker::Resumed { session, resumes, shard: self.shard.index() });
+                }
+            }
             ToShard::Unbound { session } => self.shard.session_unbound(session),
         }
     }
@@ -406,6 +413,14 @@ impl ShardOutput for TurnOutput<'_> {
             }
             (None, Some(worker)) => worker.deliver(to, token, deliver_sm, self.now, self.stats),
             (None, None) => false,
+        }
+    }
+
+    #[inline]
+    fn is_full(&mut self, session: SessionHandle) -> bool {
+        match (lane_to(self.to_workers, session.worker), &self.worker) {
+            (None, Some(worker)) => worker.is_paused(session),
+            _ => false,
         }
     }
 

@@ -43,6 +43,18 @@ pub enum ToShard {
         /// Its handle.
         session: SessionHandle,
     },
+    /// A session's peer does not read: it takes nothing more for now.
+    Paused {
+        /// Its handle.
+        session: SessionHandle,
+    },
+    /// A session that was paused takes deliveries again. To be echoed.
+    Resumed {
+        /// Its handle.
+        session: SessionHandle,
+        /// How often it has been resumed.
+        resumes: u32,
+    },
     /// A session is gone.
     Unbound {
         /// Its handle, from now on stale.
@@ -66,6 +78,15 @@ pub enum ToWorker {
         session: SessionHandle,
         /// How its outcome is reported.
         token: DeliveryToken,
+    },
+    /// The echo of [`ToShard::Resumed`]: what follows was handed out after that.
+    Resumed {
+        /// Which session.
+        session: SessionHandle,
+        /// As it was told.
+        resumes: u32,
+        /// By which shard.
+        shard: u16,
     },
 }
 

@@ -191,6 +191,8 @@ pub enum CloseReason {
     PduTimeout,
     /// The peer took nothing off its socket for too long.
     WriteTimeout,
+    /// The peer took nothing off its socket, or left a PDU half-read, while memory for buffers was short.
+    OverMemory,
 }
 
 /// What happened, for the shell to count and record.

@@ -19,7 +19,7 @@ use super::received::{Flow, Received, Stop};
 use super::window::{Open, Window};
 use super::wire::{self, header, respond, send_header};
 use crate::base::{AccountId, DeliveryToken, MessageId, SessionHandle, Time};
-use crate::limits::{HEADER_LEN, PDU_BYTES_MAX_UNBOUND, UNBOUND_ERRORS_MAX};
+use crate::limits::{HEADER_LEN, PDU_BYTES_MAX_UNBOUND, UNBOUND_ERRORS_MAX, UNBOUND_PDUS_MAX};
 use crate::smpp::frame::{self, Frame, FrameStep};
 use crate::smpp::{Bind, CommandId, CommandStatus, Header, InterfaceVersion, PduBody, SubmitSm};
 
@@ -90,6 +90,7 @@ pub struct Session {
     bound_at: Time,
     link: Link,
     unbound_errors: u32,
+    unbound_pdus: u32,
     /// A deadline has come nearer than [`Session::next_deadline`] said last.
     deadline_moved: bool,
     window: Window,
@@ -118,6 +119,7 @@ impl Session {
             bound_at: now,
             link: Link::new(now),
             unbound_errors: 0,
+            unbound_pdus: 0,
             deadline_moved: false,
             window: Window::new(0),
             held: VecDeque::new(),
@@ -150,7 +152,8 @@ impl Session {
                 break Stop::Budget;
             }
             let rest = buffer.get(consumed..).unwrap_or_default();
-            let bytes_max = if self.is_bound() {
+            let is_bound = self.is_bound();
+            let bytes_max = if is_bound {
                 settings.pdu_bytes_max
             } else {
                 settings.pdu_bytes_max.min(PDU_BYTES_MAX_UNBOUND)
@@ -164,6 +167,13 @@ impl Session {
                     break Stop::Close(reason);
                 }
             };
+            if !is_bound {
+                self.unbound_pdus += 1;
+                if self.unbound_pdus > UNBOUND_PDUS_MAX {
+                    self.state = State::Closing(CloseReason::TooManyErrors);
+                    break Stop::Close(CloseReason::TooManyErrors);
+                }
+            }
             match self.pdu(&frame, now, settings, port) {
                 Flow::Next => {
                     consumed += len;

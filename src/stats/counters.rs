@@ -50,6 +50,10 @@ counters! {
         PduTimeouts => "pdu_timeouts",
         /// Sessions closed because the peer took nothing off its socket for too long.
         WriteTimeouts => "write_timeouts",
+        /// Sessions closed because buffers had taken all the memory that they may, and theirs had waited longest.
+        MemoryEvictions => "memory_evictions",
+        /// Times that deliveries to a session paused because its peer did not read.
+        DeliveriesPaused => "deliveries_paused",
         /// Requests of ours that got no response in time.
         ResponseTimeouts => "response_timeouts",
         /// Sessions bound as transmitter.

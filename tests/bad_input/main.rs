@@ -5,6 +5,7 @@
 mod support;
 
 mod configuration;
+mod deaf;
 mod guessing;
 mod peers;
 mod requests;

@@ -262,3 +262,61 @@ fn a_new_tenant_of_a_slot_displaces_the_old() {
     bench.unbind(session(0));
     assert!(bench.shard.sessions.find(second).is_some(), "a stale handle unbinds nobody");
 }
+
+#[test]
+fn a_session_that_is_full_gets_nothing_until_it_is_resumed_and_holds_up_only_itself() {
+    let mut bench = bench();
+    let (full, other) = (session(1), session(2));
+    bench.bind(full, ALICE, 10);
+    bench.bind(other, ALICE, 10);
+    bench.out.full.push(full);
+    let first = finish(&mut bench, full, 3);
+    // One went out, which filled it; the others wait for it though it has credit.
+    let deliveries = bench.deliveries();
+    assert_eq!(ids_of(&deliveries), first[..1]);
+    let second = finish(&mut bench, other, 2);
+    let others = bench.deliveries();
+    assert_eq!((ids_of(&others), others[0].to), (second, other));
+    // An answer gives credit back, and is no sign that there is room.
+    bench.accept(&deliveries[0]);
+    bench.turn();
+    assert_eq!(bench.deliveries().len(), 0);
+
+    bench.out.full.clear();
+    bench.shard.session_resumed(full);
+    bench.turn();
+    let rest = bench.deliveries();
+    assert_eq!(ids_of(&rest), first[1..]);
+    for delivery in rest.iter().chain(&others) {
+        bench.accept(delivery);
+    }
+    bench.turn();
+    bench.assert_drained();
+}
+
+#[test]
+fn what_was_on_its_way_to_a_session_that_pauses_waits_in_its_place() {
+    let mut bench = bench();
+    let slow = session(1);
+    bench.bind(slow, ALICE, 10);
+    let ids = finish(&mut bench, slow, 4);
+    let deliveries = bench.deliveries();
+    assert_eq!(ids_of(&deliveries), ids);
+    // The worker has taken one and sends the others back: its pause comes first.
+    bench.shard.session_paused(slow);
+    for delivery in &deliveries[1..] {
+        bench.result(delivery, DeliveryResult::NotSent);
+    }
+    bench.turn();
+    assert_eq!(bench.deliveries().len(), 0, "not again and again");
+    bench.shard.session_resumed(slow);
+    bench.turn();
+    let again = bench.deliveries();
+    assert_eq!(ids_of(&again), ids[1..]);
+    // A paused session that ends leaves nothing behind.
+    bench.shard.session_paused(slow);
+    bench.unbind(slow);
+    bench.bind(session(2), ALICE, 10);
+    bench.turn();
+    assert_eq!(ids_of(&bench.deliveries()), ids);
+}

@@ -204,6 +204,8 @@ pub(super) struct Recorder {
     pub(super) held_mo: Vec<MessageId>,
     /// Workers whose lane is full.
     pub(super) full_lanes: Vec<u16>,
+    /// Sessions that any delivery fills.
+    pub(super) full: Vec<SessionHandle>,
 }
 
 impl ShardOutput for Recorder {
@@ -223,6 +225,10 @@ impl ShardOutput for Recorder {
         deliver_sm.encode_body(&mut body);
         self.deliveries.push(Delivery { to, token, body });
         true
+    }
+
+    fn is_full(&mut self, session: SessionHandle) -> bool {
+        self.full.contains(&session)
     }
 
     fn fact(&mut self, fact: Fact) {

@@ -21,6 +21,7 @@ impl Worker {
                 let now = self.clock.now();
                 self.close_now(slot, reason, now, shard, stats);
             }
+            self.resume_if_read(slot, shard, stats);
         }
     }
 

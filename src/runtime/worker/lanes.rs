@@ -1,5 +1,6 @@
 //! What the shards on other threads sent: answers to submissions, and deliveries.
 
+use super::super::shard_host::ShardHost;
 use super::super::thread::ThreadStats;
 use super::super::values::{ToShard, ToWorker};
 use super::Worker;
@@ -10,7 +11,7 @@ use crate::smpp::{CommandStatus, DeliverSm, PduBody};
 
 impl Worker {
     /// Takes a bounded batch from every lane, starting with another one each turn.
-    pub(super) fn drain_lanes(&mut self, stats: &mut ThreadStats) {
+    pub(super) fn drain_lanes(&mut self, shard: &mut Option<ShardHost>, stats: &mut ThreadStats) {
         let lanes = self.from_shards.len();
         if lanes == 0 {
             return;
@@ -26,6 +27,9 @@ impl Worker {
                         ToWorker::SubmitResult { origin, result } => {
                             self.submit_result(origin, result, stats)
                         }
+                        ToWorker::Resumed { session, resumes, shard } => {
+                            self.resume_heard(session, resumes, shard);
+                        }
                         ToWorker::Deliver { session, token } => {
                             self.deliver_body(session, token, body, now, stats)
                         }
@@ -36,6 +40,7 @@ impl Worker {
                 }
             }
         }
+        self.tell_of_pauses(shard, stats);
     }
 
     /// A submission has been decided.
@@ -88,7 +93,8 @@ impl Worker {
         now: Now,
         stats: &mut ThreadStats,
     ) {
-        if !self.hand_over(to, token, body.len(), now, stats, |out| out.extend_from_slice(body)) {
+        let refused = self.refuses(to, token.shard);
+        if refused || !self.hand_over(to, token, body.len(), now, stats, |out| out.extend_from_slice(body)) {
             self.links.reply(ToShard::DeliveryResult { token, result: DeliveryResult::NotSent }, token.shard);
         }
     }
@@ -109,6 +115,7 @@ impl Worker {
         if taken {
             let at = now.mono.plus_millis(self.settings.response_timeout_ms);
             self.arm_timer_by(to.slot, at);
+            self.pause_if_full(to, stats);
         }
         taken
     }

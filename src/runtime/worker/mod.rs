@@ -8,6 +8,7 @@ mod flush;
 mod intake;
 mod lanes;
 mod log;
+mod pauses;
 mod ports;
 mod read;
 mod reconfigure;
@@ -29,9 +30,9 @@ use super::reconfigure::WorkersChange;
 use super::shard_host::ShardHost;
 use super::values::ToWorker;
 use super::{acceptor::Arrival, admission::Load, clock::Clock, lane::LaneReceiver, thread::ThreadStats};
-use crate::base::Time;
 use crate::base::slab::Slab;
 use crate::base::wheel::Wheel;
+use crate::base::{SessionHandle, Time};
 use crate::control_lane::SessionInfo;
 use crate::limits::{CONNECTIONS_MAX, POOL_CHUNKS_KEPT, POOL_CHUNKS_PREALLOCATED, READ_BYTES};
 use crate::session::{CloseReason, SessionSettings};
@@ -88,6 +89,8 @@ pub struct Worker {
     timers: Wheel,
     pool: ChunkPool,
     scratch: Box<[u8]>,
+    /// Sessions paused since the shard on this thread was last told.
+    paused: Vec<SessionHandle>,
     /// Slots with something to read or take.
     ready: VecDeque<u32>,
     /// Slots with something to write, or on their way out.
@@ -133,6 +136,7 @@ impl Worker {
             timers: Wheel::new(),
             pool: ChunkPool::new(POOL_CHUNKS_PREALLOCATED, POOL_CHUNKS_KEPT),
             scratch: vec![0; READ_BYTES].into_boxed_slice(),
+            paused: Vec::new(),
             ready: VecDeque::new(),
             dirty: Vec::new(),
             ending: Vec::new(),
@@ -173,7 +177,7 @@ impl Worker {
     pub fn take_in(&mut self, shard: &mut Option<ShardHost>, stats: &mut ThreadStats) {
         self.take_arrivals(stats);
         self.take_answers(shard, stats);
-        self.drain_lanes(stats);
+        self.drain_lanes(shard, stats);
         self.read_ready(shard, stats);
         self.run_timers(shard, stats);
     }
@@ -185,6 +189,7 @@ impl Worker {
             self.close(slot, reason, now, shard, stats);
         }
         self.flush_dirty(shard, stats);
+        self.evict_while_short(shard, stats);
         self.links.publish(stats);
         let stalled = self.lane_stalled > 0 || !self.links.is_idle();
         TurnLeft { more: self.ready.len() > self.lane_stalled, stalled }
@@ -299,6 +304,7 @@ impl Worker {
             CloseReason::Inactive => Counter::InactivityTimeouts,
             CloseReason::PduTimeout => Counter::PduTimeouts,
             CloseReason::WriteTimeout => Counter::WriteTimeouts,
+            CloseReason::OverMemory => Counter::MemoryEvictions,
             CloseReason::PeerGone if !heard => Counter::ConnectionsEmpty,
             _ => return,
         };

@@ -55,6 +55,13 @@ impl ShardLinks {
         self.lanes.iter().flatten().all(|(lane, _)| lane.is_idle())
     }
 
+    /// Sends the same reply to every shard on another thread.
+    pub(super) fn reply_all(&mut self, message: ToShard) {
+        for (lane, _) in self.lanes.iter_mut().flatten() {
+            lane.push_reply(message);
+        }
+    }
+
     /// Sends a reply to a shard on another thread.
     pub(super) fn reply(&mut self, message: ToShard, shard: u16) {
         if let Some(lane) = self.lane(shard) {
@@ -167,7 +174,7 @@ impl Output for SessionPort<'_> {
 
 impl SessionPort<'_> {
     /// Tells every shard, in the order of the calls.
-    fn tell_all(&mut self, message: ToShard) {
+    pub(super) fn tell_all(&mut self, message: ToShard) {
         for shard in 0..self.links.shards() {
             match (self.links.lane(shard), &mut self.shard) {
                 (Some(lane), _) => lane.push_reply(message),

@@ -300,3 +300,21 @@ fn an_unbound_peer_may_not_send_large_pdus() {
     let mut bound = Host::trx();
     assert_eq!(bound.feed(&large[..16]), Stop::NeedMore(large.len()));
 }
+
+#[test]
+fn a_session_that_does_not_bind_gets_few_answers() {
+    use crate::limits::UNBOUND_PDUS_MAX;
+    let mut host = Host::open();
+    for number in 0..UNBOUND_PDUS_MAX {
+        host.feed(&request(CommandId::ENQUIRE_LINK, number));
+    }
+    assert_eq!(host.heads().len(), UNBOUND_PDUS_MAX as usize);
+    host.forget();
+    let stop = host.feed(&request(CommandId::ENQUIRE_LINK, 99));
+    assert_eq!((stop, host.heads().len()), (Stop::Close(CloseReason::TooManyErrors), 0));
+    // Once bound, it may ask as often as it likes.
+    let mut host = Host::trx();
+    for number in 0..10 * UNBOUND_PDUS_MAX {
+        assert!(!matches!(host.feed(&request(CommandId::ENQUIRE_LINK, number)), Stop::Close(_)));
+    }
+}
