@@ -121,6 +121,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             Role::Mt => self.finish(slot, state, error, now, out),
             Role::Mo => {
                 self.history.remember(id, state, error, seconds_of(now.wall));
+                self.state_end(slot, state, error, now, out);
                 out.fact(Fact::MoFailed { account });
                 self.release(slot);
             }
@@ -154,6 +155,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         self.history.remember(message.id, state, error, message.finished_s);
         out.fact(Fact::Finished { account, state, nanos: now.mono.nanos_since(message.accepted) });
         let wants_receipt = message.registered_delivery.wants_receipt(state == MessageState::Delivered);
+        self.state_end(slot, state, error, now, out);
         self.end_turn(slot, turn, subscriber, now);
         if !wants_receipt {
             self.release(slot);

@@ -80,6 +80,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                 let finished_s = seconds_of(now.wall);
                 self.history.remember(message.id, MessageState::Delivered, 0, finished_s);
                 out.fact(Fact::MoDelivered { account, nanos: now.mono.nanos_since(message.accepted) });
+                self.state_end(slot, MessageState::Delivered, 0, now, out);
                 self.release(slot);
             }
             Role::Receipt | Role::Notification => {

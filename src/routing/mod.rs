@@ -28,6 +28,7 @@ mod address_range;
 mod attempt;
 mod delivery;
 mod duplicates;
+mod event;
 mod history;
 mod index;
 mod invariants;
@@ -46,6 +47,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+pub use event::MessageEnd;
 pub use reconfigure::ShardChange;
 pub use restore::{RecoveredAs, TooManyMessages};
 pub use settings::{AccountRouting, RetrySettings, SettingsError, ShardSettings};

@@ -40,6 +40,8 @@ pub struct ShardSettings {
     pub retry_refused: RetrySettings,
     /// The highest id counter that an earlier run may have used; 0 if none.
     pub id_high_water: u64,
+    /// Whether the end of each message is stated in full, by [`super::ShardOutput::message_end`].
+    pub event_records: bool,
     /// Every account, by its [`crate::base::AccountId`]; at most [`ACCOUNTS_MAX`].
     pub accounts: Vec<AccountRouting>,
 }
@@ -63,6 +65,7 @@ impl Default for ShardSettings {
             retry_congestion: RetrySettings::default(),
             retry_refused: RetrySettings::default(),
             id_high_water: 0,
+            event_records: false,
             accounts: Vec::new(),
         }
     }

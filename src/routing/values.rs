@@ -1,6 +1,6 @@
 //! What goes into a routing shard and what comes out of it: plain values, which is all that crosses threads.
 
-use super::RecoveredAs;
+use super::{MessageEnd, RecoveredAs};
 use crate::base::{AccountId, DeliveryToken, MessageId, SessionHandle, Time, WallTime};
 use crate::smpp::{CommandStatus, DeliverSm, InterfaceVersion, MessageState, SubmitSm};
 
@@ -216,6 +216,11 @@ pub trait ShardOutput {
     fn is_full(&mut self, session: SessionHandle) -> bool {
         let _ = session;
         false
+    }
+
+    /// A message has come to its end; only where [`super::ShardSettings::event_records`] asks for it.
+    fn message_end(&mut self, end: &MessageEnd<'_>) {
+        let _ = end;
     }
 
     /// Something happened.

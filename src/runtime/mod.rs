@@ -24,6 +24,7 @@ pub mod authenticator;
 pub mod clock;
 pub mod committer;
 pub mod connection;
+pub mod events;
 pub mod failed_binds;
 pub mod hosted_store;
 pub mod lane;

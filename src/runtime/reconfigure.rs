@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::accounts::AccountTable;
 use super::admission::Admission;
+use super::events::AccountNames;
 use super::thread::ThreadWaker;
 use crate::config::Config;
 use crate::control_lane::Wake;
@@ -79,6 +80,8 @@ pub struct Reconfigurer {
     accounts: Arc<AccountTable>,
     admission: Arc<Admission>,
     counters: Vec<Arc<ThreadCounters>>,
+    /// For the writer of event records.
+    names: AccountNames,
     workers: u16,
 }
 
@@ -105,7 +108,14 @@ impl Reconfigurer {
                 (way, StepEnd { steps, applied: applied_tx.clone() })
             })
             .unzip();
-        (Self { ways, applied, accounts, admission, counters, workers }, ends)
+        let names = AccountNames::default();
+        *names.write() = accounts.system_ids();
+        (Self { ways, applied, accounts, admission, counters, names, workers }, ends)
+    }
+
+    /// The names of the accounts, kept up to date.
+    pub(super) fn account_names(&self) -> AccountNames {
+        Arc::clone(&self.names)
     }
 
     /// Makes `config`, with what follows from it for the shards, the configuration that all threads go by.
@@ -116,8 +126,9 @@ impl Reconfigurer {
         for counters in &self.counters {
             counters.make_room(config.accounts.len());
         }
-        self.step(&Step::Shards(Arc::new(shards)))?;
         self.accounts = Arc::new(self.accounts.after(config));
+        *self.names.write() = self.accounts.system_ids();
+        self.step(&Step::Shards(Arc::new(shards)))?;
         self.admission.set_limits(config.limits.connections_max, config.limits.connections_per_address_max);
         let change = workers_change(config, Arc::clone(&self.accounts), self.workers);
         self.step(&Step::Workers(Arc::new(change)))

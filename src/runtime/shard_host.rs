@@ -15,7 +15,9 @@ use crate::base::{DeliveryToken, MessageId, Now, SessionHandle, Time, WallTime};
 use crate::control_lane::{HeldInfo, MessageInfo, MoMessage, MoRefused, StoreStats, Wake};
 use crate::limits::{LANE_BLOCKS_PER_TURN, SHARD_TURN_ITEMS_MAX};
 use crate::network::Network;
-use crate::routing::{self, MoOutcome, RecoveredAs, Shard, ShardOutput, SubmitOutcome, TooManyMessages};
+use crate::routing::{
+    self, MessageEnd, MoOutcome, RecoveredAs, Shard, ShardOutput, SubmitOutcome, TooManyMessages,
+};
 use crate::session::{DeliveryResult, Disposition, Origin, SubmitRequest};
 use crate::smpp::{CommandStatus, DeliverSm, MessageState, PduBody, SubmitSm};
 use crate::stats::{AccountCounter, Counter, Latency};
@@ -349,6 +351,15 @@ fn count(fact: routing::Fact, stats: &mut ThreadStats) {
     stats.counters.add_account(account, counter, 1);
 }
 
+/// Puts the end of a message on record.
+fn record(end: &MessageEnd<'_>, stats: &mut ThreadStats) {
+    if let Some(events) = &mut stats.events
+        && !events.record(end)
+    {
+        stats.counters.add(Counter::EventRecordsLost, 1);
+    }
+}
+
 /// The output while a worker's session core is busy on this thread: only facts. Deliveries wait for the turn.
 struct FactsOnly<'a> {
     stats: &'a mut ThreadStats,
@@ -365,6 +376,10 @@ impl ShardOutput for FactsOnly<'_> {
 
     fn deliver(&mut self, _: SessionHandle, _: DeliveryToken, _: &DeliverSm<'_>) -> bool {
         false
+    }
+
+    fn message_end(&mut self, end: &MessageEnd<'_>) {
+        record(end, self.stats);
     }
 
     #[inline]
@@ -422,6 +437,10 @@ impl ShardOutput for TurnOutput<'_> {
             (None, Some(worker)) => worker.is_paused(session),
             _ => false,
         }
+    }
+
+    fn message_end(&mut self, end: &MessageEnd<'_>) {
+        record(end, self.stats);
     }
 
     #[inline]

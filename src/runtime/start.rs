@@ -16,6 +16,7 @@ use super::admission::{Admission, Load};
 use super::authenticator::{self, AnswerPort};
 use super::clock::Clock;
 use super::committer::StoreThreads;
+use super::events::{self, EventWriter};
 use super::lane::{self, LaneReceiver};
 use super::reconfigure::{Reconfigurer, workers_change};
 use super::shard_host::{HostedShard, ShardHost, ToWorkerLane};
@@ -62,6 +63,7 @@ pub struct Engine {
     acceptor_thread: JoinHandle<()>,
     threads: Vec<JoinHandle<io::Result<()>>>,
     store_threads: Vec<StoreThreads>,
+    event_writer: Option<EventWriter>,
 }
 
 impl Engine {
@@ -75,6 +77,9 @@ impl Engine {
                 Ok(result) => result.with_context(|| format!("runtime thread {index}"))?,
                 Err(_) => anyhow::bail!("runtime thread {index} panicked"),
             }
+        }
+        if let Some(events) = self.event_writer {
+            events.finish();
         }
         for threads in self.store_threads {
             threads.join().map_err(anyhow::Error::msg)?;
@@ -132,6 +137,17 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
         counters.clone(),
         plan.workers,
     );
+    let mut event_counters = None;
+    let mut event_lanes = Vec::new();
+    let mut event_writer = None;
+    if config.edr.is_on() {
+        let counters = Arc::new(ThreadCounters::new(0));
+        let names = reconfigurer.account_names();
+        let (writer, lanes) = events::start(&config.edr, plan.shards, clock, names, Arc::clone(&counters))
+            .context("opening edr.path")?;
+        (event_counters, event_writer) = (Some(counters), Some(writer));
+        event_lanes = lanes.into_iter().map(Some).collect();
+    }
     let mut ports = Vec::new();
     let mut runtime_threads = Vec::new();
     for (index, ((placed, poll), reconfigure)) in plan.threads.iter().zip(polls).zip(step_ends).enumerate() {
@@ -161,7 +177,9 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
                 }))
             }
         };
-        let mut stats = ThreadStats { counters: thread_counters, latencies: Box::new(LatencySet::new()) };
+        let events = placed.shard.and_then(|shard| event_lanes.get_mut(usize::from(shard))?.take());
+        let latencies = Box::new(LatencySet::new());
+        let mut stats = ThreadStats { counters: thread_counters, latencies, events };
         let shard = match placed.shard {
             None => None,
             Some(shard) => {
@@ -193,6 +211,7 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
 
     let acceptor_counters = Arc::new(ThreadCounters::new(0));
     counters.push(Arc::clone(&acceptor_counters));
+    counters.extend(event_counters);
     let (acceptor, acceptor_thread) =
         acceptor::start(AcceptorParts { listeners, doors, admission, counters: acceptor_counters })
             .context("starting the acceptor")?;
@@ -210,6 +229,7 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
         acceptor_thread,
         threads,
         store_threads,
+        event_writer,
     })
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use mio::{Events, Poll, Token, Waker};
 
 use super::clock::Clock;
+use super::events::EventLane;
 use super::reconfigure::{Step, StepEnd};
 use super::shard_host::ShardHost;
 use super::sleeper::Sleeper;
@@ -26,6 +27,8 @@ pub struct ThreadStats {
     pub counters: Arc<ThreadCounters>,
     /// Handed to control on request.
     pub latencies: Box<LatencySet>,
+    /// Where the shard's event records go, if any are kept.
+    pub events: Option<EventLane>,
 }
 
 /// Wakes a runtime thread if it sleeps.
@@ -158,6 +161,9 @@ impl RuntimeThread {
             }
             if let Some(shard) = &mut self.shard {
                 shard.publish(&self.stats);
+                if let Some(events) = &mut self.stats.events {
+                    events.publish();
+                }
             }
             if self.clock.time().nanos_since(now.mono) > LONG_TURN_NANOS {
                 self.stats.counters.add(Counter::LongTurns, 1);

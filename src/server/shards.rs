@@ -51,6 +51,7 @@ pub(super) fn build(
                 retry_congestion: routing.retry_congestion,
                 retry_refused: routing.retry_refused,
                 id_high_water,
+                event_records: config.edr.is_on(),
                 accounts: routing.accounts.clone(),
             };
             let mut network =

@@ -106,6 +106,10 @@ counters! {
         MoRefused => "mo_refused",
         /// Binds whose address_range is no regular expression that we take.
         BadAddressRanges => "bad_address_ranges",
+        /// Event records written.
+        EventRecordsWritten => "event_records_written",
+        /// Event records lost: their file could not be written, or not as fast as they came.
+        EventRecordsLost => "event_records_lost",
         /// Turns of the event loop.
         Turns => "turns",
         /// Turns that began with a sleep.

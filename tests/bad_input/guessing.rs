@@ -90,7 +90,10 @@ fn a_right_password_is_checked_against_its_hash_once_and_binds_in_a_storm() {
     let daemon = Daemon::start(&hashed(), Layout::TWO_BY_TWO);
     let sessions: Vec<RawEsme> = std::thread::scope(|scope| {
         let bind = || RawEsme::bind(daemon.smpp, Mode::Transceiver, "hashed", HASHED_PASSWORD);
-        let threads: Vec<_> = (0..50).map(|_| scope.spawn(bind)).collect();
+        let mut threads = Vec::new();
+        for _ in 0..50 {
+            threads.push(scope.spawn(bind));
+        }
         threads.into_iter().map(|thread| thread.join().expect("bound")).collect()
     });
     daemon.await_stats(&[("/accounts/hashed/sessions", 50)]);

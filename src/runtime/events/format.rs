@@ -1,0 +1,269 @@
+//! An event record as a line: comma-separated values, or a JSON object. Addresses are a peer's octets, so whatever is not
+//! printable ASCII is escaped, and nothing in one can end a field or a line.
+
+use std::io::Write;
+
+use super::{Address, EventRecord};
+use crate::base::WallTime;
+use crate::config::EdrFormat;
+use crate::smpp::MessageState;
+use crate::smpp::time_format::{DateDigits, format_receipt_date};
+
+/// The names of the values, in their order.
+const NAMES: [&str; 18] = [
+    "message_id",
+    "kind",
+    "account",
+    "source_addr_ton",
+    "source_addr_npi",
+    "source_addr",
+    "dest_addr_ton",
+    "dest_addr_npi",
+    "destination_addr",
+    "esm_class",
+    "data_coding",
+    "registered_delivery",
+    "octets",
+    "accepted",
+    "finished",
+    "attempts",
+    "message_state",
+    "error_code",
+];
+/// The name of the message's octets, in hex, where they are recorded.
+const BODY: &str = "message_hex";
+
+/// The line that a file begins with.
+pub(super) fn header(format: EdrFormat, bodies: bool) -> String {
+    match format {
+        EdrFormat::Jsonl => String::new(),
+        EdrFormat::Csv if bodies => format!("{},{BODY}\n", NAMES.join(",")),
+        EdrFormat::Csv => format!("{}\n", NAMES.join(",")),
+    }
+}
+
+/// A value of a record.
+enum Value<'a> {
+    Number(u64),
+    /// Ours: needs no escaping.
+    Word(&'a [u8]),
+    /// A peer's or an operator's.
+    Text(&'a [u8]),
+    Hex(&'a [u8]),
+}
+
+/// Appends a record's line. `body`: the message's octets, where they are recorded.
+pub(super) fn write(
+    format: EdrFormat,
+    record: &EventRecord,
+    account: &str,
+    body: Option<&[u8]>,
+    out: &mut Vec<u8>,
+) {
+    let id = record.message_id.text();
+    let (accepted, finished) = (timestamp(record.accepted), timestamp(record.finished));
+    let Address { ton: source_ton, npi: source_npi, .. } = record.source;
+    let Address { ton: dest_ton, npi: dest_npi, .. } = record.destination;
+    let number = |n: u8| Value::Number(u64::from(n));
+    let values: [Value<'_>; 18] = [
+        Value::Word(id.as_bytes()),
+        Value::Word(if record.is_mo { b"mo" } else { b"mt" }),
+        Value::Text(account.as_bytes()),
+        number(source_ton),
+        number(source_npi),
+        Value::Text(record.source.text()),
+        number(dest_ton),
+        number(dest_npi),
+        Value::Text(record.destination.text()),
+        number(record.esm_class),
+        number(record.data_coding),
+        number(record.registered_delivery),
+        Value::Number(u64::from(record.octets)),
+        Value::Word(&accepted),
+        Value::Word(&finished),
+        Value::Number(u64::from(record.attempts)),
+        Value::Word(state_name(record.state).as_bytes()),
+        Value::Number(u64::from(record.error)),
+    ];
+    let named = NAMES.into_iter().zip(values).chain(body.map(|body| (BODY, Value::Hex(body))));
+    match format {
+        EdrFormat::Csv => csv(named, out),
+        EdrFormat::Jsonl => json(named, out),
+    }
+    out.push(b'\n');
+}
+
+fn csv<'a>(values: impl Iterator<Item = (&'static str, Value<'a>)>, out: &mut Vec<u8>) {
+    for (i, (_, value)) in values.enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        match value {
+            Value::Number(n) => number(n, out),
+            Value::Word(word) => out.extend_from_slice(word),
+            Value::Hex(octets) => hex(octets, out),
+            Value::Text(text) => {
+                let is_plain = text.iter().all(|b| b.is_ascii_alphanumeric() || b"+ -_.".contains(b));
+                if is_plain {
+                    out.extend_from_slice(text);
+                    continue;
+                }
+                out.push(b'"');
+                for &octet in text {
+                    match octet {
+                        b'"' => out.extend_from_slice(b"\"\""),
+                        b'\\' => out.extend_from_slice(b"\\\\"),
+                        0x20..0x7F => out.push(octet),
+                        _ => {
+                            out.extend_from_slice(b"\\x");
+                            hex(&[octet], out);
+                        }
+                    }
+                }
+                out.push(b'"');
+            }
+        }
+    }
+}
+
+fn json<'a>(values: impl Iterator<Item = (&'static str, Value<'a>)>, out: &mut Vec<u8>) {
+    out.push(b'{');
+    for (i, (name, value)) in values.enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        out.push(b'"');
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b"\":");
+        if let Value::Number(n) = value {
+            number(n, out);
+            continue;
+        }
+        out.push(b'"');
+        match value {
+            Value::Number(_) => {}
+            Value::Word(word) => out.extend_from_slice(word),
+            Value::Hex(octets) => hex(octets, out),
+            Value::Text(text) => {
+                for &octet in text {
+                    match octet {
+                        b'"' | b'\\' => out.extend_from_slice(&[b'\\', octet]),
+                        0x20..0x7F => out.push(octet),
+                        // As Latin-1: the octet's value is not lost.
+                        _ => {
+                            out.extend_from_slice(b"\\u00");
+                            hex(&[octet], out);
+                        }
+                    }
+                }
+            }
+        }
+        out.push(b'"');
+    }
+    out.push(b'}');
+}
+
+fn number(n: u64, out: &mut Vec<u8>) {
+    // Writing to memory can't fail.
+    let _ = write!(out, "{n}");
+}
+
+fn hex(octets: &[u8], out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    for octet in octets {
+        let digit = |nibble: u8| DIGITS[usize::from(nibble & 0x0F)];
+        out.extend_from_slice(&[digit(octet >> 4), digit(*octet)]);
+    }
+}
+
+/// `2026-11-23T10:15:00.123Z`. Of this century, as receipts are.
+pub(super) fn timestamp(at: WallTime) -> [u8; 24] {
+    let date = format_receipt_date(at, DateDigits::Twelve);
+    let mut text = *b"20YY-MM-DDThh:mm:ss.000Z";
+    for (pair, from) in [2, 5, 8, 11, 14, 17].into_iter().zip(date.as_bytes().chunks(2)) {
+        for (to, digit) in text.iter_mut().skip(pair).zip(from) {
+            *to = *digit;
+        }
+    }
+    let millis = at.unix_millis() % 1_000;
+    for (to, n) in text.iter_mut().skip(20).zip([millis / 100, millis / 10 % 10, millis % 10]) {
+        *to = b'0' + n as u8;
+    }
+    text
+}
+
+const fn state_name(state: MessageState) -> &'static str {
+    match state {
+        MessageState::Delivered => "DELIVERED",
+        MessageState::Expired => "EXPIRED",
+        MessageState::Deleted => "DELETED",
+        MessageState::Undeliverable => "UNDELIVERABLE",
+        MessageState::Rejected => "REJECTED",
+        _ => "UNKNOWN",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{AccountId, MessageId};
+
+    fn record(source: &[u8]) -> EventRecord {
+        EventRecord {
+            message_id: MessageId::from_u64(0x0123_4567_89AB_CDEF),
+            account: AccountId(0),
+            is_mo: false,
+            state: MessageState::Undeliverable,
+            error: 11,
+            attempts: 3,
+            accepted: WallTime::from_unix_millis(1_795_429_800_007),
+            finished: WallTime::from_unix_millis(1_795_429_812_345),
+            source: Address::new(5, 0, source),
+            destination: Address::new(1, 1, b"4470"),
+            esm_class: 0x40,
+            data_coding: 8,
+            registered_delivery: 1,
+            octets: 3,
+        }
+    }
+
+    fn line(format: EdrFormat, source: &[u8], body: Option<&[u8]>) -> String {
+        let mut out = Vec::new();
+        write(format, &record(source), "acme", body, &mut out);
+        String::from_utf8(out).expect("ASCII")
+    }
+
+    #[test]
+    fn a_line_of_values_in_the_order_of_the_header() {
+        assert_eq!(
+            line(EdrFormat::Csv, b"ACME", None),
+            "0123456789ABCDEF,mt,acme,5,0,ACME,1,1,4470,64,8,1,3,2026-11-23T10:30:00.007Z,2026-11-23T10:30:12.345Z,3,UNDELIVERABLE,11\n"
+        );
+        let header = header(EdrFormat::Csv, true);
+        let with_body = line(EdrFormat::Csv, b"ACME", Some(b"a\x00\xFF"));
+        assert!(with_body.ends_with(",11,6100FF\n"), "{with_body}");
+        assert_eq!(header.split(',').count(), with_body.split(',').count());
+    }
+
+    #[test]
+    fn a_json_object_with_the_same_values() {
+        let text = line(EdrFormat::Jsonl, b"ACME", Some(b"abc"));
+        let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(value["message_id"], "0123456789ABCDEF");
+        assert_eq!(value["finished"], "2026-11-23T10:30:12.345Z");
+        assert_eq!((&value["attempts"], &value["error_code"]), (&3.into(), &11.into()));
+        assert_eq!(value["message_hex"], "616263");
+        assert_eq!(value.as_object().map(serde_json::Map::len), Some(NAMES.len() + 1));
+    }
+
+    #[test]
+    fn no_address_can_end_a_field_or_a_line() {
+        let hostile = b"a\",\n\\\x00\xE9\r;=1+\"";
+        let csv = line(EdrFormat::Csv, hostile, None);
+        assert_eq!(csv.matches('\n').count(), 1);
+        assert!(csv.contains(r#","a"",\x0A\\\x00\xE9\x0D;=1+""","#), "{csv}");
+        let json = line(EdrFormat::Jsonl, hostile, None);
+        let value: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        assert_eq!(value["source_addr"], "a\",\n\\\u{0}\u{e9}\r;=1+\"");
+    }
+}

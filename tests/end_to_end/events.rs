@@ -1,0 +1,154 @@
+//! Event records: one line for each message that has come to its end, whole and in time, and none when the disk is full.
+
+use std::path::Path;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::esme::*;
+use crate::support::{Daemon, Layout, run};
+
+const ACCOUNTS: &str = "
+[[account]]
+system_id = \"demo\"
+password = \"demo\"
+addresses = [\"12345\"]
+
+[[network.profile]]
+prefix = \"\"
+delay = { distribution = \"fixed\", mean_ms = 0, max_ms = 0 }
+
+[[network.profile]]
+prefix = \"4999\"
+delivered_per_mille = 0
+undeliverable_per_mille = 1000
+undeliverable_error = 27
+";
+
+fn config(path: &Path, keys: &str) -> String {
+    format!("[edr]\npath = \"{}\"\n{keys}\n{ACCOUNTS}", path.display())
+}
+
+#[test]
+fn each_message_has_one_record_with_what_became_of_it() {
+    for layout in [Layout::ONE_BY_ONE, Layout::TWO_BY_TWO] {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("edr.jsonl");
+        let mut daemon = Daemon::start(&config(&path, "format = \"jsonl\"\nbodies = true"), layout);
+        let mut esme = daemon.bind(Mode::Transceiver);
+        let mut ids = Vec::new();
+        for n in 0..20 {
+            ids.push(esme.submit(&Sm::new("12345", &format!("4470{n}"), "hello")));
+        }
+        let failed = esme.submit(&Sm::new("12345", "49991", "nobody"));
+        let to_esme = esme.submit(&Sm { data_coding: 4, ..Sm::new("99", "12345", "\u{1}\n\"") });
+        esme.take_delivery();
+        let mo = daemon.inject_mo("491701", "12345", "from a subscriber");
+        esme.take_delivery();
+        // A refused one is none: it never was a message.
+        esme.submit_refused(&Sm { priority: 9, ..Sm::new("1", "4470", "x") });
+        daemon.await_stats(&[("/counters/event_records_written", 23)]);
+        daemon.signal(Signal::TERM);
+        esme.expect(UNBIND, 0);
+        drop(esme);
+        assert!(daemon.wait().success());
+
+        let text = std::fs::read_to_string(&path).expect("records");
+        let records: Vec<Value> =
+            text.lines().map(|line| serde_json::from_str(line).expect("a JSON object")).collect();
+        assert_eq!(records.len(), 23);
+        let of = |id: &str| -> &Value {
+            let mut found = records.iter().filter(|record| record["message_id"] == id);
+            let record = found.next().unwrap_or_else(|| panic!("no {id} in {text}"));
+            assert_eq!(found.next(), None, "a second record of {id}");
+            record
+        };
+        for id in &ids {
+            let record = of(id);
+            assert_eq!((&record["message_state"], &record["kind"]), (&"DELIVERED".into(), &"mt".into()));
+            assert_eq!((&record["account"], &record["source_addr"]), (&"demo".into(), &"12345".into()));
+            assert_eq!((&record["octets"], &record["message_hex"]), (&5.into(), &"68656C6C6F".into()));
+            assert_eq!(record["attempts"], 1);
+            assert!(record["accepted"].as_str() <= record["finished"].as_str(), "{record}");
+        }
+        let record = of(&failed);
+        assert_eq!((&record["message_state"], &record["error_code"]), (&"UNDELIVERABLE".into(), &27.into()));
+        assert_eq!(of(&to_esme)["message_hex"], "010A22");
+        let record = of(&mo);
+        assert_eq!((&record["kind"], &record["message_state"]), (&"mo".into(), &"DELIVERED".into()));
+        assert_eq!(
+            (&record["source_addr"], &record["destination_addr"]),
+            (&"491701".into(), &"12345".into())
+        );
+    }
+}
+
+#[test]
+fn csv_files_rotate_and_lose_nothing_under_load() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let path = dir.path().join("edr.csv");
+    let daemon = Daemon::start(
+        &(config(&path, "rotate_bytes = 65536") + "[store]\ndurability = \"none\"\n"),
+        Layout::TWO_BY_TWO,
+    );
+    let mut esme = daemon.bind(Mode::Transmitter);
+    const MESSAGES: u64 = 3_000;
+    let mut octets = Vec::new();
+    for sequence in 0..MESSAGES as u32 {
+        let sm = Sm::new("12345", &format!("4470{sequence}"), "a secret text");
+        octets.extend(pdu(SUBMIT_SM, 0, sequence, &sm.encode()));
+    }
+    esme.send(&octets);
+    for _ in 0..MESSAGES {
+        esme.expect(SUBMIT_SM | RESP, ESME_ROK);
+    }
+    daemon.await_stats(&[("/counters/event_records_written", MESSAGES), ("/counters/event_records_lost", 0)]);
+    let (mut files, mut records) = (0, 0);
+    let mut seen = std::collections::HashSet::new();
+    for entry in std::fs::read_dir(dir.path()).expect("a folder") {
+        let text = std::fs::read_to_string(entry.expect("a file").path()).expect("text");
+        let mut lines = text.lines();
+        let header = lines.next().expect("a header");
+        assert!(header.starts_with("message_id,kind,account,"), "{header}");
+        for line in lines {
+            assert_eq!(line.split(',').count(), header.split(',').count(), "{line}");
+            assert!(seen.insert(line.split(',').next().expect("an id").to_owned()));
+            records += 1;
+        }
+        assert!(text.len() <= 65_536 && !text.contains("secret"), "bodies are written only if asked for");
+        files += 1;
+    }
+    assert_eq!(records, MESSAGES);
+    assert!(files > 3, "{files}");
+}
+
+#[test]
+fn a_file_that_can_not_be_opened_is_named_at_the_start() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let file = dir.path().join("smscd.toml");
+    std::fs::write(&file, config(&dir.path().join("no/such/folder/edr.csv"), "")).expect("written");
+    let data = dir.path().join("data");
+    let flags = ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data-dir"];
+    let (code, _, stderr) =
+        run(&[&flags[..], &[data.to_str().expect("a name"), "--config", file.to_str().expect("a name")]]
+            .concat());
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("edr.path") && stderr.contains("no/such/folder/edr.csv"), "{stderr}");
+}
+
+#[test]
+fn traffic_goes_on_when_records_can_not_be_written() {
+    // A device that takes nothing.
+    let full = Path::new("/dev/full");
+    if !full.exists() {
+        return;
+    }
+    let daemon = Daemon::start(&config(full, "format = \"jsonl\""), Layout::TWO_BY_TWO);
+    let mut esme = daemon.bind(Mode::Transceiver);
+    for n in 0..50 {
+        let id = esme.submit(&Sm::with_receipt("12345", &format!("4470{n}"), "x"));
+        assert_eq!(esme.take_delivery().receipted_id(), id);
+    }
+    daemon.await_log("event records can't be written");
+    daemon.await_stats(&[("/counters/event_records_lost", 50), ("/counters/event_records_written", 0)]);
+}
