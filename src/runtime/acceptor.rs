@@ -10,7 +10,7 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::admission::{Admission, Load};
 use super::thread::ThreadWaker;
@@ -143,7 +143,8 @@ impl Acceptor {
     }
 
     fn place(&self, stream: TcpStream, peer: SocketAddr) {
-        if self.admission.admit(peer.ip()).is_err() {
+        if let Err(limit) = self.admission.admit(peer.ip()) {
+            info!(?limit, %peer, "connection refused");
             // Dropping the stream closes it.
             self.counters.add(Counter::ConnectionsRefused, 1);
             return;

@@ -68,6 +68,8 @@ counters! {
         UnboundReceiver => "unbound_receiver",
         /// Bound transceiver sessions that ended.
         UnboundTransceiver => "unbound_transceiver",
+        /// Connections closed because they sent too many PDUs, or too many wrong ones, before a bind.
+        UnboundFloods => "unbound_floods",
         /// Binds refused, for whatever reason.
         BindsRefused => "binds_refused",
         /// Binds answered without a look at the password: too many from that address or for that system_id had failed.

@@ -6,6 +6,7 @@ mod support;
 
 mod configuration;
 mod deaf;
+mod documented;
 mod guessing;
 mod peers;
 mod requests;

@@ -300,6 +300,7 @@ impl Worker {
         let counter = match reason {
             CloseReason::BrokenFrame => Counter::FramesBroken,
             CloseReason::ForeignProtocol => Counter::ForeignProtocols,
+            CloseReason::TooManyErrors => Counter::UnboundFloods,
             CloseReason::SessionInitTimeout => Counter::SessionInitTimeouts,
             CloseReason::Inactive => Counter::InactivityTimeouts,
             CloseReason::PduTimeout => Counter::PduTimeouts,
