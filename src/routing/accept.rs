@@ -202,7 +202,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             chain: NONE,
             peer: NONE,
             turn: Turn::No,
-            delivery: 0,
+            first_delivery: 0,
             ..original
         };
         let entered =

@@ -88,6 +88,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let wait_ms = schedule.wait_ms(u32::from(message.attempts), self.rng.next_u64());
         let at = now.mono.plus_millis(wait_ms).min(at_latest).min(message.expires);
         message.stage = Stage::Waiting;
+        message.first_delivery = 0;
         message.notified |= wants_notification;
         if message.role == Role::Mt {
             message.milestone = at;
@@ -165,7 +166,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         message.role = Role::Receipt;
         message.target = account;
         message.attempts = 0;
-        message.delivery = 0;
+        message.first_delivery = 0;
         message.single_attempt = false;
         message.expires = now.mono.plus_millis(self.settings.receipt_validity_s.saturating_mul(1_000));
         let record = message.record(now.mono, now);

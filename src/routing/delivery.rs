@@ -37,7 +37,9 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     ) {
         let slot = token.slot;
         let open = self.messages.get(slot).and_then(|message| match message.stage {
-            Stage::HandedOut { session } if message.delivery == token.generation => Some((session, *message)),
+            Stage::HandedOut { session, delivery } if delivery == token.generation => {
+                Some((session, *message))
+            }
             _ => None,
         });
         let Some((entry, message)) = open.filter(|_| token.shard == self.settings.shard) else {
@@ -167,9 +169,12 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     /// those that were handed out before it.
     fn requeue(&mut self, slot: u32) {
         let queue = self.queue_of(slot);
-        let Some(&Message { delivery, priority, .. }) = self.messages.get(slot) else { return };
-        let is_before =
-            |message: &Message| message.delivery != 0 && (delivery.wrapping_sub(message.delivery) as i32) > 0;
+        let Some(message) = self.messages.get_mut(slot) else { return };
+        message.attempts = message.attempts.saturating_sub(1);
+        let Message { first_delivery, priority, .. } = *message;
+        let is_before = |message: &Message| {
+            message.first_delivery != 0 && (first_delivery.wrapping_sub(message.first_delivery) as i32) > 0
+        };
         // They mostly come back in the order in which they went out: start at the last one, if it is there.
         let mut previous = NONE;
         let mut next = self.sessions.queue_mut(queue).map_or(NONE, |lanes| lanes.lane(priority).head);
@@ -250,9 +255,11 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             return HandOut::GivenUp;
         };
         session.credit -= 1;
-        message.delivery = delivery;
+        if message.first_delivery == 0 {
+            message.first_delivery = delivery;
+        }
         message.attempts = message.attempts.saturating_add(1);
-        message.stage = Stage::HandedOut { session: entry };
+        message.stage = Stage::HandedOut { session: entry, delivery };
         session.in_flight.push_back(&mut self.messages, slot);
         if out.is_full(handle) {
             self.sessions.pause(entry);

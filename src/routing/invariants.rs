@@ -81,8 +81,10 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     fn check_sessions(&self, listed: &mut u32) {
         for (entry, session) in self.sessions.entries.iter() {
             assert_eq!(self.sessions.find(session.handle), Some(entry));
-            *listed +=
-                self.check_list(&session.in_flight, |stage| stage == Stage::HandedOut { session: entry });
+            *listed += self.check_list(
+                &session.in_flight,
+                |stage| matches!(stage, Stage::HandedOut { session, .. } if session == entry),
+            );
             let queue = Queue::Session(entry);
             *listed += self.check_lanes(&session.queue, |stage| stage == Stage::Queued { queue });
             let could_go_on = !session.queue.is_empty() && session.has_room();

@@ -83,7 +83,11 @@ pub(super) enum Stage {
     /// For a session that can take it. In that queue, and on the wheel for the end of its validity.
     Queued { queue: Queue },
     /// For the outcome of its delivery. In the in-flight list of this entry of the session table.
-    HandedOut { session: u32 },
+    HandedOut {
+        session: u32,
+        /// Number of that hand-out, shard-wide: the generation of its token.
+        delivery: u32,
+    },
 }
 
 impl Stage {
@@ -135,8 +139,9 @@ pub(super) struct Message {
     pub(super) subscriber: u32,
     /// Next message in the same bucket of those that have their subscriber's turn.
     pub(super) peer: u32,
-    /// Number of the last hand-out to a session, shard-wide; 0 = none yet. Part of its token.
-    pub(super) delivery: u32,
+    /// Number of its first hand-out since it last came to the end of a queue; 0 = none. Those that come back unseen, however
+    /// often, line up by it.
+    pub(super) first_delivery: u32,
     pub(super) attempts: u16,
     pub(super) error: u16,
     pub(super) account: AccountId,
@@ -191,7 +196,7 @@ impl Message {
             chain: NONE,
             subscriber: 0,
             peer: NONE,
-            delivery: 0,
+            first_delivery: 0,
             attempts: 0,
             error: 0,
             account,

@@ -114,11 +114,6 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         }
     }
 
-    /// Its index among the process's shards.
-    pub const fn index(&self) -> u16 {
-        self.settings.shard
-    }
-
     /// A session's peer does not read: nothing more is handed to it for now. What waits for it waits on.
     pub fn session_paused(&mut self, session: SessionHandle) {
         if let Some(entry) = self.sessions.find(session) {

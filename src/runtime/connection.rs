@@ -61,13 +61,10 @@ pub struct Connection {
 /// The pause of deliveries to a session whose peer does not read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pause {
-    /// The shards have been told to hand it nothing more.
+    /// The shards have been told to hand it nothing more; what was on its way is sent back.
     pub is_on: bool,
-    /// How often it has ended.
-    pub resumes: u32,
-    /// Shards, by bit, of which a delivery was sent back. What else of them is on its way must not overtake that: it is
-    /// sent back, too, until they have heard of the last resume.
-    pub refused: u128,
+    /// Shards on other threads that have not heard of it yet.
+    pub unheard: u16,
 }
 
 /// A connection on its way out.

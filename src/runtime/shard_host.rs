@@ -114,13 +114,13 @@ impl ShardHost {
                 self.shard.session_bound(&bound, &mut FactsOnly { stats });
             }
             ToShard::DeliveriesOff { session } => self.shard.session_closing(session),
-            ToShard::Paused { session } => self.shard.session_paused(session),
-            ToShard::Resumed { session, resumes } => {
-                self.shard.session_resumed(session);
+            ToShard::Paused { session } => {
+                self.shard.session_paused(session);
                 if let Some(lane) = lane_to(&mut self.to_workers, session.worker) {
-                    lane.push_reply(ToWorker::Resumed { session, resumes, shard: self.shard.index() });
+                    lane.push_reply(ToWorker::PauseHeard { session });
                 }
             }
+            ToShard::Resumed { session } => self.shard.session_resumed(session),
             ToShard::Unbound { session } => self.shard.session_unbound(session),
         }
     }

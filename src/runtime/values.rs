@@ -43,17 +43,15 @@ pub enum ToShard {
         /// Its handle.
         session: SessionHandle,
     },
-    /// A session's peer does not read: it takes nothing more for now.
+    /// A session's peer does not read: it takes nothing more for now. To be answered by [`ToWorker::PauseHeard`].
     Paused {
         /// Its handle.
         session: SessionHandle,
     },
-    /// A session that was paused takes deliveries again. To be echoed.
+    /// A session that was paused takes deliveries again.
     Resumed {
         /// Its handle.
         session: SessionHandle,
-        /// How often it has been resumed.
-        resumes: u32,
     },
     /// A session is gone.
     Unbound {
@@ -79,14 +77,10 @@ pub enum ToWorker {
         /// How its outcome is reported.
         token: DeliveryToken,
     },
-    /// The echo of [`ToShard::Resumed`]: what follows was handed out after that.
-    Resumed {
+    /// The shard has heard of a pause, and hands out nothing more to that session until it is resumed.
+    PauseHeard {
         /// Which session.
         session: SessionHandle,
-        /// As it was told.
-        resumes: u32,
-        /// By which shard.
-        shard: u16,
     },
 }
 

@@ -67,22 +67,21 @@ fn the_rate_is_one_over_all_sessions_and_workers() {
     const RATE: usize = 200;
     let daemon = daemon(&format!("rate_per_s = {RATE}\nburst = 50"), Layout::TWO_BY_TWO);
     let start = Instant::now();
-    let threads: Vec<_> = (0..4)
-        .map(|n| {
-            let mut esme = bind(&daemon, "a");
-            std::thread::spawn(move || {
-                let mut accepted = 0usize;
-                while start.elapsed() < Duration::from_secs(2) {
-                    let sequence = esme.request(SUBMIT_SM, &Sm::new("1", &format!("447{n}"), "x").encode());
-                    let response = esme.receive();
-                    assert_eq!((response.id, response.sequence), (SUBMIT_SM | RESP, sequence));
-                    assert!([ESME_ROK, ESME_RTHROTTLED].contains(&response.status), "{response:?}");
-                    accepted += usize::from(response.status == ESME_ROK);
-                }
-                accepted
-            })
-        })
-        .collect();
+    let mut threads = Vec::new();
+    for n in 0..4 {
+        let mut esme = bind(&daemon, "a");
+        threads.push(std::thread::spawn(move || {
+            let mut accepted = 0usize;
+            while start.elapsed() < Duration::from_secs(2) {
+                let sequence = esme.request(SUBMIT_SM, &Sm::new("1", &format!("447{n}"), "x").encode());
+                let response = esme.receive();
+                assert_eq!((response.id, response.sequence), (SUBMIT_SM | RESP, sequence));
+                assert!([ESME_ROK, ESME_RTHROTTLED].contains(&response.status), "{response:?}");
+                accepted += usize::from(response.status == ESME_ROK);
+            }
+            accepted
+        }));
+    }
     let accepted: usize = threads.into_iter().map(|thread| thread.join().expect("a session")).sum();
     // From the first message to the last is no more than this; from below, the threads may have been slow to ask.
     let most = 50.0 + start.elapsed().as_secs_f64() * RATE as f64 + 1.0;

@@ -320,3 +320,28 @@ fn what_was_on_its_way_to_a_session_that_pauses_waits_in_its_place() {
     bench.turn();
     assert_eq!(ids_of(&bench.deliveries()), ids);
 }
+
+#[test]
+fn what_comes_back_again_and_again_keeps_its_order() {
+    let mut bench = bench();
+    let slow = session(1);
+    bench.bind(slow, ALICE, 4);
+    let ids = finish(&mut bench, slow, 6);
+    let first = bench.deliveries();
+    assert_eq!(ids_of(&first), ids[..4]);
+    bench.shard.session_paused(slow);
+    for delivery in &first[1..] {
+        bench.result(delivery, DeliveryResult::NotSent);
+    }
+    bench.accept(&first[0]);
+    // The next one goes out alone and comes back, while those behind it have been out and back before.
+    bench.out.full.push(slow);
+    bench.shard.session_resumed(slow);
+    bench.turn();
+    let second = bench.delivery();
+    bench.result(&second, DeliveryResult::NotSent);
+    bench.out.full.clear();
+    bench.shard.session_resumed(slow);
+    bench.turn();
+    assert_eq!(ids_of(&bench.deliveries()), ids[1..5]);
+}

@@ -27,9 +27,7 @@ impl Worker {
                         ToWorker::SubmitResult { origin, result } => {
                             self.submit_result(origin, result, stats)
                         }
-                        ToWorker::Resumed { session, resumes, shard } => {
-                            self.resume_heard(session, resumes, shard);
-                        }
+                        ToWorker::PauseHeard { session } => self.pause_heard(session),
                         ToWorker::Deliver { session, token } => {
                             self.deliver_body(session, token, body, now, stats)
                         }
@@ -93,8 +91,8 @@ impl Worker {
         now: Now,
         stats: &mut ThreadStats,
     ) {
-        let refused = self.refuses(to, token.shard);
-        if refused || !self.hand_over(to, token, body.len(), now, stats, |out| out.extend_from_slice(body)) {
+        let paused = self.is_paused(to);
+        if paused || !self.hand_over(to, token, body.len(), now, stats, |out| out.extend_from_slice(body)) {
             self.links.reply(ToShard::DeliveryResult { token, result: DeliveryResult::NotSent }, token.shard);
         }
     }

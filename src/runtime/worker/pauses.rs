@@ -19,30 +19,13 @@ impl Worker {
         self.connections.get(session.slot).is_some_and(|found| found.handle == session && found.pause.is_on)
     }
 
-    /// Whether a delivery of a shard on another thread has to go back: the session takes nothing now, or another one that
-    /// was to come before it has gone back.
-    #[inline]
-    pub(super) fn refuses(&mut self, session: SessionHandle, shard: u16) -> bool {
-        let Some(connection) = self.connections.get_mut(session.slot) else { return false };
-        let Pause { is_on, refused, .. } = &mut connection.pause;
-        if !*is_on && *refused == 0 {
-            return false;
-        }
-        let bit = 1 << (shard % 128);
-        if connection.handle != session || (!*is_on && *refused & bit == 0) {
-            return false;
-        }
-        *refused |= bit;
-        true
-    }
-
-    /// A shard on another thread has heard of a resume.
-    pub(super) fn resume_heard(&mut self, session: SessionHandle, resumes: u32, shard: u16) {
-        if let Some(connection) = self.connections.get_mut(session.slot)
-            && connection.handle == session
-            && connection.pause.resumes == resumes
-        {
-            connection.pause.refused &= !(1 << (shard % 128));
+    /// A shard on another thread has heard of the pause: nothing of it is on its way any more.
+    pub(super) fn pause_heard(&mut self, session: SessionHandle) {
+        let found = self.connections.get_mut(session.slot).filter(|found| found.handle == session);
+        if let Some(connection) = found {
+            connection.pause.unheard = connection.pause.unheard.saturating_sub(1);
+            // Its queue may have emptied meanwhile.
+            self.mark_dirty(session.slot);
         }
     }
 
@@ -52,9 +35,9 @@ impl Worker {
     pub(super) fn pause_if_full(&mut self, session: SessionHandle, stats: &ThreadStats) {
         let Some(connection) = self.connections.get_mut(session.slot) else { return };
         if connection.out.len() > OUT_QUEUE_BYTES_MAX && !connection.pause.is_on {
-            connection.pause.is_on = true;
+            let unheard = self.links.reply_all(ToShard::Paused { session });
+            connection.pause = Pause { is_on: true, unheard };
             stats.counters.add(Counter::DeliveriesPaused, 1);
-            self.links.reply_all(ToShard::Paused { session });
             self.paused.push(session);
         }
     }
@@ -75,7 +58,8 @@ impl Worker {
         }
     }
 
-    /// Resumes deliveries to a session that has read half of what it had.
+    /// Resumes deliveries to a session that has read half of what it had. Not before every shard has heard of the pause, and
+    /// has so been sent back whatever was on its way: what it hands out after the resume must not overtake that.
     pub(super) fn resume_if_read(
         &mut self,
         slot: u32,
@@ -83,16 +67,14 @@ impl Worker {
         stats: &mut ThreadStats,
     ) {
         let Some(connection) = self.connections.get_mut(slot) else { return };
-        if !connection.pause.is_on || connection.out.len() > OUT_QUEUE_BYTES_MAX / 2 {
+        let Pause { is_on, unheard } = connection.pause;
+        if !is_on || unheard > 0 || connection.out.len() > OUT_QUEUE_BYTES_MAX / 2 {
             return;
         }
-        connection.pause.is_on = false;
-        connection.pause.resumes = connection.pause.resumes.wrapping_add(1);
-        let (session, resumes) = (connection.handle, connection.pause.resumes);
+        connection.pause = Pause::default();
+        let session = connection.handle;
         let now = self.clock.now();
-        self.with_port(slot, now, shard, stats, |_, port| {
-            port.tell_all(ToShard::Resumed { session, resumes })
-        });
+        self.with_port(slot, now, shard, stats, |_, port| port.tell_all(ToShard::Resumed { session }));
     }
 
     /// Closes connections, the one that has waited longest for its peer first, while buffers take more memory than they may.

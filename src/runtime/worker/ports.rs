@@ -55,11 +55,14 @@ impl ShardLinks {
         self.lanes.iter().flatten().all(|(lane, _)| lane.is_idle())
     }
 
-    /// Sends the same reply to every shard on another thread.
-    pub(super) fn reply_all(&mut self, message: ToShard) {
+    /// Sends the same reply to every shard on another thread; how many those are.
+    pub(super) fn reply_all(&mut self, message: ToShard) -> u16 {
+        let mut told = 0;
         for (lane, _) in self.lanes.iter_mut().flatten() {
             lane.push_reply(message);
+            told += 1;
         }
+        told
     }
 
     /// Sends a reply to a shard on another thread.
