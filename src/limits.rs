@@ -96,6 +96,9 @@ pub const STORE_BYTES_PER_MESSAGE: u64 = 512;
 /// Blocks of the lane from a shard to the writer of event records. All in flight: further records are lost and counted.
 pub const EVENT_LANE_BLOCKS: usize = 64;
 
+/// Lines that wait to be written to stderr. Beyond: lost, but for errors.
+pub const LOG_LINES_QUEUED: usize = 4_096;
+
 /// Lines that one place in the code may log at once. Beyond: one in each interval, and a count of those left out.
 pub const LOG_LINES_AT_ONCE: u32 = 20;
 /// See [`LOG_LINES_AT_ONCE`], in milliseconds.

@@ -150,7 +150,7 @@ pub fn main() -> ExitCode {
 
 fn run(config: Config, source: ConfigSource) -> ExitCode {
     // stdout carries the ready line only.
-    let level = log::init(config.log.level);
+    let (level, _flush) = log::init(config.log.level);
     match super::run::run(config, source, vec![level]) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

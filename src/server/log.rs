@@ -1,17 +1,19 @@
-//! The log on stderr: its level, which a reload may change, and its limit. Each place in the code that logs may do so a few
+//! The log on stderr: its level, which a reload may change, its limit, and the thread that writes it, so that a stderr
+//! which nobody reads stops no other thread. Each place in the code that logs may do so a few
 //! times at once and then once a second; what is left out is counted and told with its next line. So no peer can fill a
 //! disk or slow a thread down by making smscd complain, and no cause is lost among many lines of another.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
+use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tracing::Event;
 use tracing::callsite::Identifier;
 use tracing_subscriber::fmt::format::{Format, Full, Writer};
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -19,21 +21,26 @@ use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use super::reload::Hook;
 use crate::config::LogLevel;
-use crate::limits::{LOG_LINE_INTERVAL_MS, LOG_LINES_AT_ONCE};
+use crate::limits::{LOG_LINE_INTERVAL_MS, LOG_LINES_AT_ONCE, LOG_LINES_QUEUED};
 
-/// Starts logging. What it returns sets the level at a reload.
-pub(super) fn init(level: LogLevel) -> Hook {
+/// How long the end of the process waits for the last lines.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Starts logging. The hook that it returns sets the level at a reload; what has been logged is written before the end of
+/// the other.
+pub(super) fn init(level: LogLevel) -> (Hook, Flush) {
     let from_env = EnvFilter::try_from_default_env().ok();
     let is_overridden = from_env.is_some();
     let filter = from_env.unwrap_or_else(|| EnvFilter::new(level.name()));
     let format = Format::default().with_target(false).with_ansi(io::stderr().is_terminal());
     let (filter, handle) = reload::Layer::new(filter);
+    let (writer, flush) = start_writer();
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
+        .with_writer(writer)
         .with_ansi(io::stderr().is_terminal())
         .event_format(Limited { format, limits: Mutex::default() });
     tracing_subscriber::registry().with(filter).with(lines).init();
-    level_hook(handle, is_overridden)
+    (level_hook(handle, is_overridden), flush)
 }
 
 fn level_hook(handle: reload::Handle<EnvFilter, Registry>, is_overridden: bool) -> Hook {
@@ -45,6 +52,84 @@ fn level_hook(handle: reload::Handle<EnvFilter, Registry>, is_overridden: bool) 
             }
         }))
     })
+}
+
+/// The way to the thread that writes.
+#[derive(Clone)]
+struct Lines(SyncSender<Vec<u8>>);
+
+/// Where a line goes.
+enum Line {
+    /// To the thread that writes, unless that is so far behind that the line is lost.
+    Queued(SyncSender<Vec<u8>>),
+    /// To stderr at once: an error may be the last thing that the process does.
+    Direct,
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Line;
+
+    fn make_writer(&'a self) -> Line {
+        Line::Queued(self.0.clone())
+    }
+
+    fn make_writer_for(&'a self, metadata: &tracing::Metadata<'_>) -> Line {
+        if *metadata.level() == tracing::Level::ERROR { Line::Direct } else { self.make_writer() }
+    }
+}
+
+impl Write for Line {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Queued(_) if line.is_empty() => {}
+            Self::Queued(lines) => {
+                if let Err(TrySendError::Disconnected(line)) = lines.try_send(line.to_vec()) {
+                    // There is no such thread: better slow than silent.
+                    io::stderr().write_all(&line)?;
+                }
+            }
+            Self::Direct => io::stderr().write_all(line)?,
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Waits at its end until what has been logged is written, but not for a stderr that takes nothing.
+pub(super) struct Flush {
+    lines: SyncSender<Vec<u8>>,
+    /// Told for every empty line: everything before it is written.
+    written: Receiver<()>,
+}
+
+impl Drop for Flush {
+    fn drop(&mut self) {
+        if self.lines.try_send(Vec::new()).is_ok() {
+            let _ = self.written.recv_timeout(FLUSH_TIMEOUT);
+        }
+    }
+}
+
+/// Starts the thread that writes. It lives as long as the process.
+fn start_writer() -> (Lines, Flush) {
+    let (lines, queue) = mpsc::sync_channel::<Vec<u8>>(LOG_LINES_QUEUED);
+    let (told, written) = mpsc::channel();
+    let write = move || {
+        for line in queue {
+            if line.is_empty() {
+                let _ = told.send(());
+                continue;
+            }
+            // Nobody is left to be told.
+            let _ = io::stderr().write_all(&line);
+        }
+    };
+    // Should it not start, its end of the queue is gone, and every line is written where it is logged.
+    let _ = std::thread::Builder::new().name("smscd-log".into()).spawn(write);
+    (Lines(lines.clone()), Flush { lines, written })
 }
 
 /// Formats the lines that are within their limit.
@@ -117,12 +202,11 @@ mod tests {
     use super::*;
     use std::sync::Arc;
     use tracing::info;
-    use tracing_subscriber::fmt::MakeWriter;
 
     #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
+    struct Kept(Arc<Mutex<Vec<u8>>>);
 
-    impl io::Write for Lines {
+    impl Write for Kept {
         fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().extend_from_slice(buf);
             Ok(buf.len())
@@ -133,7 +217,7 @@ mod tests {
         }
     }
 
-    impl<'a> MakeWriter<'a> for Lines {
+    impl<'a> MakeWriter<'a> for Kept {
         type Writer = Self;
 
         fn make_writer(&'a self) -> Self {
@@ -143,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_cause_that_repeats_is_limited_and_another_is_not() {
-        let lines = Lines::default();
+        let lines = Kept::default();
         let format = Format::default().with_target(false).with_ansi(false);
         let limited = Limited { format, limits: Mutex::default() };
         let subscriber = tracing_subscriber::fmt().with_writer(lines.clone()).event_format(limited).finish();

@@ -121,3 +121,34 @@ fn when_memory_is_short_the_deafest_goes_first() {
     daemon.await_log("OverMemory");
     healthy.finish();
 }
+
+#[test]
+fn a_log_that_nobody_reads_holds_nothing_up() {
+    use std::process::{Command, Stdio};
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    // A pipe that is full already: whoever writes to it waits for ever.
+    let (_unread, mut stderr) = std::io::pipe().expect("a pipe");
+    std::io::Write::write_all(&mut stderr, &[b'x'; 64 * 1024]).expect("a pipe holds so much");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_smscd"))
+        .args(["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--no-pin", "--durability", "none"])
+        .arg("--data-dir")
+        .arg(dir.path())
+        .env("RUST_LOG", "debug")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(stderr)
+        .spawn()
+        .expect("the binary starts");
+    let mut line = String::new();
+    let stdout = child.stdout.as_mut().expect("piped");
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).expect("the ready line");
+    let smpp = line.strip_prefix("smscd ready smpp=").and_then(|rest| rest.split(' ').next());
+    let smpp = smpp.expect("an address").parse().expect("an address");
+    for _ in 0..100 {
+        let mut esme = RawEsme::bind(smpp, Mode::Transceiver, "demo", "demo");
+        esme.submit(&Sm::new("12345", "4470", "x"));
+        esme.unbind();
+    }
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+}
