@@ -135,6 +135,11 @@ impl<T> LaneSender<T> {
         self.drain_backlog() && self.make_room(body_len)
     }
 
+    /// Blocks that the receiver has given back, beside the one being filled.
+    pub fn free_blocks(&self) -> usize {
+        self.empty.len()
+    }
+
     /// Replies waiting for a block.
     pub fn backlog(&self) -> usize {
         self.backlog.len()

@@ -162,7 +162,7 @@ impl RuntimeThread {
             if let Some(shard) = &mut self.shard {
                 shard.publish(&self.stats);
                 if let Some(events) = &mut self.stats.events {
-                    events.publish();
+                    stalled |= !events.publish();
                 }
             }
             if self.clock.time().nanos_since(now.mono) > LONG_TURN_NANOS {

@@ -1,8 +1,6 @@
 //! An event record as a line: comma-separated values, or a JSON object. Addresses are a peer's octets, so whatever is not
 //! printable ASCII is escaped, and nothing in one can end a field or a line.
 
-use std::io::Write;
-
 use super::{Address, EventRecord};
 use crate::base::WallTime;
 use crate::config::EdrFormat;
@@ -52,16 +50,35 @@ enum Value<'a> {
     Hex(&'a [u8]),
 }
 
+/// The date of the second that was written last: most records are of the same few.
+#[derive(Debug, Default)]
+pub(super) struct Dates {
+    second: Option<u64>,
+    text: [u8; 24],
+}
+
+impl Dates {
+    fn timestamp(&mut self, at: WallTime) -> [u8; 24] {
+        if self.second != Some(at.unix_seconds()) {
+            (self.second, self.text) = (Some(at.unix_seconds()), timestamp(at));
+        }
+        let mut text = self.text;
+        set_millis(&mut text, at);
+        text
+    }
+}
+
 /// Appends a record's line. `body`: the message's octets, where they are recorded.
 pub(super) fn write(
     format: EdrFormat,
+    dates: &mut Dates,
     record: &EventRecord,
     account: &str,
     body: Option<&[u8]>,
     out: &mut Vec<u8>,
 ) {
     let id = record.message_id.text();
-    let (accepted, finished) = (timestamp(record.accepted), timestamp(record.finished));
+    let (accepted, finished) = (dates.timestamp(record.accepted), dates.timestamp(record.finished));
     let Address { ton: source_ton, npi: source_npi, .. } = record.source;
     let Address { ton: dest_ton, npi: dest_npi, .. } = record.destination;
     let number = |n: u8| Value::Number(u64::from(n));
@@ -163,9 +180,18 @@ fn json<'a>(values: impl Iterator<Item = (&'static str, Value<'a>)>, out: &mut V
     out.push(b'}');
 }
 
-fn number(n: u64, out: &mut Vec<u8>) {
-    // Writing to memory can't fail.
-    let _ = write!(out, "{n}");
+fn number(mut n: u64, out: &mut Vec<u8>) {
+    let mut digits = [0; 20];
+    let mut from = digits.len();
+    for place in digits.iter_mut().rev() {
+        *place = b'0' + (n % 10) as u8;
+        n /= 10;
+        from -= 1;
+        if n == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(from..).unwrap_or_default());
 }
 
 fn hex(octets: &[u8], out: &mut Vec<u8>) {
@@ -185,11 +211,15 @@ pub(super) fn timestamp(at: WallTime) -> [u8; 24] {
             *to = *digit;
         }
     }
+    set_millis(&mut text, at);
+    text
+}
+
+fn set_millis(text: &mut [u8; 24], at: WallTime) {
     let millis = at.unix_millis() % 1_000;
     for (to, n) in text.iter_mut().skip(20).zip([millis / 100, millis / 10 % 10, millis % 10]) {
         *to = b'0' + n as u8;
     }
-    text
 }
 
 const fn state_name(state: MessageState) -> &'static str {
@@ -229,7 +259,7 @@ mod tests {
 
     fn line(format: EdrFormat, source: &[u8], body: Option<&[u8]>) -> String {
         let mut out = Vec::new();
-        write(format, &record(source), "acme", body, &mut out);
+        write(format, &mut Dates::default(), &record(source), "acme", body, &mut out);
         String::from_utf8(out).expect("ASCII")
     }
 
@@ -243,6 +273,20 @@ mod tests {
         let with_body = line(EdrFormat::Csv, b"ACME", Some(b"a\x00\xFF"));
         assert!(with_body.ends_with(",11,6100FF\n"), "{with_body}");
         assert_eq!(header.split(',').count(), with_body.split(',').count());
+    }
+
+    #[test]
+    fn dates_and_numbers_of_any_size() {
+        let mut dates = Dates::default();
+        for ms in [0, 1_795_429_800_007, 1_795_429_800_999, 1_795_429_801_000, 1_795_429_800_010] {
+            let at = WallTime::from_unix_millis(ms);
+            assert_eq!(dates.timestamp(at), timestamp(at));
+        }
+        for n in [0, 9, 10, 12_345, u64::MAX] {
+            let mut out = Vec::new();
+            number(n, &mut out);
+            assert_eq!(out, n.to_string().into_bytes());
+        }
     }
 
     #[test]

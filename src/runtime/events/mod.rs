@@ -105,9 +105,13 @@ impl EventLane {
         self.sender.push_request(record, body.len(), |out| out.extend_from_slice(body))
     }
 
-    /// Publishes what the turn has added. The writer looks by itself.
-    pub fn publish(&mut self) {
-        self.sender.publish();
+    /// Publishes what the turns have added; the writer looks by itself. Not if that would take one of the last free blocks
+    /// for a few records: they are better filled then. False: some are left, so this has to be called again soon.
+    pub fn publish(&mut self) -> bool {
+        if self.sender.free_blocks() >= EVENT_LANE_BLOCKS / 2 {
+            self.sender.publish();
+        }
+        self.sender.is_idle()
     }
 }
 
@@ -159,6 +163,7 @@ pub fn start(
         accounts,
         counters,
         text: Vec::new(),
+        dates: format::Dates::default(),
         gathered: 0,
         broken_since: None,
     };
@@ -177,6 +182,7 @@ struct Writer {
     counters: Arc<ThreadCounters>,
     /// Lines of one block.
     text: Vec<u8>,
+    dates: format::Dates,
     /// Records that the kernel has not got yet.
     gathered: u64,
     /// When the file could last not be written.
@@ -213,7 +219,7 @@ impl Writer {
                 for (record, body) in block.drain() {
                     let account = accounts.get(record.account.index()).map_or("", String::as_str);
                     let body = self.bodies.then_some(body);
-                    format::write(self.format, &record, account, body, &mut self.text);
+                    format::write(self.format, &mut self.dates, &record, account, body, &mut self.text);
                     records += 1;
                 }
             }
