@@ -24,7 +24,8 @@ pub struct LimitsConfig {
     /// Binds with a wrong system_id or password from one address in `failed_binds_window_s`. Beyond: binds from there are
     /// answered ESME_RBINDFAIL unseen. 0 = no limit.
     pub failed_binds_per_address: u32,
-    /// The same for one system_id, whether there is such an account or not, but for the address that it last bound from.
+    /// The same for one system_id, whether there is such an account or not. From the address that an account last bound from,
+    /// only both together hold it back.
     pub failed_binds_per_system_id: u32,
     /// The time in which a whole such number is forgotten, one by one, in seconds.
     pub failed_binds_window_s: u64,

@@ -318,17 +318,20 @@ impl AccountTable {
         })
     }
 
-    /// Whether too many binds like this one have failed lately. An account's last good address may always try: nobody can
-    /// lock it out from elsewhere.
+    /// Whether too many binds like this one have failed lately. Where an account was last let in from, either limit alone does
+    /// not hold it back: nobody can lock it out from elsewhere, nor by guessing at others from behind the same gateway.
     pub fn is_limited(&self, attempt: &Attempt, now: Time) -> bool {
         let [address, system_id] = attempt.culprits;
         let failed = &self.live.failed;
-        let is_last_good = || {
-            let account = attempt.account.and_then(|id| self.get(id));
-            account.is_some_and(|it| it.live.credentials.lock().last_address == Some(attempt.address))
-        };
-        failed.is_limited(address, self.per_address, now)
-            || (failed.is_limited(system_id, self.per_system_id, now) && !is_last_good())
+        let by_address = failed.is_limited(address, self.per_address, now);
+        let by_system_id = failed.is_limited(system_id, self.per_system_id, now);
+        if by_address && by_system_id {
+            return true;
+        }
+        let account = attempt.account.and_then(|id| self.get(id));
+        let is_last_good =
+            || account.is_some_and(|it| it.live.credentials.lock().last_address == Some(attempt.address));
+        (by_address || by_system_id) && !is_last_good()
     }
 
     /// Checks a password against its account's hash, or against the decoy. Takes tens of milliseconds and megabytes unless
