@@ -11,6 +11,7 @@ mod events;
 mod links;
 mod mo;
 mod outcomes;
+mod overload;
 mod receipts;
 mod reload;
 mod restart;
