@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+use tracing::warn;
 
 use super::failed_binds::{Culprit, FailedBinds, Leniency};
 use super::message_policy::{DailyCount, MessagePolicy};
@@ -59,16 +60,32 @@ impl Account {
     /// The status to refuse it with.
     #[inline]
     pub fn charge(&self, sm: &SubmitSm<'_>, now: Now) -> Result<(), CommandStatus> {
-        match &self.policy {
-            None => self.charge_rate(1, now.mono),
-            Some(policy) => {
-                policy.check_source(sm.source_addr_ton, sm.source_addr)?;
-                policy.check_destination(sm.destination_addr)?;
-                policy.check_size(sm.user_data().len())?;
-                self.charge_rate(1, now.mono)?;
-                policy.take_quota(1, &self.live.today, now.wall)
-            }
+        if self.policy.is_none() {
+            return self.charge_rate(1, now.mono);
         }
+        let source = (sm.source_addr_ton, sm.source_addr);
+        self.charge_all(source, &[sm.destination_addr], sm.user_data().len(), now)
+    }
+
+    /// [`Account::charge`] for a message from `source` (source_addr_ton and source_addr) of so many octets to each of these
+    /// destinations: all of them, or none.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn charge_all(
+        &self,
+        source: (u8, &[u8]),
+        destinations: &[&[u8]],
+        octets: usize,
+        now: Now,
+    ) -> Result<(), CommandStatus> {
+        let n = destinations.len() as u64;
+        let Some(policy) = &self.policy else { return self.charge_rate(n, now.mono) };
+        policy.check_source(source.0, source.1)?;
+        destinations.iter().try_for_each(|destination| policy.check_destination(destination))?;
+        policy.check_size(octets)?;
+        self.charge_rate(n, now.mono)?;
+        policy.take_quota(n, &self.live.today, now.wall)
     }
 
     /// Takes `n` messages out of the account's rate.
@@ -81,8 +98,8 @@ impl Account {
     }
 
     /// Its rules for messages, if it has any.
-    pub fn policy(&self) -> Option<(&MessagePolicy, &DailyCount)> {
-        self.policy.as_deref().map(|policy| (policy, &self.live.today))
+    pub fn policy(&self) -> Option<&MessagePolicy> {
+        self.policy.as_deref()
     }
 
     /// `n` messages that were charged have been refused after all: they don't count against the quota.
@@ -241,7 +258,14 @@ impl AccountTable {
             .map(|(id, account)| (account.config.system_id.clone().into_bytes(), id))
             .collect();
         let hashes = accounts.iter().filter_map(|account| account.config.password_hash.as_ref());
-        let decoy_hash = hashes.map(|hash| hash.expose()).max_by_key(|hash| password::cost(hash));
+        let hashes: Vec<&str> = hashes.map(|hash| hash.expose()).collect();
+        let costs = hashes.iter().map(|hash| password::cost(hash));
+        if costs.clone().min() != costs.max() {
+            warn!(
+                "the accounts' password hashes have different parameters: how long a wrong password takes tells them apart"
+            );
+        }
+        let decoy_hash = hashes.into_iter().max_by_key(|hash| password::cost(hash));
         let leniency = |failures| Leniency {
             failures,
             window_nanos: limits.failed_binds_window_s.saturating_mul(1_000_000_000),
