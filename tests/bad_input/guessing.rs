@@ -41,17 +41,26 @@ fn an_unknown_system_id_takes_as_long_as_a_wrong_password() {
         ("elsewhere", "right"),
     ];
     let mut fastest = [Duration::MAX; 5];
-    for _ in 0..8 {
+    let mut binds = 0;
+    // All of them cost one check of a hash; without that they would be hundreds of times faster, in each round. The machine may
+    // be busy with other things in some.
+    let is_even = |fastest: &[Duration]| {
+        let (least, most) = (fastest.iter().min().expect("some"), fastest.iter().max().expect("some"));
+        *most < *least * 2
+    };
+    for round in 0..60 {
         for ((system_id, password), fastest) in kinds.iter().zip(&mut fastest) {
             let (status, took) = timed(&daemon, system_id, password);
             assert_eq!(status, ESME_RBINDFAIL, "{system_id}");
             *fastest = took.min(*fastest);
+            binds += 1;
+        }
+        if round > 3 && is_even(&fastest) {
+            break;
         }
     }
-    // All of them cost one check of a hash; without that they would be hundreds of times faster.
-    let (least, most) = (fastest.iter().min().expect("some"), fastest.iter().max().expect("some"));
-    assert!(*most < *least * 2, "{fastest:?}");
-    daemon.await_stats(&[("/counters/binds_refused", 40), ("/counters/binds_limited", 0)]);
+    assert!(is_even(&fastest), "{fastest:?}");
+    daemon.await_stats(&[("/counters/binds_refused", binds), ("/counters/binds_limited", 0)]);
 }
 
 #[test]
