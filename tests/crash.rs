@@ -208,8 +208,9 @@ fn kill_9_loses_nothing_and_repeats_nothing_settled() {
     };
     loop {
         // To count takes the ledger from the ESMEs: not again before so many more receipts can have come.
+        let before = shared.events.load(Ordering::Relaxed);
         let count = missing() as u64;
-        let enough = shared.events.load(Ordering::Relaxed) + count;
+        let enough = before + count;
         while shared.events.load(Ordering::Relaxed) < enough {
             let stderr = daemon.stderr();
             assert!(start.elapsed() < DEADLINE, "{count} receipts or less are missing, stderr:\n{stderr}");
