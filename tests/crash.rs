@@ -184,7 +184,7 @@ fn kill_9_loses_nothing_and_repeats_nothing_settled() {
             Daemon::start_and_kill(&data, CONFIG, Duration::from_micros(draw(&mut random, 60_000)));
         }
         let mut daemon = Daemon::start_on(Some(&data), CONFIG, Layout::AUTOMATIC);
-        let esmes = start_esmes(daemon.smpp, round, &shared);
+        let esmes = start_esmes(daemon.smpp.addr, round, &shared);
         let target = shared.events.load(Ordering::Relaxed) + 200 + draw(&mut random, 4_000);
         let start = Instant::now();
         while shared.events.load(Ordering::Relaxed) < target {
@@ -200,7 +200,7 @@ fn kill_9_loses_nothing_and_repeats_nothing_settled() {
     // The last run takes nothing new in, and everything owed arrives.
     shared.submitting.store(false, Ordering::Relaxed);
     let daemon = Daemon::start_on(Some(&data), CONFIG, Layout::AUTOMATIC);
-    let esmes = start_esmes(daemon.smpp, rounds, &shared);
+    let esmes = start_esmes(daemon.smpp.addr, rounds, &shared);
     let start = Instant::now();
     let missing = || {
         let ledger = shared.ledger.lock().expect("no ESME panics");
