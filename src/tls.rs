@@ -70,14 +70,20 @@ pub struct Opened {
 }
 
 /// The records of one connection.
+///
+/// rustls notes where in the octets that it has left a message begins that has not come to its end, and panics when it finds
+/// others there, or none: so they are asked for in every call, counted, and no call is made after an error or the end.
 pub struct Records<S> {
     side: S,
+    /// Octets that [`Records::open`] has left.
+    left: usize,
+    is_over: bool,
 }
 
 impl<S: Side> Records<S> {
     /// Nothing has been exchanged yet.
     pub const fn new(side: S) -> Self {
-        Self { side }
+        Self { side, left: 0, is_over: false }
     }
 
     /// What rustls knows of the connection.
@@ -94,6 +100,12 @@ impl<S: Side> Records<S> {
     /// as large; whatever is to be sent in return is appended to `answer`.
     pub fn open(&mut self, incoming: &mut [u8], plain: &mut [u8], answer: &mut Vec<u8>) -> Opened {
         let mut opened = Opened { consumed: 0, plain: 0, is_closed: false, error: None };
+        if self.is_over || incoming.len() < self.left {
+            debug_assert!(self.is_over, "octets that were left are missing");
+            self.is_over = true;
+            opened.error = Some(rustls::Error::General("the connection is over".to_owned()));
+            return opened;
+        }
         loop {
             let rest = incoming.get_mut(opened.consumed..).unwrap_or_default();
             let UnbufferedStatus { mut discard, state } = self.side.process_tls_records(rest);
@@ -127,10 +139,17 @@ impl<S: Side> Records<S> {
                 break;
             }
         }
+        self.left = incoming.len() - opened.consumed.min(incoming.len());
         if opened.error.is_some() {
+            self.is_over = true;
             self.take_alert(answer);
         }
         opened
+    }
+
+    /// Nothing more can be opened or sealed.
+    pub const fn give_up(&mut self) {
+        self.is_over = true;
     }
 
     /// Whatever rustls has to say to the peer before anything was received: a client's hello.
@@ -139,34 +158,48 @@ impl<S: Side> Records<S> {
     }
 
     /// Seals `plain` as records of full size at the front of `sealed`; returns their octets. `sealed` has room for
-    /// [`sealed_bytes_max`] of them.
+    /// [`sealed_bytes_max`] of them. `pending`: what [`Records::open`] has left.
     ///
     /// # Errors
     /// [`Unsealable`].
-    pub fn seal(&mut self, plain: &[u8], sealed: &mut [u8]) -> Result<usize, Unsealable> {
-        self.write(sealed, |traffic, room| traffic.encrypt(plain, room))
+    pub fn seal(&mut self, plain: &[u8], sealed: &mut [u8], pending: &mut [u8]) -> Result<usize, Unsealable> {
+        self.write(sealed, pending, |traffic, room| traffic.encrypt(plain, room))
     }
 
-    /// Says in order that nothing more will be sent: puts a close_notify at the front of `sealed`, returns its octets.
+    /// Says in order that this is the end: puts a close_notify at the front of `sealed`, returns its octets. Nothing is
+    /// opened or sealed after it. `pending`: as above.
     ///
     /// # Errors
     /// [`Unsealable`].
-    pub fn close_notify(&mut self, sealed: &mut [u8]) -> Result<usize, Unsealable> {
-        self.write(sealed, |traffic, room| traffic.queue_close_notify(room))
+    pub fn close_notify(&mut self, sealed: &mut [u8], pending: &mut [u8]) -> Result<usize, Unsealable> {
+        let written = self.write(sealed, pending, |traffic, room| traffic.queue_close_notify(room));
+        self.is_over = true;
+        written
     }
 
     fn write(
         &mut self,
         sealed: &mut [u8],
+        pending: &mut [u8],
         write: impl FnOnce(
             &mut rustls::unbuffered::WriteTraffic<'_, S::Data>,
             &mut [u8],
         ) -> Result<usize, EncryptError>,
     ) -> Result<usize, Unsealable> {
         let mut used = 0;
+        if self.is_over || pending.len() < self.left {
+            debug_assert!(self.is_over, "octets that were left are missing");
+            return Err(Unsealable);
+        }
         loop {
             let room = sealed.get_mut(used..).unwrap_or_default();
-            match self.side.process_tls_records(&mut []).state {
+            let UnbufferedStatus { discard, state } = self.side.process_tls_records(pending);
+            if discard > 0 {
+                debug_assert!(false, "something was left that could be opened");
+                self.is_over = true;
+                return Err(Unsealable);
+            }
+            match state {
                 // A key update goes out before what is sealed by the new keys.
                 Ok(ConnectionState::EncodeTlsData(mut data)) => {
                     used += data.encode(room).map_err(|_| Unsealable)?;
@@ -181,9 +214,10 @@ impl<S: Side> Records<S> {
         }
     }
 
-    /// After an error: the alert that tells the peer.
+    /// After an error: the alert that tells the peer. While there is something to be sent, rustls looks no further.
     fn take_alert(&mut self, answer: &mut Vec<u8>) {
-        while let Ok(ConnectionState::EncodeTlsData(mut data)) = self.side.process_tls_records(&mut []).state
+        while self.side.wants_write()
+            && let Ok(ConnectionState::EncodeTlsData(mut data)) = self.side.process_tls_records(&mut []).state
         {
             encode(&mut data, answer);
         }
@@ -225,3 +259,6 @@ fn encode<Data>(data: &mut EncodeTlsData<'_, Data>, answer: &mut Vec<u8>) {
     let encoded = data.encode(answer.get_mut(start..).unwrap_or_default());
     debug_assert!(encoded.is_ok(), "{encoded:?}");
 }
+
+#[cfg(test)]
+mod tests;

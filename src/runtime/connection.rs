@@ -206,6 +206,11 @@ impl Unread {
         self.bytes.get(self.start..).unwrap_or_default()
     }
 
+    /// What waits.
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.start..).unwrap_or_default()
+    }
+
     /// Whether nothing waits.
     pub const fn is_empty(&self) -> bool {
         self.start == self.bytes.len()

@@ -12,7 +12,7 @@ use crate::control_lane::TlsInfo;
 use crate::limits::TLS_PENDING_BYTES_MAX;
 use crate::session::CloseReason;
 use crate::stats::Counter;
-use crate::tls::{HANDSHAKE_RECORD, Opened, Records, record_len};
+use crate::tls::{HANDSHAKE_RECORD, Opened, Records, Unsealable, record_len};
 
 /// A handshake under way.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ struct Handshake {
 #[derive(Debug)]
 pub struct TlsSession {
     /// What comes and goes.
-    pub records: Records<UnbufferedServerConnection>,
+    records: Records<UnbufferedServerConnection>,
     /// Sealed, and not yet taken by the socket.
     pub sealed: OutQueue,
     /// Received, and not yet a whole record.
@@ -152,6 +152,7 @@ impl TlsSession {
             None => None,
         };
         if received.failure.is_some() {
+            self.records.give_up();
             self.record_since = Time::NEVER;
             return received;
         }
@@ -167,6 +168,22 @@ impl TlsSession {
             received.is_established = true;
         }
         received
+    }
+
+    /// As [`Records::seal`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn seal(&mut self, plain: &[u8], sealed: &mut [u8]) -> Result<usize, Unsealable> {
+        self.records.seal(plain, sealed, self.pending.as_mut_slice())
+    }
+
+    /// As [`Records::close_notify`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn close_notify(&mut self, sealed: &mut [u8]) -> Result<usize, Unsealable> {
+        self.records.close_notify(sealed, self.pending.as_mut_slice())
     }
 
     /// The end of the stream has come without close_notify.

@@ -148,7 +148,7 @@ impl Worker {
                     break;
                 }
                 let len = plain.len();
-                let Ok(sealed) = tls.records.seal(plain, room) else {
+                let Ok(sealed) = tls.seal(plain, room) else {
                     // Nobody can be told any more.
                     connection.out.clear(&mut self.pool);
                     tls.notified = true;
@@ -164,7 +164,7 @@ impl Worker {
                 let room = worker.octets.get_mut(used..).unwrap_or_default();
                 if room.len() >= sealed_bytes_max(0) {
                     tls.notified = true;
-                    used += tls.records.close_notify(room).unwrap_or_default();
+                    used += tls.close_notify(room).unwrap_or_default();
                 }
             }
             if used == 0 {
