@@ -227,8 +227,9 @@ impl<'a> Worker<'a> {
                 session.flush(&mut self.shared)
             });
             if let Err(lost) = done {
-                let expected =
-                    session.state == State::Unbinding && matches!(lost, Lost::Closed | Lost::Unbound);
+                // Ended: its end comes with the unbind_resp.
+                let expected = matches!(session.state, State::Unbinding | State::Ended)
+                    && matches!(lost, Lost::Closed | Lost::Unbound);
                 session.state = State::Ended;
                 if !expected {
                     self.shared.tally.lose_session(lost.to_string());
