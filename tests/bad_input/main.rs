@@ -10,6 +10,7 @@ mod documented;
 mod guessing;
 mod peers;
 mod requests;
+mod tls;
 mod vectors;
 
 use std::sync::Arc;

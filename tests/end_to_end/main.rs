@@ -16,6 +16,7 @@ mod receipts;
 mod reload;
 mod restart;
 mod shutdown;
+mod tls;
 mod windows;
 
 /// What the scripts' daemons are configured with: small tables, fast retries, and destinations of every kind.

@@ -53,6 +53,8 @@ pub struct Daemon {
     child: Child,
     /// Where its ESMEs connect to.
     pub smpp: Endpoint,
+    /// The listener without TLS.
+    pub plain: SocketAddr,
     /// The TLS listener, if it has one.
     pub tls: Option<SocketAddr>,
     pub http: SocketAddr,
@@ -72,10 +74,20 @@ impl Daemon {
 
     /// As [`Daemon::start`], on a data folder that outlives it; without one, on its own.
     pub fn start_on(data_dir: Option<&Path>, config: &str, layout: Layout) -> Self {
+        Self::launch(data_dir, config, "", layout)
+    }
+
+    /// As [`Daemon::start`], on a TLS layout, with these keys in its `[tls]` section.
+    pub fn start_tls(config: &str, tls_keys: &str, layout: Layout) -> Self {
+        assert!(layout.1.is_some(), "{layout:?} is without TLS");
+        Self::launch(None, config, tls_keys, layout)
+    }
+
+    fn launch(data_dir: Option<&Path>, config: &str, tls_keys: &str, layout: Layout) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let file = dir.path().join("smscd.toml");
         let data_dir = data_dir.map_or_else(|| dir.path().join("data"), Path::to_path_buf);
-        let tls_section = layout.1.map(|_| tls::section(dir.path())).unwrap_or_default();
+        let tls_section = layout.1.map(|_| tls::section(dir.path(), tls_keys)).unwrap_or_default();
         std::fs::write(&file, config.to_owned() + &tls_section).expect("written");
         let mut child = Command::new(env!("CARGO_BIN_EXE_smscd"))
             .args(["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--no-pin", "--config"])
@@ -120,11 +132,12 @@ impl Daemon {
             let stderr = stderr.lock().expect("no reader panics");
             panic!("not ready: {line:?}, {status:?}, stderr:\n{stderr}");
         };
+        let plain = smpp;
         let smpp = match (tls, layout.1) {
             (Some(addr), version @ Some(_)) => Endpoint { addr, tls: version },
-            _ => smpp.into(),
+            _ => plain.into(),
         };
-        Self { child, smpp, tls, http, stderr, readers, data_dir, tls_section, dir }
+        Self { child, smpp, plain, tls, http, stderr, readers, data_dir, tls_section, dir }
     }
 
     /// What the daemon has logged so far.
@@ -137,10 +150,31 @@ impl Daemon {
         &self.data_dir
     }
 
+    /// The folder of its configuration file.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// Replaces the text of its configuration file.
     pub fn rewrite_config(&self, config: &str) {
         let text = config.to_owned() + &self.tls_section;
         std::fs::write(self.dir.path().join("smscd.toml"), text).expect("written");
+    }
+
+    /// Appends to its configuration file.
+    pub fn append_config(&self, text: &str) {
+        self.edit_config(|config| config + text);
+    }
+
+    /// Replaces a text in its configuration file.
+    pub fn replace_in_config(&self, old: &str, new: &str) {
+        self.edit_config(|config| config.replace(old, new));
+    }
+
+    fn edit_config(&self, edit: impl FnOnce(String) -> String) {
+        let file = self.dir.path().join("smscd.toml");
+        let config = std::fs::read_to_string(&file).expect("readable");
+        std::fs::write(&file, edit(config)).expect("written");
     }
 
     /// POST over HTTP.

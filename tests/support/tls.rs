@@ -51,6 +51,11 @@ pub struct Certified {
 }
 
 impl Certified {
+    /// The certificate as it goes over the wire.
+    pub fn der(&self) -> CertificateDer<'static> {
+        self.der.clone()
+    }
+
     /// Writes both; the keys of the configuration that name them.
     pub fn write(&self, dir: &Path, name: &str) -> String {
         let (chain, key) = (dir.join(format!("{name}.pem")), dir.join(format!("{name}.key")));
@@ -150,10 +155,10 @@ impl Authority {
 pub static AUTHORITY: LazyLock<Authority> = LazyLock::new(|| Authority::new("Test authority"));
 static LOCALHOST: LazyLock<Certified> = LazyLock::new(|| AUTHORITY.server(&["localhost", "127.0.0.1"]));
 
-/// The `[tls]` section of a daemon with a TLS layout; its files go into `dir`.
-pub fn section(dir: &Path) -> String {
+/// The `[tls]` section of a daemon with a TLS layout, with further keys; its files go into `dir`.
+pub fn section(dir: &Path, keys: &str) -> String {
     let files = LOCALHOST.write(dir, "localhost");
-    format!("\n[tls]\nlisten = [\"127.0.0.1:0\"]\n[[tls.certificate]]\n{files}")
+    format!("\n[tls]\nlisten = [\"127.0.0.1:0\"]\n{keys}\n[[tls.certificate]]\n{files}")
 }
 
 /// The octets of a connection, as they are or within TLS.

@@ -52,6 +52,7 @@ pub(super) fn tls_failed(failure: &Failure, is_handshaking: bool, peer: SocketAd
         Counter::ForeignProtocols => (),
         // Somebody who means us, with a certificate that has run out or is not the right one.
         Counter::TlsCertificatesRefused => info!(%error, %peer, "client certificate refused"),
+        Counter::TlsTruncations => cut_off(peer),
         _ if is_handshaking => debug!(%error, %peer, "TLS handshake failed"),
         _ => info!(%error, %peer, "TLS record refused"),
     }
