@@ -205,3 +205,24 @@ fn a_full_store_refuses_and_takes_again_when_there_is_room() {
     }
     assert_eq!(daemon.stat("/messages/undeliverable"), 0);
 }
+
+#[test]
+fn a_store_that_becomes_unreadable_stops_the_daemon() {
+    let mut daemon = Daemon::start(SMALL, Layout::ONE_BY_ONE);
+    let mut esme = daemon.bind(Mode::Transmitter);
+    let kept = Sm { schedule: "000000010000000R".to_owned(), ..Sm::new("12345", "447700900000", "kept") };
+    esme.submit(&kept);
+    esme.submit(&kept);
+    // The disk turns bits under a message that stays, so that it must be copied out of the way of the others.
+    let path = segment(daemon.data_dir());
+    let file = fs::OpenOptions::new().write(true).open(path).expect("writable");
+    std::os::unix::fs::FileExt::write_all_at(&file, &[0xFF; 8], 100).expect("written");
+    let large = Sm { tlvs: vec![(0x1401, vec![0x5A; 30_000])], ..Sm::new("12345", "447700900001", "large") };
+    let octets = support::esme::pdu(support::esme::SUBMIT_SM, 0, 100, &large.encode());
+    let answered = (0..2_000).take_while(|_| esme.send_some(&octets) && esme.receive_or_end().is_some());
+    let answered = answered.count();
+    assert!(answered < 2_000, "the segments went round over the damage");
+    assert_eq!(daemon.wait().code(), Some(1));
+    let stderr = daemon.stderr();
+    assert!(stderr.contains("has become unreadable") && stderr.contains("stopping: "), "{stderr}");
+}

@@ -150,7 +150,15 @@ async fn serve(setup: ControlSetup, stop: impl Future<Output = ()>, grace: Durat
     let router = api::router(Arc::clone(&shared));
     let server = tokio::spawn(async move { axum::serve(listener::Bounded::new(listener), router).await });
 
-    stop.await;
+    tokio::select! {
+        () = stop => {}
+        why = shared.exchange.failure() => {
+            // Nothing may be promised any more, and the other threads can't be left in order without that one.
+            shared.ready.store(false, Ordering::Relaxed);
+            (setup.stop_accepting)();
+            anyhow::bail!("stopping: {why}");
+        }
+    }
     shared.ready.store(false, Ordering::Relaxed);
     (setup.stop_accepting)();
     let left = shared.exchange.shutdown(unbind_timeout + grace).await;
