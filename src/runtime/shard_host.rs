@@ -21,6 +21,7 @@ use crate::routing::{
 use crate::session::{DeliveryResult, Disposition, Origin, SubmitRequest};
 use crate::smpp::{CommandStatus, DeliverSm, MessageState, PduBody, SubmitSm};
 use crate::stats::{AccountCounter, Counter, Latency};
+use crate::store::journal::Failure;
 
 /// Between two looks at a committer that is busy, when everything is to be handed to it.
 const CLOSE_WAIT: Duration = Duration::from_millis(1);
@@ -203,13 +204,12 @@ impl ShardHost {
             mo_waiting: &mut self.mo_waiting,
             mo_held: &mut self.mo_held,
         };
-        let more = self.shard.turn(now, SHARD_TURN_ITEMS_MAX, &mut output);
-        if let Some(failure) = self.shard.store().failure() {
-            // Nothing becomes durable any more, so nothing may be promised any more.
-            error!("stopping: {failure}");
-            std::process::exit(1);
-        }
-        more
+        self.shard.turn(now, SHARD_TURN_ITEMS_MAX, &mut output)
+    }
+
+    /// Why nothing becomes durable any more, if so; then nothing may be promised any more either.
+    pub fn failure(&self) -> Option<&Failure> {
+        self.shard.store().failure()
     }
 
     /// Publishes what the turn has added, and wakes the threads that sleep.
