@@ -97,8 +97,7 @@ fn quirk_17_enquire_link_before_the_bind_is_answered_and_buys_no_time() {
 
 #[test]
 fn quirk_18_a_client_that_only_answers_enquire_link_stays() {
-    let daemon =
-        daemon_with("[smpp]\nenquire_link_interval_ms = 100\ninactivity_timeout_ms = 1000", "");
+    let daemon = daemon_with("[smpp]\nenquire_link_interval_ms = 100\ninactivity_timeout_ms = 1000", "");
     let mut esme = daemon.bind(Mode::Transceiver);
     // Twice the inactivity timeout and more.
     for _ in 0..25 {

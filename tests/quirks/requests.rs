@@ -35,12 +35,13 @@ fn quirk_20_a_payload_of_64_kb_fits_and_no_larger_pdu_is_taken() {
     let mut esme = daemon.bind(Mode::Transceiver);
     let payload = |len| Sm { tlvs: vec![(0x0424, vec![b'x'; len])], ..Sm::new("12345", "4470", "") };
     esme.submit(&payload(65_535));
-    // Only the length is sent: nothing is waited for, and nothing reserved.
-    esme.send(&70_001u32.to_be_bytes());
-    esme.expect(GENERIC_NACK, ESME_RINVCMDLEN);
+    // Only the header is sent: the body is not waited for, and nothing reserved for it.
+    let header_of = |len: u32| [&len.to_be_bytes()[..], &pdu(SUBMIT_SM, 0, 77, &[])[4..]].concat();
+    esme.send(&header_of(70_001));
+    assert_eq!(esme.expect(GENERIC_NACK, ESME_RINVCMDLEN).sequence, 77);
     esme.expect_end();
     let mut unbound = RawEsme::connect(daemon.smpp);
-    unbound.send(&1_025u32.to_be_bytes());
+    unbound.send(&header_of(1_025));
     unbound.expect(GENERIC_NACK, ESME_RINVCMDLEN);
     unbound.expect_end();
 }
@@ -82,7 +83,7 @@ fn quirk_23_the_wrong_direction_is_refused_and_the_session_stays() {
     let mut esme = daemon.bind(Mode::Transceiver);
     let body = Sm::new("12345", "4470", "hi").encode();
     esme.request(DELIVER_SM, &body);
-    assert_eq!(esme.expect(DELIVER_SM | RESP, ESME_RINVBNDSTS).body, []);
+    assert!(esme.expect(DELIVER_SM | RESP, ESME_RINVBNDSTS).body.is_empty());
     let mut receiver = daemon.bind(Mode::Receiver);
     receiver.request(SUBMIT_SM, &body);
     receiver.expect(SUBMIT_SM | RESP, ESME_RINVBNDSTS);
