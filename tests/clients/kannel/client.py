@@ -30,18 +30,7 @@ box-allow-ip = 127.0.0.1
 log-file = {folder}/bearerbox.log
 log-level = 0
 
-group = smsc
-smsc = smpp
-smsc-id = smscd
-host = 127.0.0.1
-{port}
-smsc-username = demo
-smsc-password = demo
-system-type = test
-interface-version = 34
-reconnect-delay = 1
-enquire-link-interval = 5
-
+{links}
 group = smpp-tlv
 name = note
 tag = 0x1789
@@ -69,6 +58,20 @@ keyword = default
 catch-all = true
 max-messages = 0
 get-url = "http://127.0.0.1:{inbox}/mo?text=%b&from=%p&meta=%D"
+"""
+
+LINK = """
+group = smsc
+smsc = smpp
+smsc-id = smscd
+host = 127.0.0.1
+{port}
+smsc-username = demo
+smsc-password = demo
+system-type = test
+interface-version = 34
+reconnect-delay = 1
+enquire-link-interval = 5
 """
 
 
@@ -160,24 +163,28 @@ class Kannel:
     def __init__(self, relay, inbox, mode, folder):
         self.admin, self.box, self.sendsms = free_ports(3)
         self.inbox = inbox
-        port = f"port = {relay.port}\n"
-        port += "transceiver-mode = true" if mode == "transceiver" else f"receive-port = {relay.port}"
+        port = f"port = {relay.port}"
+        if mode == "transceiver":
+            ports = [f"{port}\ntransceiver-mode = true"]
+        else:
+            ports = [port, f"receive-{port}"]
+        links = "".join(LINK.format(port=port) for port in ports)
         config = pathlib.Path(folder, "kannel.conf")
         config.write_text(
             CONFIG.format(
-                admin=self.admin, box=self.box, sendsms=self.sendsms, inbox=inbox, port=port, folder=folder
+                admin=self.admin, box=self.box, sendsms=self.sendsms, inbox=inbox, links=links, folder=folder
             )
         )
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self.bearerbox = subprocess.Popen(["bearerbox", config], **quiet)
         until("bearerbox", lambda: "Kannel" in get(self.admin, "status.txt", password="admin"))
         self.smsbox = subprocess.Popen(["smsbox", config], **quiet)
-        self.online()
+        self.online(len(ports))
 
-    def online(self):
+    def online(self, links):
         def is_online():
             status = get(self.admin, "status.txt", password="admin")
-            return "(online" in status and "smsbox" in status
+            return status.count("(online") == links and "smsbox" in status
 
         until("Kannel online", is_online)
 
@@ -234,7 +241,7 @@ def run(mode, smpp, inbox):
         before = len(relay.commands)
         relay.drop()
         until("new binds", lambda: sum(c in (1, 2, 9) for c in relay.commands[before:]) >= bound)
-        kannel.online()
+        kannel.online(bound)
         kannel.send_with_receipt("after")
         expect_receipts(["after"])
         print(f"kannel: {mode}, reconnect after a drop ok")
