@@ -54,7 +54,7 @@ fn the_page_says_what_the_daemon_does() {
     page.compare_or_write(std::env::var_os(WRITE).is_some());
 }
 
-/// Sends the operation, then an enquire_link: what comes before its answer is the outcome.
+/// Sends the operation, then an enquire_link, and takes the answers.
 fn ask(talk: &mut Talk, operation: &operations::Operation, message_id: &str) -> Outcome {
     let sequence = talk.send(operation.command_id, &(operation.body)(message_id));
     let mut outcome = Outcome { request: operation.command_id, answers: Vec::new(), closed: false };
@@ -63,20 +63,28 @@ fn ask(talk: &mut Talk, operation: &operations::Operation, message_id: &str) -> 
     if !ends {
         talk.send(ENQUIRE_LINK, &[]);
     }
-    // An enquire_link of the table's has an answer of its own first.
-    let mut own_answer = operation.command_id == ENQUIRE_LINK;
-    while let Some(pdu) = talk.receive() {
-        if pdu.id == ENQUIRE_LINK | RESP && pdu.sequence != sequence {
-            return outcome;
+    // The answer to a submission may come behind that of the enquire_link: requests are waited for until answered.
+    let mut owed = operation.is_answered();
+    let mut is_alive = ends;
+    while owed || !is_alive || ends {
+        let Some(pdu) = talk.receive() else {
+            outcome.closed = true;
+            break;
+        };
+        if pdu.sequence != sequence {
+            assert!(
+                !is_alive && pdu.id == ENQUIRE_LINK | RESP,
+                "one answer to each request, nothing else: {pdu:?}"
+            );
+            is_alive = true;
+            continue;
         }
-        assert!(std::mem::replace(&mut own_answer, false) || pdu.id != ENQUIRE_LINK | RESP, "{pdu:?}");
+        assert!(std::mem::replace(&mut owed, false), "not to be answered, or answered twice: {pdu:?}");
         outcome.answers.push((pdu.id, pdu.status));
-        assert_eq!(pdu.sequence, sequence, "one answer to each request, and nothing else: {pdu:?}");
         if ends && pdu.status != ESME_ROK {
-            return outcome;
+            break;
         }
     }
-    outcome.closed = true;
     outcome
 }
 

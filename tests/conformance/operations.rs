@@ -9,6 +9,13 @@ pub(crate) struct Operation {
     pub(crate) body: fn(&str) -> Vec<u8>,
 }
 
+impl Operation {
+    /// Whether it is a request that has a response, or is none that is known.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.command_id & RESP == 0 && !["outbind", "alert_notification"].contains(&self.name)
+    }
+}
+
 const fn operation(name: &'static str, command_id: u32, body: fn(&str) -> Vec<u8>) -> Operation {
     Operation { name, command_id, body }
 }
@@ -24,9 +31,7 @@ pub(crate) const OPERATIONS: [Operation; 23] = [
     operation("submit_sm", SUBMIT_SM, sm),
     operation("deliver_sm", DELIVER_SM, sm),
     operation("unbind", UNBIND, empty),
-    operation("replace_sm", 0x07, |id| {
-        [id.as_bytes(), b"\0", SOURCE, b"\0\0\0\0\x05again"].concat()
-    }),
+    operation("replace_sm", 0x07, |id| [id.as_bytes(), b"\0", SOURCE, b"\0\0\0\0\x05again"].concat()),
     operation("cancel_sm", 0x08, |id| [b"\0", id.as_bytes(), b"\0", SOURCE, b"\0\0\0"].concat()),
     operation("bind_transceiver", BIND_TRANSCEIVER, bind),
     operation("outbind", 0x0B, |_| b"demo\0demo\0".to_vec()),
@@ -35,9 +40,7 @@ pub(crate) const OPERATIONS: [Operation; 23] = [
         [b"\0", SOURCE, b"\x01\x01", DESTINATION, b"\0\0\0\0\0\0\0\0\0\x05hello"].concat()
     }),
     operation("alert_notification", 0x102, |_| [DESTINATION, SOURCE].concat()),
-    operation("data_sm", 0x103, |_| {
-        [b"\0", SOURCE, DESTINATION, b"\0\0\0\x04\x24\0\x05hello"].concat()
-    }),
+    operation("data_sm", 0x103, |_| [b"\0", SOURCE, DESTINATION, b"\0\0\0\x04\x24\0\x05hello"].concat()),
     operation("broadcast_sm", 0x111, |_| {
         [
             b"\0",

@@ -67,10 +67,12 @@ impl Page {
     }
 
     fn render(&self) -> String {
-        let mut page = format!("{HEAD}\n## Before a bind\n\n| operation | outcome |\n|---|---|\n{}", self.unbound);
+        let mut page =
+            format!("{HEAD}\n## Before a bind\n\n| operation | outcome |\n|---|---|\n{}", self.unbound);
         for (version, rows) in &self.bound {
             page += &format!("\n## interface_version 0x{version:02X}\n\n");
-            page += "| operation | bound transmitter | bound receiver | bound transceiver |\n|---|---|---|---|\n";
+            page +=
+                "| operation | bound transmitter | bound receiver | bound transceiver |\n|---|---|---|---|\n";
             page += rows;
         }
         page
