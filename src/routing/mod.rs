@@ -11,6 +11,7 @@
 //! | `delivery` | queues towards sessions, hand-out and its outcomes |
 //! | `outgoing` | the deliver_sm of a receipt, an MO message, a message from another ESME |
 //! | `sessions`, `address_range` | who is bound, with what credit and which addresses |
+//! | `operations` | query_sm, cancel_sm, replace_sm, replace_if_present_flag |
 //! | `duplicates` | submits that repeat another |
 //! | `policy` | what goes for which account |
 //! | `message`, `list` | a message, and the lists that it stands in |
@@ -33,6 +34,7 @@ mod index;
 mod invariants;
 mod list;
 mod message;
+mod operations;
 mod outgoing;
 mod policy;
 mod restore;
@@ -45,6 +47,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+pub use operations::{Asker, OperationOutcome, OperationRequest};
 pub use restore::{RecoveredAs, TooManyMessages};
 pub use settings::{AccountRouting, RetrySettings, SettingsError, ShardSettings};
 pub use shard::Shard;

@@ -1,8 +1,8 @@
 //! What goes into a routing shard and what comes out of it: plain values, which is all that crosses threads.
 
-use super::RecoveredAs;
+use super::{Asker, RecoveredAs};
 use crate::base::{AccountId, DeliveryToken, MessageId, SessionHandle, Time, WallTime};
-use crate::smpp::{CommandStatus, DeliverSm, InterfaceVersion, MessageState, SubmitSm};
+use crate::smpp::{CommandStatus, DeliverSm, InterfaceVersion, MessageState, OperationAnswer, SubmitSm};
 
 /// Which request a message came in with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,6 +203,9 @@ pub enum Fact {
 pub trait ShardOutput {
     /// The answer to a submit for which [`SubmitOutcome::Later`] was returned.
     fn submit_result(&mut self, origin: Origin, result: Result<MessageId, CommandStatus>);
+
+    /// The answer to an operation for which [`super::OperationOutcome::Later`] was returned.
+    fn operation_result(&mut self, asker: Asker, answer: OperationAnswer);
 
     /// An MO message for which [`MoOutcome::Later`] was returned is held.
     fn mo_held(&mut self, message_id: MessageId);

@@ -14,9 +14,9 @@ use crate::base::{DeliveryToken, MessageId, Now, SessionHandle, Time, WallTime};
 use crate::control_lane::{HeldInfo, MessageInfo, MoMessage, MoRefused, StoreStats, Wake};
 use crate::limits::{LANE_BLOCKS_PER_TURN, SHARD_TURN_ITEMS_MAX};
 use crate::network::Network;
-use crate::routing::{self, MoOutcome, RecoveredAs, Shard, ShardOutput, SubmitOutcome, TooManyMessages};
+use crate::routing::{self, Asker, MoOutcome, OperationOutcome, RecoveredAs, Shard, ShardOutput, SubmitOutcome, TooManyMessages};
 use crate::session::{DeliveryResult, Disposition, Origin, SubmitRequest};
-use crate::smpp::{CommandStatus, DeliverSm, MessageState, PduBody, SubmitSm};
+use crate::smpp::{CommandStatus, DeliverSm, MessageState, Operation, OperationAnswer, PduBody, SubmitSm};
 use crate::stats::{AccountCounter, Counter, Latency};
 
 /// Between two looks at a committer that is busy, when everything is to be handed to it.
@@ -70,6 +70,19 @@ impl ShardHost {
         }
     }
 
+    /// Carries out an operation. `None`: the answer comes later.
+    pub fn operate(
+        &mut self,
+        request: &routing::OperationRequest<'_>,
+        now: Now,
+        stats: &mut ThreadStats,
+    ) -> Option<OperationAnswer> {
+        match self.shard.operate(request, now, &mut FactsOnly { stats }) {
+            OperationOutcome::Answered(answer) => Some(answer),
+            OperationOutcome::Later => None,
+        }
+    }
+
     /// Takes a message from a worker in, other than a submission of the worker on this thread.
     pub fn take(&mut self, message: ToShard, body: &[u8], now: Now, stats: &mut ThreadStats) {
         match message {
@@ -89,6 +102,21 @@ impl ShardHost {
                 };
                 if let Some(lane) = lane_to(&mut self.to_workers, origin.session.worker) {
                     lane.push_reply(ToWorker::SubmitResult { origin, result });
+                }
+            }
+            ToShard::Operate { session, ticket, account, version, command_id } => {
+                let operation = Operation::decode(command_id, body, version);
+                let answer = match operation {
+                    Some(Ok(operation)) => {
+                        let asker = Asker { session, ticket };
+                        let request = routing::OperationRequest { asker, account, version, operation };
+                        self.operate(&request, now, stats)
+                    }
+                    Some(Err(error)) => Some(OperationAnswer::Refused(error.status)),
+                    None => Some(OperationAnswer::NotFound),
+                };
+                if let (Some(answer), Some(lane)) = (answer, lane_to(&mut self.to_workers, session.worker)) {
+                    lane.push_reply(ToWorker::OperationResult { session, ticket, answer });
                 }
             }
             ToShard::DeliveryResult { token, result } => {
@@ -337,6 +365,10 @@ impl ShardOutput for FactsOnly<'_> {
         debug_assert!(false, "a late answer outside of a turn: {origin:?} {result:?}");
     }
 
+    fn operation_result(&mut self, asker: Asker, answer: OperationAnswer) {
+        debug_assert!(false, "a late answer outside of a turn: {asker:?} {answer:?}");
+    }
+
     fn mo_held(&mut self, message_id: MessageId) {
         debug_assert!(false, "held outside of a turn: {message_id}");
     }
@@ -371,6 +403,15 @@ impl ShardOutput for TurnOutput<'_> {
         match (lane_to(self.to_workers, origin.session.worker), &mut self.worker) {
             (Some(lane), _) => lane.push_reply(ToWorker::SubmitResult { origin, result }),
             (None, Some(worker)) => worker.submit_result(origin, result, self.stats),
+            (None, None) => debug_assert!(false, "a session of no worker"),
+        }
+    }
+
+    fn operation_result(&mut self, asker: Asker, answer: OperationAnswer) {
+        let Asker { session, ticket } = asker;
+        match (lane_to(self.to_workers, session.worker), &mut self.worker) {
+            (Some(lane), _) => lane.push_reply(ToWorker::OperationResult { session, ticket, answer }),
+            (None, Some(worker)) => worker.operation_result(session, ticket, answer, self.stats),
             (None, None) => debug_assert!(false, "a session of no worker"),
         }
     }

@@ -8,7 +8,11 @@
 //! *Closing* means that what is queued still goes out, then the socket is shut down. Only a broken frame, a refused
 //! bind, a timer or too many errors before a bind lead there from any state (promise 8).
 
+mod operations;
+
 use std::collections::VecDeque;
+
+use operations::OpenOperation;
 
 use super::link::{Link, LinkTimers, Verdict};
 use super::port::{
@@ -85,6 +89,9 @@ pub struct Session {
     /// Submissions that await our response.
     in_flight: u32,
     in_flight_max: u32,
+    /// Those of them that are operations on stored messages.
+    operations: Vec<OpenOperation>,
+    next_ticket: u32,
     next_sequence: u32,
     opened_at: Time,
     bound_at: Time,
@@ -113,6 +120,8 @@ impl Session {
             account: AccountId(u16::MAX),
             in_flight: 0,
             in_flight_max: 0,
+            operations: Vec::new(),
+            next_ticket: 0,
             next_sequence: 1,
             opened_at: now,
             bound_at: now,
@@ -324,6 +333,7 @@ impl Session {
                 if now >= deadline {
                     // What is still open has an unknown outcome for the ESME, but it gets its unbind_resp.
                     self.in_flight = 0;
+                    self.operations.clear();
                 }
                 self.finish_drain(port)
             }
@@ -458,6 +468,9 @@ impl Session {
                 self.wrong_state(frame, port)
             }
             id if !self.may_request(id) => self.wrong_state(frame, port),
+            CommandId::QUERY_SM | CommandId::CANCEL_SM | CommandId::REPLACE_SM => {
+                self.operation(frame, now, port)
+            }
             // Known operations that this SMSC does not offer (field-notes quirk 22): their own response.
             _ => {
                 respond(frame, CommandStatus::ESME_RINVCMDID, port);

@@ -142,6 +142,8 @@ impl ShardOutput for World {
 
     fn mo_held(&mut self, _: MessageId) {}
 
+    fn operation_result(&mut self, _: Asker, _: OperationAnswer) {}
+
     fn deliver(&mut self, to: SessionHandle, token: DeliveryToken, deliver_sm: &DeliverSm<'_>) -> bool {
         if self.full_lane == Some(to.worker) {
             return false;

@@ -26,6 +26,9 @@ impl Worker {
                         ToWorker::SubmitResult { origin, result } => {
                             self.submit_result(origin, result, stats)
                         }
+                        ToWorker::OperationResult { session, ticket, answer } => {
+                            self.operation_result(session, ticket, answer, stats)
+                        }
                         ToWorker::Deliver { session, token } => {
                             self.deliver_body(session, token, body, now, stats)
                         }
@@ -52,6 +55,12 @@ impl Worker {
         if let Some(Some(reason)) = close {
             self.ending.push((slot, reason));
         }
+        self.window_moved(slot);
+    }
+
+    /// A request of a session has been answered: what its window held back may go on.
+    #[inline]
+    pub(super) fn window_moved(&mut self, slot: u32) {
         if let Some(connection) = self.connections.get_mut(slot)
             && connection.stalled == Some(StallReason::Window)
         {

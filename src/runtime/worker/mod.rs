@@ -7,6 +7,7 @@
 mod flush;
 mod intake;
 mod lanes;
+mod operations;
 mod ports;
 mod read;
 

@@ -14,12 +14,13 @@ use super::super::shard_host::ShardHost;
 use super::super::thread::{ThreadStats, ThreadWaker};
 use super::super::values::{AddressRange, ToShard};
 use super::Worker;
+use super::operations::ask_shards;
 use crate::base::{AccountId, DeliveryToken, Now, SessionHandle, Time};
 use crate::control_lane::Wake;
 use crate::routing::shard_of;
 use crate::session::{
-    Authentication, BindMode, BindRequest, DeliveryResult, Disposition, Fact, Grant, Output, Port, Session,
-    StallReason, SubmitRequest,
+    Authentication, BindMode, BindRequest, DeliveryResult, Disposition, Fact, Grant, OperationDisposition,
+    OperationRequest, Output, Port, Session, StallReason, SubmitRequest,
 };
 use crate::smpp::{CommandStatus, InterfaceVersion};
 use crate::stats::{AccountCounter, Counter, Latency};
@@ -61,11 +62,11 @@ impl ShardLinks {
         }
     }
 
-    fn shards(&self) -> u16 {
+    pub(super) const fn shards(&self) -> u16 {
         self.lanes.len() as u16
     }
 
-    fn lane(&mut self, shard: u16) -> Option<&mut LaneSender<ToShard>> {
+    pub(super) fn lane(&mut self, shard: u16) -> Option<&mut LaneSender<ToShard>> {
         self.lanes.get_mut(usize::from(shard))?.as_mut().map(|(lane, _)| lane)
     }
 }
@@ -235,6 +236,10 @@ impl Port for SessionPort<'_> {
             ToShard::Submit { origin: submit.origin, account: submit.account, version: submit.version };
         let pushed = lane.push_request(message, submit.body.len(), |out| out.extend_from_slice(submit.body));
         if pushed { Disposition::InFlight } else { Disposition::Stall(StallReason::Lane) }
+    }
+
+    fn operate(&mut self, request: &OperationRequest<'_>) -> OperationDisposition {
+        ask_shards(request, self.links, &mut self.shard, self.now, self.output.stats)
     }
 
     #[inline]
