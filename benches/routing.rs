@@ -12,7 +12,9 @@ use smscd::routing::{
     AccountRouting, Asker, Bound, DeliveryResult, Fact, Origin, Shard, ShardOutput, ShardSettings, Submit,
     SubmitOutcome,
 };
-use smscd::smpp::{CommandStatus, DeliverSm, InterfaceVersion, OperationAnswer, PduBody, RegisteredDelivery, SubmitSm};
+use smscd::smpp::{
+    CommandStatus, DeliverSm, InterfaceVersion, OperationAnswer, PduBody, RegisteredDelivery, SubmitSm,
+};
 use smscd::store::MemoryStore;
 
 const SESSION: SessionHandle = SessionHandle { slot: 3, generation: 1, worker: 0 };

@@ -286,7 +286,11 @@ fn stated_times(sm: &SmFields<'_>, account: &Policy, now: Now) -> Result<Times, 
 /// The account that owns an address: by configuration, the whole address before the longest prefix; else by the
 /// address_range of a bound session.
 #[inline]
-pub(super) fn owner_of(owners: &PrefixMap<AccountId>, sessions: &mut Sessions, address: &[u8]) -> Option<AccountId> {
+pub(super) fn owner_of(
+    owners: &PrefixMap<AccountId>,
+    sessions: &mut Sessions,
+    address: &[u8],
+) -> Option<AccountId> {
     owners.find(address).copied().or_else(|| sessions.claimant(address))
 }
 

@@ -29,8 +29,7 @@ struct Place {
 
 const _: () = assert!(size_of::<Place>() == 16);
 
-const VACANT: Place =
-    Place { id: MessageId::from_u64(0), finished_s: 0, error: 0, account_and_state: 0 };
+const VACANT: Place = Place { id: MessageId::from_u64(0), finished_s: 0, error: 0, account_and_state: 0 };
 /// Bits of a final state less [`FIRST_FINAL`]; those above are enough for every account there can be.
 const STATE_BITS: u32 = 3;
 const FIRST_FINAL: u8 = MessageState::Delivered as u8;

@@ -14,7 +14,9 @@ use crate::base::{DeliveryToken, MessageId, Now, SessionHandle, Time, WallTime};
 use crate::control_lane::{HeldInfo, MessageInfo, MoMessage, MoRefused, StoreStats, Wake};
 use crate::limits::{LANE_BLOCKS_PER_TURN, SHARD_TURN_ITEMS_MAX};
 use crate::network::Network;
-use crate::routing::{self, Asker, MoOutcome, OperationOutcome, RecoveredAs, Shard, ShardOutput, SubmitOutcome, TooManyMessages};
+use crate::routing::{
+    self, Asker, MoOutcome, OperationOutcome, RecoveredAs, Shard, ShardOutput, SubmitOutcome, TooManyMessages,
+};
 use crate::session::{DeliveryResult, Disposition, Origin, SubmitRequest};
 use crate::smpp::{CommandStatus, DeliverSm, MessageState, Operation, OperationAnswer, PduBody, SubmitSm};
 use crate::stats::{AccountCounter, Counter, Latency};

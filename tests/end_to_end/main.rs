@@ -8,6 +8,7 @@ mod binds;
 mod deliveries;
 mod links;
 mod mo;
+mod operations;
 mod outcomes;
 mod receipts;
 mod restart;

@@ -11,8 +11,9 @@ use std::collections::VecDeque;
 
 use crate::base::{AccountId, DeliveryToken, MessageId, SessionHandle, Time};
 use crate::session::{
-    Authentication, BindMode, BindRequest, CloseReason, DeliveryResult, Disposition, Fact, Grant, OperationDisposition,
-    OperationRequest, Output, Port, Received, Session, SessionSettings, Stop, SubmitRequest,
+    Authentication, BindMode, BindRequest, CloseReason, DeliveryResult, Disposition, Fact, Grant,
+    OperationDisposition, OperationRequest, Output, Port, Received, Session, SessionSettings, Stop,
+    SubmitRequest,
 };
 use crate::smpp::{
     Bind, CommandId, CommandStatus, Frame, FrameStep, InterfaceVersion, OperationAnswer, PduBody, SubmitSm,

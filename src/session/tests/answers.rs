@@ -86,7 +86,8 @@ fn each_request_has_its_answer_in_each_state() {
 
 fn query(sequence_number: u32) -> Vec<u8> {
     let mut body = Vec::new();
-    QuerySm { message_id: b"0123456789ABCDEF", source_addr: b"ACME", ..QuerySm::default() }.encode_body(&mut body);
+    QuerySm { message_id: b"0123456789ABCDEF", source_addr: b"ACME", ..QuerySm::default() }
+        .encode_body(&mut body);
     with_body(CommandId::QUERY_SM, sequence_number, &body)
 }
 

@@ -7,8 +7,8 @@ use super::esme_host::EsmeHost;
 use super::*;
 use crate::session::StallReason;
 use crate::session::esme::DeliverDisposition;
-use crate::smpp::{CancelSm, PduBody, QuerySm, ReplaceSm};
 use crate::session::harness::{Event, Shell, drive};
+use crate::smpp::{CancelSm, PduBody, QuerySm, ReplaceSm};
 
 /// Few numbers, so that they repeat and match.
 fn sequence_number() -> impl Strategy<Value = u32> {
