@@ -128,6 +128,12 @@ pub enum Fact {
         /// Nanoseconds since it was accepted.
         nanos: u64,
     },
+    /// A submit_sm has taken the place of an MT message that was pending; the two share an id, and the final state that
+    /// is still to come.
+    Replaced {
+        /// Whose.
+        account: AccountId,
+    },
     /// A receipt or an intermediate notification is owed.
     ReceiptCreated {
         /// To whom.

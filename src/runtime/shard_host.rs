@@ -329,6 +329,8 @@ fn count(fact: routing::Fact, stats: &mut ThreadStats) {
             };
             (account, counter)
         }
+        // It was accepted, and will never be delivered.
+        Fact::Replaced { account } => (account, AccountCounter::Deleted),
         Fact::ReceiptCreated { account } => (account, AccountCounter::ReceiptsCreated),
         Fact::ReceiptSettled { account, nanos } => {
             stats.latencies.record(Latency::Receipt, nanos);

@@ -177,7 +177,7 @@ fn a_submit_replaces_what_is_present(daemon: &Daemon) {
     let now = Sm { schedule: String::new(), text: b"now".to_vec(), ..flagged };
     assert_eq!(esme.submit(&now), first);
     assert_eq!(bank.take_delivery().text(), "now");
-    daemon.await_stats(&[("/messages/pending", 0), ("/messages/delivered", 1)]);
+    daemon.await_stats(&[("/messages/pending", 0), ("/messages/delivered", 1), ("/messages/deleted", 1)]);
 }
 
 fn nobody_learns_of_another_accounts_messages(daemon: &Daemon) {

@@ -12,7 +12,7 @@ mod replace;
 use std::collections::VecDeque;
 
 use super::message::{Message, Role, Stage, Turn};
-use super::{Origin, Shard, ShardOutput};
+use super::{Fact, Origin, Shard, ShardOutput};
 use crate::base::mobile::MobileNetwork;
 use crate::base::{AccountId, MessageId, Now, SessionHandle};
 use crate::smpp::{InterfaceVersion, Operation, OperationAnswer};
@@ -62,6 +62,8 @@ enum Unanswered {
 pub(super) struct Answers {
     not_written: VecDeque<(Lsn, Unanswered)>,
     not_synced: VecDeque<(Lsn, Unanswered)>,
+    /// Whose messages a submit has replaced, not stated yet.
+    replaced: Vec<AccountId>,
 }
 
 /// The answer to an operation, and the log entry that it must wait for, if any.
@@ -100,6 +102,9 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
 
     /// Gives the answers whose log entries are durable now.
     pub(super) fn release_answers(&mut self, out: &mut impl ShardOutput) {
+        for account in self.answers.replaced.drain(..) {
+            out.fact(Fact::Replaced { account });
+        }
         for durability in [Durability::Buffered, Durability::Sync] {
             let reached = self.store.lsn_at(durability);
             let queue = match durability {
@@ -117,7 +122,9 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
 
     /// Whether any answer waits for its log entry.
     pub(super) fn has_answers(&self) -> bool {
-        !self.answers.not_written.is_empty() || !self.answers.not_synced.is_empty()
+        !self.answers.replaced.is_empty()
+            || !self.answers.not_written.is_empty()
+            || !self.answers.not_synced.is_empty()
     }
 
     /// Takes a message that can be changed into hand, out of whatever list it stands in and off the wheel; its turn with

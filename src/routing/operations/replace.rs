@@ -61,6 +61,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let message = self.messages.get_mut(slot)?;
         message.submitter = submit.origin.session;
         let id: MessageId = message.id;
+        self.answers.replaced.push(submit.account);
         let durability = self.accounts.get(submit.account).durability;
         if self.is_held(durability, lsn) {
             return Some(SubmitOutcome::Accepted(id));
