@@ -167,6 +167,16 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         self.messages.len()
     }
 
+    /// Messages held, and the most that may be.
+    pub const fn fill(&self) -> (u32, u32) {
+        (self.messages.len(), self.messages.maximum())
+    }
+
+    /// Its index among the shards.
+    pub const fn index(&self) -> u16 {
+        self.settings.shard
+    }
+
     /// The store, for its figures.
     pub const fn store(&self) -> &S {
         &self.store

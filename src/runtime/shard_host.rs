@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tracing::{error, warn};
 
+use super::congestion::Congestion;
 use super::hosted_store::HostedStore;
 use super::lane::{LaneReceiver, LaneSender};
 use super::thread::{ThreadStats, ThreadWaker};
@@ -43,6 +44,8 @@ pub struct ShardHost {
     mo_waiting: Vec<(MessageId, u64)>,
     /// The same once they are.
     mo_held: Vec<(MessageId, u64)>,
+    /// Where it says how full it is, if peers are told.
+    congestion: Option<Arc<Congestion>>,
 }
 
 impl ShardHost {
@@ -52,7 +55,22 @@ impl ShardHost {
         to_workers: Vec<ToWorkerLane>,
         from_workers: Vec<(u16, LaneReceiver<ToShard>)>,
     ) -> Self {
-        Self { shard, to_workers, from_workers, first_lane: 0, mo_waiting: Vec::new(), mo_held: Vec::new() }
+        Self {
+            shard,
+            to_workers,
+            from_workers,
+            first_lane: 0,
+            mo_waiting: Vec::new(),
+            mo_held: Vec::new(),
+            congestion: None,
+        }
+    }
+
+    /// From now on it says there how full it is.
+    #[must_use]
+    pub fn with_congestion(mut self, congestion: Option<Arc<Congestion>>) -> Self {
+        self.congestion = congestion;
+        self
     }
 
     /// Decides a submission of the worker on this thread.
@@ -210,6 +228,10 @@ impl ShardHost {
             mo_held: &mut self.mo_held,
         };
         let more = self.shard.turn(now, SHARD_TURN_ITEMS_MAX, &mut output);
+        if let Some(congestion) = &self.congestion {
+            let (held, maximum) = self.shard.fill();
+            congestion.note(self.shard.index(), held, maximum);
+        }
         if let Some(failure) = self.shard.store().failure() {
             // Nothing becomes durable any more, so nothing may be promised any more.
             error!("stopping: {failure}");

@@ -16,6 +16,7 @@ use super::admission::{Admission, Load};
 use super::authenticator::{self, AnswerPort};
 use super::clock::Clock;
 use super::committer::StoreThreads;
+use super::congestion::Congestion;
 use super::lane::{self, LaneReceiver};
 use super::shard_host::{HostedShard, ShardHost, ToWorkerLane};
 use super::thread::{Leaving, RuntimeThread, ThreadStats, ThreadWaker};
@@ -92,6 +93,7 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
     let threads = plan.threads.len();
     let accounts = Arc::new(AccountTable::new(&config.accounts, config.limits.sessions_max));
     let settings = Arc::new(session_settings(config));
+    let congestion = config.smpp.congestion_state.then(|| Arc::new(Congestion::new(plan.shards)));
     let admission =
         Arc::new(Admission::new(config.limits.connections_max, config.limits.connections_per_address_max));
 
@@ -153,6 +155,7 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
                     load,
                     links,
                     from_shards,
+                    congestion: congestion.clone(),
                 }))
             }
         };
@@ -164,7 +167,8 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
                 let core = core.context("a shard without a core")?;
                 core.store().set_waker(Arc::clone(waker) as Arc<dyn Wake>);
                 let (to_workers, from_workers) = lanes.take_shard(shard);
-                let mut host = ShardHost::new(core, to_workers, from_workers);
+                let mut host =
+                    ShardHost::new(core, to_workers, from_workers).with_congestion(congestion.clone());
                 host.recover(clock.now(), &mut stats)
                     .with_context(|| format!("taking up what is in the store of shard {shard}"))?;
                 Some(host)

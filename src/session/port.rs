@@ -260,6 +260,11 @@ pub enum Fact {
 pub trait Output {
     /// Queues a PDU of `len` octets that `write` encodes.
     fn send(&mut self, len: usize, write: impl FnOnce(&mut Vec<u8>));
+    /// How congested the SMSC is, 0 to 100; `None`: peers are not told.
+    #[inline]
+    fn congestion_state(&self) -> Option<u8> {
+        None
+    }
     /// Reports what happened.
     fn fact(&mut self, fact: Fact);
 }

@@ -8,6 +8,7 @@
 //! *Closing* means that what is queued still goes out, then the socket is shut down. Only a broken frame, a refused
 //! bind, a timer or too many errors before a bind lead there from any state (promise 8).
 
+mod congestion;
 mod operations;
 
 use std::collections::VecDeque;
@@ -533,13 +534,15 @@ impl Session {
         match result {
             Ok(message_id) => {
                 let text = message_id.text();
-                let len = HEADER_LEN + text.as_bytes().len() + 1;
+                let congestion = self.congestion_tlv(port);
+                let len = HEADER_LEN + text.as_bytes().len() + 1 + congestion.as_bytes().len();
                 port.send(len, |out| {
                     let header =
                         header(CommandId::SUBMIT_SM_RESP, CommandStatus::ESME_ROK, sequence_number, len);
                     out.extend_from_slice(&header.encode());
                     out.extend_from_slice(text.as_bytes());
                     out.push(0);
+                    out.extend_from_slice(congestion.as_bytes());
                 });
                 port.fact(Fact::SubmitAnswered(CommandStatus::ESME_ROK));
             }

@@ -208,6 +208,28 @@ fn a_receiver_may_not_and_a_short_body_is_refused(daemon: &Daemon) {
 }
 
 #[test]
+fn congestion_state_goes_to_5_0_peers_where_it_is_switched_on() {
+    let config = CONFIG.replacen("[smpp]", "[smpp]\ncongestion_state = true", 1);
+    let daemon = Daemon::start(&config, Layout::ONE_BY_THREE);
+    for (version, tlv) in [(0x33, &b""[..]), (0x34, b""), (0x50, &[0x04, 0x28, 0, 1, 0])] {
+        let mut esme = bind_as(&daemon, version);
+        let sm = Sm { registered_delivery: 0, ..scheduled("44600") };
+        let response = ask(&mut esme, SUBMIT_SM, &sm.encode());
+        let mut fields = Fields(&response.body);
+        let id = fields.text();
+        assert_eq!(fields.0, tlv, "{version:x}");
+        let mut body = Vec::new();
+        text(&mut body, "");
+        text(&mut body, &id);
+        address(&mut body, SOURCE);
+        address(&mut body, "");
+        assert_eq!(ask(&mut esme, CANCEL_SM, &body).body, tlv, "{version:x}");
+        assert_eq!(cancel(&mut esme, &id, SOURCE, ""), ESME_RCANCELFAIL);
+        esme.unbind();
+    }
+}
+
+#[test]
 fn a_kill_undoes_neither_a_cancellation_nor_a_replacement() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut daemon = Daemon::start_on(Some(folder.path()), CONFIG, Layout::ONE_BY_THREE);

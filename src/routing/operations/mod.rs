@@ -111,7 +111,10 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                 Durability::Sync => &mut self.answers.not_synced,
                 _ => &mut self.answers.not_written,
             };
-            while let Some((_, answer)) = queue.pop_front_if(|(lsn, _)| *lsn <= reached) {
+            while let Some(&(lsn, answer)) = queue.front()
+                && lsn <= reached
+            {
+                queue.pop_front();
                 match answer {
                     Unanswered::Operation(asker, answer) => out.operation_result(asker, answer),
                     Unanswered::Submit(origin, id) => out.submit_result(origin, Ok(id)),

@@ -80,6 +80,7 @@ pub(super) struct SessionOutput<'a> {
     account: Option<AccountId>,
     /// When the request was read that is being answered.
     received_at: Time,
+    congestion_state: Option<u8>,
 }
 
 impl SessionOutput<'_> {
@@ -95,6 +96,11 @@ impl Output for SessionOutput<'_> {
     fn send(&mut self, len: usize, write: impl FnOnce(&mut Vec<u8>)) {
         self.out.append(len, self.pool, write);
         self.stats.counters.add(Counter::PdusSent, 1);
+    }
+
+    #[inline]
+    fn congestion_state(&self) -> Option<u8> {
+        self.congestion_state
     }
 
     #[inline]
@@ -156,6 +162,11 @@ impl Output for SessionPort<'_> {
     #[inline]
     fn send(&mut self, len: usize, write: impl FnOnce(&mut Vec<u8>)) {
         self.output.send(len, write);
+    }
+
+    #[inline]
+    fn congestion_state(&self) -> Option<u8> {
+        self.output.congestion_state
     }
 
     #[inline]
@@ -278,8 +289,10 @@ impl Worker {
         let handle = connection.handle;
         let (session, out, runs) = connection.parts();
         let account = session.account();
+        let congestion_state = self.congestion_state;
+        let (pool, received_at) = (&mut self.pool, now.mono);
         let mut port = SessionPort {
-            output: SessionOutput { out, runs, pool: &mut self.pool, stats, account, received_at: now.mono },
+            output: SessionOutput { out, runs, pool, stats, account, received_at, congestion_state },
             handle,
             now,
             links: &mut self.links,
@@ -313,7 +326,8 @@ impl Worker {
         };
         let (session, out, runs) = connection.parts();
         let account = session.account();
-        let mut output = SessionOutput { out, runs, pool: &mut self.pool, stats, account, received_at };
+        let (pool, congestion_state) = (&mut self.pool, self.congestion_state);
+        let mut output = SessionOutput { out, runs, pool, stats, account, received_at, congestion_state };
         let result = f(session, &mut output);
         if !connection.out.is_empty() && !connection.in_dirty {
             connection.in_dirty = true;

@@ -132,6 +132,7 @@ pub(super) struct Recorder {
     pub(super) asked: Vec<u32>,
     pub(super) results: Vec<(DeliveryToken, DeliveryResult)>,
     pub(super) deliveries_off: u32,
+    pub(super) congestion_state: Option<u8>,
 }
 
 impl Recorder {
@@ -150,6 +151,7 @@ impl Recorder {
             asked: Vec::new(),
             results: Vec::new(),
             deliveries_off: 0,
+            congestion_state: None,
         }
     }
 }
@@ -159,6 +161,10 @@ impl Output for Recorder {
         let before = self.sent.len();
         write(&mut self.sent);
         assert_eq!(self.sent.len() - before, len, "announced and written octets differ");
+    }
+
+    fn congestion_state(&self) -> Option<u8> {
+        self.congestion_state
     }
 
     fn fact(&mut self, fact: Fact) {

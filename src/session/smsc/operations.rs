@@ -10,7 +10,7 @@ use crate::session::received::Flow;
 use crate::session::wire::{header, send_header};
 use crate::smpp::frame::Frame;
 use crate::smpp::{
-    CommandId, CommandStatus, Operation, OperationAnswer, PduBody, QueriedState, QuerySmResp, SmppTime,
+    CommandId, CommandStatus, Operation, OperationAnswer, PduBody, QueriedState, QuerySmResp, SmppTime, Tlvs,
 };
 
 /// An operation that awaits answers.
@@ -104,9 +104,18 @@ impl Session {
                 self.refuse_operation(command_id, sequence_number, status, port);
             }
             OperationAnswer::Done => {
-                send_header(command_id.response(), CommandStatus::ESME_ROK, sequence_number, port);
+                let congestion = self.congestion_tlv(port);
+                let len = HEADER_LEN + congestion.as_bytes().len();
+                port.send(len, |out| {
+                    let head = header(command_id.response(), CommandStatus::ESME_ROK, sequence_number, len);
+                    out.extend_from_slice(&head.encode());
+                    out.extend_from_slice(congestion.as_bytes());
+                });
             }
-            OperationAnswer::State(state) => send_state(&state, sequence_number, port),
+            OperationAnswer::State(state) => {
+                let congestion = self.congestion_tlv(port);
+                send_state(&state, sequence_number, congestion.as_bytes(), port);
+            }
         }
     }
 
@@ -122,7 +131,7 @@ impl Session {
 }
 
 /// query_sm_resp (3.4 section 4.8.2).
-fn send_state(state: &QueriedState, sequence_number: u32, port: &mut impl Output) {
+fn send_state(state: &QueriedState, sequence_number: u32, tlvs: &[u8], port: &mut impl Output) {
     let id = state.message_id.text();
     let date = state
         .final_date
@@ -132,7 +141,7 @@ fn send_state(state: &QueriedState, sequence_number: u32, port: &mut impl Output
         final_date: date.as_ref().map_or(b"", |date| date.as_slice()),
         message_state: state.state.octet(),
         error_code: state.error_code,
-        ..QuerySmResp::default()
+        tlvs: Tlvs::decode_lenient(tlvs),
     };
     let len = HEADER_LEN + response.body_len();
     port.send(len, |out| {

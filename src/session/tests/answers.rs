@@ -118,6 +118,26 @@ fn an_operation_is_answered_when_every_shard_has_answered() {
 }
 
 #[test]
+fn congestion_state_is_told_to_5_0_peers_only() {
+    for (version, tlv) in [(0x33, &b""[..]), (0x34, b""), (0x50, &[0x04, 0x28, 0x00, 0x01, 85])] {
+        let mut host = Host::bound(BindMode::Transceiver, version);
+        host.port.congestion_state = Some(85);
+        host.feed(&submit(3));
+        assert_eq!(host.sent()[0].body, [b"0123456789ABCDEF\0", tlv].concat(), "{version:x}");
+        host.port.disposition = Disposition::InFlight;
+        for answer in [OperationAnswer::Done, OperationAnswer::NotFound] {
+            host.feed(&query(4));
+            for ticket in std::mem::take(&mut host.port.asked) {
+                host.session.operation_result(ticket, answer, &mut host.port);
+            }
+            // A refusal stays without a body.
+            let expected = if answer == OperationAnswer::Done { tlv } else { b"" };
+            assert_eq!(host.sent()[0].body, expected, "{version:x}");
+        }
+    }
+}
+
+#[test]
 fn an_unbind_waits_for_operations_and_the_window_holds_them() {
     let mut host = Host::trx();
     host.port.disposition = Disposition::InFlight;
