@@ -7,10 +7,10 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use smscd::base::{AccountId, DeliveryToken, MessageId, SessionHandle, Time};
 use smscd::session::{
-    Authentication, BindMode, BindRequest, DeliveryResult, Disposition, Fact, Grant, Output, Port, Session,
-    SessionSettings, SubmitRequest,
+    Authentication, BindMode, BindRequest, DeliveryResult, Disposition, Fact, Grant, OperationDisposition,
+    OperationRequest, Output, Port, Session, SessionSettings, SubmitRequest,
 };
-use smscd::smpp::{CommandId, CommandStatus, InterfaceVersion, SubmitSm, encode_pdu};
+use smscd::smpp::{CommandId, CommandStatus, InterfaceVersion, OperationAnswer, SubmitSm, encode_pdu};
 
 fn main() {
     divan::main();
@@ -46,6 +46,10 @@ impl Port for Accepting {
 
     fn delivery_result(&mut self, token: DeliveryToken, result: DeliveryResult) {
         black_box((token, result));
+    }
+
+    fn operate(&mut self, _: &OperationRequest<'_>) -> OperationDisposition {
+        OperationDisposition::Asked { awaited: 0, answer: OperationAnswer::NotFound }
     }
 
     fn deliveries_off(&mut self) {}

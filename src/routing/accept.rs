@@ -19,10 +19,10 @@ const SHORT_ID_TRIES: u32 = 1_024;
 
 /// When a message is to be sent and when it expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Times {
+pub(super) struct Times {
     /// `None`: at once.
-    schedule: Option<Time>,
-    expires: Time,
+    pub(super) schedule: Option<Time>,
+    pub(super) expires: Time,
 }
 
 impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
@@ -44,6 +44,11 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             .flatten();
         if let Some(fingerprint) = fingerprint
             && let Some(outcome) = self.as_duplicate(submit, fingerprint, now)
+        {
+            return outcome;
+        }
+        if sm.replace_if_present_flag != 0
+            && let Some(outcome) = self.submit_in_place(submit, times, now)
         {
             return outcome;
         }
@@ -176,6 +181,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             message.stage = Stage::Scheduled;
             let at = message.milestone;
             self.wheel.schedule(slot, at);
+            self.subscribers.schedule(&mut self.messages, slot);
         } else {
             message.stage = Stage::Ready;
             self.work.push_back(&mut self.messages, slot);
@@ -240,14 +246,20 @@ fn times(sm: &SmFields<'_>, account: &Policy, now: Now) -> Result<Times, Command
     stated_times(sm, account, now)
 }
 
+/// Milliseconds from now to a stated time, at most `max_ms`; 0 for a point that is past.
+pub(super) fn ahead_ms(
+    text: &[u8],
+    max_ms: u64,
+    now: Now,
+    refusal: CommandStatus,
+) -> Result<u64, CommandStatus> {
+    let at = SmppTime::parse(text).ok_or(refusal)?.resolve(now.wall);
+    let ahead = at.unix_millis().saturating_sub(now.wall.unix_millis());
+    if ahead > max_ms { Err(refusal) } else { Ok(ahead) }
+}
+
 fn stated_times(sm: &SmFields<'_>, account: &Policy, now: Now) -> Result<Times, CommandStatus> {
-    let now_ms = now.wall.unix_millis();
-    // Milliseconds from now; 0 for a point that is past.
-    let ahead_ms = |text: &[u8], refusal: CommandStatus| {
-        let at = SmppTime::parse(text).ok_or(refusal)?.resolve(now.wall);
-        let ahead = at.unix_millis().saturating_sub(now_ms);
-        if ahead > account.validity_max_ms { Err(refusal) } else { Ok(ahead) }
-    };
+    let ahead_ms = |text, refusal| ahead_ms(text, account.validity_max_ms, now, refusal);
     let schedule_ms = match sm.schedule_delivery_time {
         b"" => 0,
         text => ahead_ms(text, CommandStatus::ESME_RINVSCHED)?,
@@ -274,7 +286,11 @@ fn stated_times(sm: &SmFields<'_>, account: &Policy, now: Now) -> Result<Times, 
 /// The account that owns an address: by configuration, the whole address before the longest prefix; else by the
 /// address_range of a bound session.
 #[inline]
-fn owner_of(owners: &PrefixMap<AccountId>, sessions: &mut Sessions, address: &[u8]) -> Option<AccountId> {
+pub(super) fn owner_of(
+    owners: &PrefixMap<AccountId>,
+    sessions: &mut Sessions,
+    address: &[u8],
+) -> Option<AccountId> {
     owners.find(address).copied().or_else(|| sessions.claimant(address))
 }
 

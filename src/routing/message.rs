@@ -71,7 +71,7 @@ pub(super) enum Stage {
     AwaitingDurable { lsn: Lsn },
     /// For the next turn. In the work list.
     Ready,
-    /// For its schedule_delivery_time. On the wheel.
+    /// For its schedule_delivery_time. On the wheel, and in the subscriber's list of such messages.
     Scheduled,
     /// For the network's report. On the wheel, or in the work list when the report is there already.
     Attempting { outcome: Outcome },

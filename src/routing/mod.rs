@@ -11,6 +11,7 @@
 //! | `delivery` | queues towards sessions, hand-out and its outcomes |
 //! | `outgoing` | the deliver_sm of a receipt, an MO message, a message from another ESME |
 //! | `sessions`, `address_range` | who is bound, with what credit and which addresses |
+//! | `operations` | query_sm, cancel_sm, replace_sm, replace_if_present_flag |
 //! | `duplicates` | submits that repeat another |
 //! | `policy` | what goes for which account |
 //! | `message`, `list` | a message, and the lists that it stands in |
@@ -34,6 +35,7 @@ mod index;
 mod invariants;
 mod list;
 mod message;
+mod operations;
 mod outgoing;
 mod policy;
 mod reconfigure;
@@ -48,6 +50,7 @@ mod values;
 mod tests;
 
 pub use event::MessageEnd;
+pub use operations::{Asker, OperationOutcome, OperationRequest};
 pub use reconfigure::ShardChange;
 pub use restore::{RecoveredAs, TooManyMessages};
 pub use settings::{AccountRouting, RetrySettings, SettingsError, ShardSettings};

@@ -16,6 +16,7 @@ use super::admission::{Admission, Load};
 use super::authenticator::{self, AnswerPort};
 use super::clock::Clock;
 use super::committer::StoreThreads;
+use super::congestion::Congestion;
 use super::events::{self, EventWriter};
 use super::lane::{self, LaneReceiver};
 use super::reconfigure::{Reconfigurer, workers_change};
@@ -99,6 +100,7 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
     let EngineParts { config, plan, listeners, shards, store_threads, clock, notify } = parts;
     let threads = plan.threads.len();
     let accounts = Arc::new(AccountTable::new(config).map_err(anyhow::Error::msg)?);
+    let congestion = config.smpp.congestion_state.then(|| Arc::new(Congestion::new(plan.shards)));
     let admission =
         Arc::new(Admission::new(config.limits.connections_max, config.limits.connections_per_address_max));
 
@@ -174,6 +176,7 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
                     load,
                     links,
                     from_shards,
+                    congestion: congestion.clone(),
                 }))
             }
         };
@@ -187,7 +190,8 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
                 let core = core.context("a shard without a core")?;
                 core.store().set_waker(Arc::clone(waker) as Arc<dyn Wake>);
                 let (to_workers, from_workers) = lanes.take_shard(shard);
-                let mut host = ShardHost::new(core, to_workers, from_workers);
+                let mut host =
+                    ShardHost::new(core, to_workers, from_workers).with_congestion(congestion.clone());
                 host.recover(clock.now(), &mut stats)
                     .with_context(|| format!("taking up what is in the store of shard {shard}"))?;
                 Some(host)

@@ -1,7 +1,7 @@
 //! What a session asks of the shell that hosts it, and the values that go both ways.
 
 use crate::base::{AccountId, DeliveryToken, MessageId, SessionHandle, Time};
-use crate::smpp::{CommandId, CommandStatus, InterfaceVersion, SubmitSm};
+use crate::smpp::{CommandId, CommandStatus, InterfaceVersion, Operation, OperationAnswer, SubmitSm};
 
 /// The three kinds of bind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +117,39 @@ pub struct SubmitRequest<'a> {
     pub body: &'a [u8],
 }
 
+/// A query_sm, cancel_sm or replace_sm that is well-formed and allowed in the session's state.
+#[derive(Clone, Copy, Debug)]
+pub struct OperationRequest<'a> {
+    /// Where the answers go.
+    pub origin: Origin,
+    /// Names the operation in its answers.
+    pub ticket: u32,
+    /// Whose messages it is about.
+    pub account: AccountId,
+    /// The session's effective version.
+    pub version: InterfaceVersion,
+    /// Which of them it is.
+    pub command_id: CommandId,
+    /// The decoded body.
+    pub operation: &'a Operation<'a>,
+    /// The body as it came.
+    pub body: &'a [u8],
+}
+
+/// What became of an operation at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperationDisposition {
+    /// Everybody who may have the message has been asked.
+    Asked {
+        /// How many answers come through [`super::Session::operation_result`].
+        awaited: u16,
+        /// What the others have answered.
+        answer: OperationAnswer,
+    },
+    /// There is no room: the request stays unread, and so does everything after it.
+    Stall(StallReason),
+}
+
 /// What became of a submission at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disposition {
@@ -229,6 +262,11 @@ pub enum Fact {
 pub trait Output {
     /// Queues a PDU of `len` octets that `write` encodes.
     fn send(&mut self, len: usize, write: impl FnOnce(&mut Vec<u8>));
+    /// How congested the SMSC is, 0 to 100; `None`: peers are not told.
+    #[inline]
+    fn congestion_state(&self) -> Option<u8> {
+        None
+    }
     /// Reports what happened.
     fn fact(&mut self, fact: Fact);
 }
@@ -241,6 +279,8 @@ pub trait Port: Output {
     fn bound(&mut self, grant: &Grant, mode: BindMode, version: InterfaceVersion, address_range: &[u8]);
     /// Takes a submission in.
     fn submit(&mut self, submit: &SubmitRequest<'_>) -> Disposition;
+    /// Takes an operation on stored messages in.
+    fn operate(&mut self, request: &OperationRequest<'_>) -> OperationDisposition;
     /// Reports the outcome of a delivery.
     fn delivery_result(&mut self, token: DeliveryToken, result: DeliveryResult);
     /// The session takes no more deliveries; what is under way may still be answered.

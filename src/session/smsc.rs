@@ -8,7 +8,12 @@
 //! *Closing* means that what is queued still goes out, then the socket is shut down. Only a broken frame, a refused
 //! bind, a timer or too many errors before a bind lead there from any state (promise 8).
 
+mod congestion;
+mod operations;
+
 use std::collections::VecDeque;
+
+use operations::OpenOperation;
 
 use super::link::{Link, LinkTimers, Verdict};
 use super::port::{
@@ -85,6 +90,9 @@ pub struct Session {
     /// Submissions that await our response.
     in_flight: u32,
     in_flight_max: u32,
+    /// Those of them that are operations on stored messages.
+    operations: Vec<OpenOperation>,
+    next_ticket: u32,
     next_sequence: u32,
     opened_at: Time,
     bound_at: Time,
@@ -114,6 +122,8 @@ impl Session {
             account: AccountId(u16::MAX),
             in_flight: 0,
             in_flight_max: 0,
+            operations: Vec::new(),
+            next_ticket: 0,
             next_sequence: 1,
             opened_at: now,
             bound_at: now,
@@ -334,6 +344,7 @@ impl Session {
                 if now >= deadline {
                     // What is still open has an unknown outcome for the ESME, but it gets its unbind_resp.
                     self.in_flight = 0;
+                    self.operations.clear();
                 }
                 self.finish_drain(port)
             }
@@ -468,6 +479,9 @@ impl Session {
                 self.wrong_state(frame, port)
             }
             id if !self.may_request(id) => self.wrong_state(frame, port),
+            CommandId::QUERY_SM | CommandId::CANCEL_SM | CommandId::REPLACE_SM => {
+                self.operation(frame, now, port)
+            }
             // Known operations that this SMSC does not offer (field-notes quirk 22): their own response.
             _ => {
                 respond(frame, CommandStatus::ESME_RINVCMDID, port);
@@ -530,13 +544,15 @@ impl Session {
         match result {
             Ok(message_id) => {
                 let text = message_id.text();
-                let len = HEADER_LEN + text.as_bytes().len() + 1;
+                let congestion = self.congestion_tlv(port);
+                let len = HEADER_LEN + text.as_bytes().len() + 1 + congestion.as_bytes().len();
                 port.send(len, |out| {
                     let header =
                         header(CommandId::SUBMIT_SM_RESP, CommandStatus::ESME_ROK, sequence_number, len);
                     out.extend_from_slice(&header.encode());
                     out.extend_from_slice(text.as_bytes());
                     out.push(0);
+                    out.extend_from_slice(congestion.as_bytes());
                 });
                 port.fact(Fact::SubmitAnswered(CommandStatus::ESME_ROK));
             }

@@ -10,6 +10,7 @@ mod deliveries;
 mod events;
 mod links;
 mod mo;
+mod operations;
 mod outcomes;
 mod overload;
 mod receipts;

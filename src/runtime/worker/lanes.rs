@@ -28,6 +28,9 @@ impl Worker {
                             self.submit_result(origin, result, stats)
                         }
                         ToWorker::PauseHeard { session } => self.pause_heard(session),
+                        ToWorker::OperationResult { session, ticket, answer } => {
+                            self.operation_result(session, ticket, answer, stats)
+                        }
                         ToWorker::Deliver { session, token } => {
                             self.deliver_body(session, token, body, now, stats)
                         }
@@ -62,6 +65,12 @@ impl Worker {
         if let Some(Some(reason)) = close {
             self.ending.push((slot, reason));
         }
+        self.window_moved(slot);
+    }
+
+    /// A request of a session has been answered: what its window held back may go on.
+    #[inline]
+    pub(super) fn window_moved(&mut self, slot: u32) {
         if let Some(connection) = self.connections.get_mut(slot)
             && connection.stalled == Some(StallReason::Window)
         {

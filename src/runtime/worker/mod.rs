@@ -8,6 +8,7 @@ mod flush;
 mod intake;
 mod lanes;
 mod log;
+mod operations;
 mod pauses;
 mod ports;
 mod read;
@@ -24,6 +25,7 @@ pub use ports::{ShardLink, ShardLinks};
 
 use super::accounts::AccountTable;
 use super::authenticator::{Answer, Question};
+use super::congestion::Congestion;
 use super::connection::Connection;
 use super::pool::ChunkPool;
 use super::reconfigure::WorkersChange;
@@ -64,6 +66,8 @@ pub struct WorkerParts {
     pub links: ShardLinks,
     /// Lanes from every shard on another thread.
     pub from_shards: Vec<LaneReceiver<ToWorker>>,
+    /// How full the shards are, if peers are told.
+    pub congestion: Option<Arc<Congestion>>,
 }
 
 /// The worker.
@@ -101,6 +105,9 @@ pub struct Worker {
     load: Arc<Load>,
     /// How many of the ready ones wait for room in a lane.
     lane_stalled: usize,
+    congestion: Option<Arc<Congestion>>,
+    /// What peers are told in this turn.
+    congestion_state: Option<u8>,
 }
 
 /// What a worker's turn left undone.
@@ -142,6 +149,8 @@ impl Worker {
             ending: Vec::new(),
             load: parts.load,
             lane_stalled: 0,
+            congestion: parts.congestion,
+            congestion_state: None,
         }
     }
 
@@ -175,6 +184,7 @@ impl Worker {
 
     /// First half of a turn: everything that comes in. `shard` is the routing shard on the same thread, if any.
     pub fn take_in(&mut self, shard: &mut Option<ShardHost>, stats: &mut ThreadStats) {
+        self.congestion_state = self.congestion.as_ref().map(|congestion| congestion.state());
         self.take_arrivals(stats);
         self.take_answers(shard, stats);
         self.drain_lanes(shard, stats);

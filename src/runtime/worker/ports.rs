@@ -14,13 +14,14 @@ use super::super::pool::ChunkPool;
 use super::super::shard_host::ShardHost;
 use super::super::thread::{ThreadStats, ThreadWaker};
 use super::super::values::{AddressRange, ToShard};
+use super::operations::ask_shards;
 use super::{Worker, log};
 use crate::base::{AccountId, DeliveryToken, Now, SessionHandle, Time};
 use crate::control_lane::Wake;
 use crate::routing::shard_of;
 use crate::session::{
-    Authentication, BindMode, BindRequest, DeliveryResult, Disposition, Fact, Grant, Output, Port, Session,
-    StallReason, SubmitRequest,
+    Authentication, BindMode, BindRequest, DeliveryResult, Disposition, Fact, Grant, OperationDisposition,
+    OperationRequest, Output, Port, Session, StallReason, SubmitRequest,
 };
 use crate::smpp::{CommandStatus, InterfaceVersion};
 use crate::stats::{AccountCounter, Counter, Latency};
@@ -72,11 +73,11 @@ impl ShardLinks {
         }
     }
 
-    fn shards(&self) -> u16 {
+    pub(super) const fn shards(&self) -> u16 {
         self.lanes.len() as u16
     }
 
-    fn lane(&mut self, shard: u16) -> Option<&mut LaneSender<ToShard>> {
+    pub(super) fn lane(&mut self, shard: u16) -> Option<&mut LaneSender<ToShard>> {
         self.lanes.get_mut(usize::from(shard))?.as_mut().map(|(lane, _)| lane)
     }
 }
@@ -90,6 +91,7 @@ pub(super) struct SessionOutput<'a> {
     account: Option<AccountId>,
     /// When the request was read that is being answered.
     received_at: Time,
+    congestion_state: Option<u8>,
 }
 
 impl SessionOutput<'_> {
@@ -105,6 +107,11 @@ impl Output for SessionOutput<'_> {
     fn send(&mut self, len: usize, write: impl FnOnce(&mut Vec<u8>)) {
         self.out.append(len, self.pool, write);
         self.stats.counters.add(Counter::PdusSent, 1);
+    }
+
+    #[inline]
+    fn congestion_state(&self) -> Option<u8> {
+        self.congestion_state
     }
 
     #[inline]
@@ -167,6 +174,11 @@ impl Output for SessionPort<'_> {
     #[inline]
     fn send(&mut self, len: usize, write: impl FnOnce(&mut Vec<u8>)) {
         self.output.send(len, write);
+    }
+
+    #[inline]
+    fn congestion_state(&self) -> Option<u8> {
+        self.output.congestion_state
     }
 
     #[inline]
@@ -270,6 +282,10 @@ impl Port for SessionPort<'_> {
         if pushed { Disposition::InFlight } else { Disposition::Stall(StallReason::Lane) }
     }
 
+    fn operate(&mut self, request: &OperationRequest<'_>) -> OperationDisposition {
+        ask_shards(request, self.links, &mut self.shard, self.now, self.output.stats)
+    }
+
     #[inline]
     fn delivery_result(&mut self, token: DeliveryToken, result: DeliveryResult) {
         let message = ToShard::DeliveryResult { token, result };
@@ -306,8 +322,10 @@ impl Worker {
         let (handle, peer) = (connection.handle, connection.peer);
         let (session, out, runs) = connection.parts();
         let account = session.account();
+        let congestion_state = self.congestion_state;
+        let (pool, received_at) = (&mut self.pool, now.mono);
         let mut port = SessionPort {
-            output: SessionOutput { out, runs, pool: &mut self.pool, stats, account, received_at: now.mono },
+            output: SessionOutput { out, runs, pool, stats, account, received_at, congestion_state },
             handle,
             now,
             links: &mut self.links,
@@ -342,7 +360,8 @@ impl Worker {
         };
         let (session, out, runs) = connection.parts();
         let account = session.account();
-        let mut output = SessionOutput { out, runs, pool: &mut self.pool, stats, account, received_at };
+        let (pool, congestion_state) = (&mut self.pool, self.congestion_state);
+        let mut output = SessionOutput { out, runs, pool, stats, account, received_at, congestion_state };
         let result = f(session, &mut output);
         if !connection.out.is_empty() && !connection.in_dirty {
             connection.in_dirty = true;

@@ -11,11 +11,12 @@ use std::collections::VecDeque;
 
 use crate::base::{AccountId, DeliveryToken, MessageId, SessionHandle, Time};
 use crate::session::{
-    Authentication, BindMode, BindRequest, CloseReason, DeliveryResult, Disposition, Fact, Grant, Output,
-    Port, Received, Session, SessionSettings, Stop, SubmitRequest,
+    Authentication, BindMode, BindRequest, CloseReason, DeliveryResult, Disposition, Fact, Grant,
+    OperationDisposition, OperationRequest, Output, Port, Received, Session, SessionSettings, Stop,
+    SubmitRequest,
 };
 use crate::smpp::{
-    Bind, CommandId, CommandStatus, Frame, FrameStep, InterfaceVersion, PduBody, SubmitSm,
+    Bind, CommandId, CommandStatus, Frame, FrameStep, InterfaceVersion, OperationAnswer, PduBody, SubmitSm,
     encode_header_only, encode_pdu, next_frame,
 };
 
@@ -127,8 +128,11 @@ pub(super) struct Recorder {
     pub(super) submitted: Vec<u32>,
     /// Those of them that wait for [`Host::result`].
     pub(super) in_flight: Vec<u32>,
+    /// Tickets of the operations that wait for an answer, once for each answer.
+    pub(super) asked: Vec<u32>,
     pub(super) results: Vec<(DeliveryToken, DeliveryResult)>,
     pub(super) deliveries_off: u32,
+    pub(super) congestion_state: Option<u8>,
 }
 
 impl Recorder {
@@ -144,8 +148,10 @@ impl Recorder {
             disposition: Disposition::Answered(Ok(MESSAGE_ID)),
             submitted: Vec::new(),
             in_flight: Vec::new(),
+            asked: Vec::new(),
             results: Vec::new(),
             deliveries_off: 0,
+            congestion_state: None,
         }
     }
 }
@@ -155,6 +161,10 @@ impl Output for Recorder {
         let before = self.sent.len();
         write(&mut self.sent);
         assert_eq!(self.sent.len() - before, len, "announced and written octets differ");
+    }
+
+    fn congestion_state(&self) -> Option<u8> {
+        self.congestion_state
     }
 
     fn fact(&mut self, fact: Fact) {
@@ -184,6 +194,18 @@ impl Port for Recorder {
             self.in_flight.push(submit.origin.sequence_number);
         }
         disposition
+    }
+
+    fn operate(&mut self, request: &OperationRequest<'_>) -> OperationDisposition {
+        assert_eq!((request.origin.session, request.account), (HANDLE, ACCOUNT));
+        if let Disposition::Stall(reason) = self.disposition {
+            return OperationDisposition::Stall(reason);
+        }
+        let awaited = if self.disposition == Disposition::InFlight { 2 } else { 0 };
+        for _ in 0..awaited {
+            self.asked.push(request.ticket);
+        }
+        OperationDisposition::Asked { awaited, answer: OperationAnswer::NotFound }
     }
 
     fn delivery_result(&mut self, token: DeliveryToken, result: DeliveryResult) {
