@@ -86,3 +86,14 @@ pub const DUPLICATES_WAITING_MAX: usize = 1_024;
 /// Octets of memory that a shard's store may take for bodies, for each message that it may hold. A 60-character
 /// message takes 128; long payloads use up the room sooner, and then submissions get ESME_RMSGQFUL.
 pub const STORE_BYTES_PER_MESSAGE: u64 = 512;
+
+/// Destinations of one submit_multi once its distribution lists are resolved. Beyond: ESME_RINVNUMDESTS.
+pub const MULTI_DESTINATIONS_MAX: usize = 1_024;
+/// submit_multi that one worker has under way. Beyond: the session is not read until one is answered.
+pub const MULTI_OPEN_MAX: usize = 1_024;
+/// Distribution lists of one account. Beyond: the configuration is refused.
+pub const DISTRIBUTION_LISTS_MAX: usize = 1_000;
+
+/// Octets of the largest body that a lane carries: a PDU, or what a submit_multi has for one shard, whose destinations
+/// take at most 25 each.
+pub const LANE_BODY_BYTES_MAX: usize = PDU_BYTES_MAX + 25 * MULTI_DESTINATIONS_MAX;

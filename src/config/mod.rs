@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use account::{AccountConfig, BindType};
+pub use account::{AccountConfig, BindType, DeliverBy, DistributionListConfig};
 pub use engine::EngineConfig;
 pub use error::{ConfigError, Origin, Problem};
 pub use http::HttpConfig;

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`Shard`] (`shard`) | the tables, the turn, look-up by id |
 //! | `accept` | taking in submits and MO messages; validity and schedule |
+//! | `multi` | taking in the destinations of a submit_multi |
 //! | `attempt` | attempts at the network, retries, expiry, final states |
 //! | `subscribers` | one attempt per subscriber at a time, in order |
 //! | `delivery` | queues towards sessions, hand-out and its outcomes |
@@ -33,6 +34,7 @@ mod index;
 mod invariants;
 mod list;
 mod message;
+mod multi;
 mod outgoing;
 mod policy;
 mod restore;
@@ -45,6 +47,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+pub use multi::{Multi, MultiBatch};
 pub use restore::{RecoveredAs, TooManyMessages};
 pub use settings::{AccountRouting, RetrySettings, SettingsError, ShardSettings};
 pub use shard::Shard;

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::base::{AccountId, Time};
-use crate::config::{AccountConfig, BindType};
-use crate::session::{Authentication, BindMode, BindRequest, Grant};
+use crate::config::{AccountConfig, BindType, DeliverBy, DistributionListConfig};
+use crate::session::{Authentication, BindMode, BindRequest, DataSmUse, Grant};
 use crate::smpp::CommandStatus;
 
 /// One account. Shared by all workers; what changes is atomic.
@@ -14,7 +14,11 @@ pub struct Account {
     config: AccountConfig,
     sessions: AtomicU32,
     rate: RateLimiter,
+    distribution_lists: HashMap<Vec<u8>, Vec<ListMember>>,
 }
+
+/// TON, NPI and address of a distribution list's member.
+pub type ListMember = (u8, u8, Vec<u8>);
 
 impl Account {
     /// Its configuration.
@@ -25,6 +29,23 @@ impl Account {
     /// Takes `n` messages out of the account's rate. False: ESME_RTHROTTLED.
     pub fn take_rate(&self, n: u64, now: Time) -> bool {
         self.rate.take(n, now)
+    }
+
+    /// Whether it has a rate at all.
+    pub const fn has_rate(&self) -> bool {
+        self.rate.nanos_per_message > 0
+    }
+
+    /// The members of one of its distribution lists.
+    ///
+    /// # Errors
+    /// ESME_RCNTSUBDL where it has none at all, ESME_RINVDLNAME where it has not this one.
+    pub fn distribution_list(&self, dl_name: &[u8]) -> Result<&[ListMember], CommandStatus> {
+        match self.distribution_lists.get(dl_name) {
+            Some(members) => Ok(members),
+            None if self.distribution_lists.is_empty() => Err(CommandStatus::ESME_RCNTSUBDL),
+            None => Err(CommandStatus::ESME_RINVDLNAME),
+        }
     }
 
     /// Whether `password` is the account's. With a hash this takes tens of milliseconds.
@@ -46,7 +67,12 @@ impl Account {
             return Err(CommandStatus::ESME_RINVCMDID);
         }
         reserve(&self.sessions, self.config.sessions_max).ok_or(CommandStatus::ESME_RALYBND)?;
-        Ok(Grant { account: id, window: self.config.window, deliver_window: self.config.deliver_window })
+        Ok(Grant {
+            account: id,
+            window: self.config.window,
+            deliver_window: self.config.deliver_window,
+            data_sm: DataSmUse { messages: self.config.deliver_by == DeliverBy::DataSm, receipts: false },
+        })
     }
 }
 
@@ -88,6 +114,7 @@ impl AccountTable {
                 config: config.clone(),
                 sessions: AtomicU32::new(0),
                 rate: RateLimiter::new(config.rate_per_s, config.burst),
+                distribution_lists: config.distribution_lists.iter().map(list).collect(),
             })
             .collect();
         let by_system_id = configs
@@ -147,6 +174,15 @@ impl AccountTable {
             release(&self.sessions);
         }
     }
+}
+
+/// A distribution list by its name. A member in digits is an international ISDN number.
+fn list(config: &DistributionListConfig) -> (Vec<u8>, Vec<ListMember>) {
+    let member = |address: &String| {
+        let (ton, npi) = if address.bytes().all(|octet| octet.is_ascii_digit()) { (1, 1) } else { (5, 0) };
+        (ton, npi, address.clone().into_bytes())
+    };
+    (config.name.clone().into_bytes(), config.members.iter().map(member).collect())
 }
 
 /// A rate over all sessions and workers of an account, as one atomic (the generic cell rate algorithm: the time

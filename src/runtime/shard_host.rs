@@ -14,7 +14,9 @@ use crate::base::{DeliveryToken, MessageId, Now, SessionHandle, Time, WallTime};
 use crate::control_lane::{HeldInfo, MessageInfo, MoMessage, MoRefused, StoreStats, Wake};
 use crate::limits::{LANE_BLOCKS_PER_TURN, SHARD_TURN_ITEMS_MAX};
 use crate::network::Network;
-use crate::routing::{self, MoOutcome, RecoveredAs, Shard, ShardOutput, SubmitOutcome, TooManyMessages};
+use crate::routing::{
+    self, MoOutcome, Multi, RecoveredAs, Shard, ShardOutput, SubmitOutcome, TooManyMessages,
+};
 use crate::session::{DeliveryResult, Disposition, Origin, SubmitRequest};
 use crate::smpp::{CommandStatus, DeliverSm, MessageState, PduBody, SubmitSm};
 use crate::stats::{AccountCounter, Counter, Latency};
@@ -70,6 +72,17 @@ impl ShardHost {
         }
     }
 
+    /// Takes in what a submit_multi of the worker on this thread has for the shard. How many are held now.
+    pub fn submit_multi(
+        &mut self,
+        message: &ToShard,
+        batch: &[u8],
+        now: Now,
+        refused: impl FnMut(u16, CommandStatus),
+    ) -> u16 {
+        take_multi(&mut self.shard, message, batch, now, refused)
+    }
+
     /// Takes a message from a worker in, other than a submission of the worker on this thread.
     pub fn take(&mut self, message: ToShard, body: &[u8], now: Now, stats: &mut ThreadStats) {
         match message {
@@ -89,6 +102,17 @@ impl ShardHost {
                 };
                 if let Some(lane) = lane_to(&mut self.to_workers, origin.session.worker) {
                     lane.push_reply(ToWorker::SubmitResult { origin, result });
+                }
+            }
+            ToShard::SubmitMulti { origin, .. } => {
+                let Self { shard, to_workers, .. } = self;
+                let request = origin.sequence_number;
+                let Some(lane) = lane_to(to_workers, origin.session.worker) else { return };
+                let count = take_multi(shard, &message, body, now, |index, status| {
+                    lane.push_reply(ToWorker::MultiRefused { request, index, status });
+                });
+                if count > 0 {
+                    lane.push_reply(ToWorker::MultiAccepted { request, count });
                 }
             }
             ToShard::DeliveryResult { token, result } => {
@@ -272,6 +296,20 @@ impl ShardHost {
     }
 }
 
+fn take_multi(
+    shard: &mut HostedShard,
+    message: &ToShard,
+    batch: &[u8],
+    now: Now,
+    refused: impl FnMut(u16, CommandStatus),
+) -> u16 {
+    let ToShard::SubmitMulti { origin, account, version, message_id, names_first } = *message else {
+        return 0;
+    };
+    let origin = to_routing(origin);
+    shard.submit_multi(&Multi { origin, account, version, message_id, names_first, batch }, now, refused)
+}
+
 fn lane_to(lanes: &mut [ToWorkerLane], worker: u16) -> Option<&mut LaneSender<ToWorker>> {
     lanes.get_mut(usize::from(worker))?.as_mut().map(|(lane, _)| lane)
 }
@@ -280,6 +318,7 @@ const fn to_routing(origin: Origin) -> routing::Origin {
     routing::Origin {
         session: origin.session,
         sequence_number: origin.sequence_number,
+        operation: origin.operation,
         received_at: origin.received_at,
     }
 }
@@ -366,6 +405,7 @@ impl ShardOutput for TurnOutput<'_> {
         let origin = Origin {
             session: origin.session,
             sequence_number: origin.sequence_number,
+            operation: origin.operation,
             received_at: origin.received_at,
         };
         match (lane_to(self.to_workers, origin.session.worker), &mut self.worker) {

@@ -23,8 +23,8 @@ pub mod window;
 mod wire;
 
 pub use port::{
-    Authentication, BindMode, BindRequest, CloseReason, DeliveryResult, Disposition, Fact, Grant, Origin,
-    Output, Port, StallReason, SubmitRequest,
+    Authentication, BindMode, BindRequest, CloseReason, DataSmUse, DeliveryResult, Disposition, Fact, Grant,
+    MultiRequest, MultiResult, Origin, Output, Port, StallReason, SubmitRequest,
 };
 pub use received::{Received, Stop};
 pub use smsc::{Session, SessionSettings};
