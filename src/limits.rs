@@ -91,6 +91,8 @@ pub const STORE_BYTES_PER_MESSAGE: u64 = 512;
 pub const MULTI_DESTINATIONS_MAX: usize = 1_024;
 /// submit_multi that one worker has under way. Beyond: the session is not read until one is answered.
 pub const MULTI_OPEN_MAX: usize = 1_024;
+/// Destinations of submit_multi that a worker takes in in one turn. Beyond: the session waits for the next turn.
+pub const MULTI_TURN_DESTINATIONS_MAX: usize = SHARD_TURN_ITEMS_MAX / 2;
 /// Distribution lists of one account. Beyond: the configuration is refused.
 pub const DISTRIBUTION_LISTS_MAX: usize = 1_000;
 

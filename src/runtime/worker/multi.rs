@@ -7,7 +7,7 @@ use super::super::values::ToShard;
 use super::Worker;
 use super::ports::SessionPort;
 use crate::base::{MessageId, MessageIdSource, SubmitOperation};
-use crate::limits::{LANE_BLOCK_BYTES, MULTI_DESTINATIONS_MAX, MULTI_OPEN_MAX};
+use crate::limits::{LANE_BLOCK_BYTES, MULTI_DESTINATIONS_MAX, MULTI_OPEN_MAX, MULTI_TURN_DESTINATIONS_MAX};
 use crate::routing::{MultiBatch, shard_of};
 use crate::session::{Disposition, MultiRequest, Origin, StallReason};
 use crate::smpp::pdu::push_unsuccess_sme;
@@ -64,6 +64,8 @@ pub(super) struct OpenMultis {
     free: Vec<u16>,
     /// Those that all shards have answered.
     decided: Vec<u16>,
+    /// Destinations taken in this turn.
+    taken: usize,
     /// By shard.
     batches: Vec<MultiBatch>,
     unsuccess: Vec<u8>,
@@ -76,9 +78,16 @@ impl OpenMultis {
             open: Vec::new(),
             free: Vec::new(),
             decided: Vec::new(),
+            taken: 0,
             batches: (0..shards).map(|_| MultiBatch::default()).collect(),
             unsuccess: Vec::new(),
         }
+    }
+
+    /// The sessions have their next go. A shard handles a bounded number of messages in a turn; if more came in, they
+    /// would pile up.
+    pub(super) const fn begin_turn(&mut self) {
+        self.taken = 0;
     }
 
     /// A place for a request. `None`: as many as may be are under way.
@@ -188,6 +197,9 @@ impl OpenMultis {
 impl SessionPort<'_> {
     /// Spreads a submit_multi over its shards.
     pub(super) fn spread(&mut self, multi: &MultiRequest<'_>) -> Disposition {
+        if self.multis.taken >= MULTI_TURN_DESTINATIONS_MAX {
+            return Disposition::Stall(StallReason::Turn);
+        }
         let Some(slot) = self.multis.begin(multi) else {
             self.output.stats.counters.add(Counter::LaneStalls, 1);
             return Disposition::Stall(StallReason::Lane);
@@ -261,6 +273,7 @@ impl SessionPort<'_> {
         let name = self.multis.name(slot);
         let Some(open) = self.multis.open.get(usize::from(slot)) else { return };
         let message_id = open.message_id;
+        self.multis.taken += open.destinations.len();
         let destinations = open.destinations.len() as u64;
         if open.undecided == 0 {
             self.multis.decided.push(slot);
