@@ -85,7 +85,12 @@ impl World {
     fn submit(&mut self, count: usize) {
         for body in self.bodies.iter().cycle().take(count) {
             let sm = SubmitSm::decode(body).unwrap();
-            let origin = Origin { session: SESSION, sequence_number: 1, received_at: self.now.mono };
+            let origin = Origin {
+                session: SESSION,
+                sequence_number: 1,
+                received_at: self.now.mono,
+                operation: smscd::base::SubmitOperation::SubmitSm,
+            };
             let submit = Submit { origin, account: AccountId(0), version: InterfaceVersion::V34, sm, body };
             let outcome = self.shard.submit(&submit, self.now);
             assert!(matches!(outcome, SubmitOutcome::Accepted(_)));

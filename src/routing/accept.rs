@@ -1,14 +1,14 @@
 //! Taking messages in: room, validity and schedule, owner, id, and the first step on their way.
 
 use super::duplicates::Fingerprint;
-use super::message::{Message, NETWORK, NONE, Role, Stage, Turn, seconds_of};
+use super::message::{Message, NETWORK, NONE, Role, Stage, Turn, seconds_of, version_of};
 use super::policy::Policy;
 use super::sessions::Sessions;
 use super::{Fact, Mo, MoOutcome, MoRefused, Shard, ShardOutput, Submit, SubmitOutcome};
 use crate::base::mobile::MobileNetwork;
 use crate::base::{AccountId, MessageId, Now, PrefixMap, Time};
 use crate::smpp::time_format::SmppTime;
-use crate::smpp::{CommandStatus, DeliverSm, EsmClass, InterfaceVersion, PduBody, SmFields};
+use crate::smpp::{CommandStatus, DeliverSm, EsmClass, InterfaceVersion, PduBody, SmFields, TlvTag};
 use crate::store::MessageStore;
 
 /// Octets of an address in a PDU, and of a short_message.
@@ -65,7 +65,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             submitter: submit.origin.session,
             sequence_number: submit.origin.sequence_number,
             target: owner_of(&self.owners, &mut self.sessions, sm.destination_addr).unwrap_or(NETWORK),
-            version: submit.version.octet(),
+            version: version_of(submit.version, submit.origin.operation),
             ..Message::blank(id, submit.account, Role::Mt, now)
         };
         message.set_fields(sm, self.names);
@@ -156,7 +156,13 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     /// Puts a message into store, slab and index; `None`: one of them is full. Its slot, and whether it is durable
     /// already; if not, it is in the list of those.
     #[inline]
-    fn enter(&mut self, mut message: Message, due: Time, body: &[u8], now: Now) -> Option<(u32, bool)> {
+    pub(super) fn enter(
+        &mut self,
+        mut message: Message,
+        due: Time,
+        body: &[u8],
+        now: Now,
+    ) -> Option<(u32, bool)> {
         let durability = self.accounts.get(message.account).durability;
         let stored = self.store.put_as(&message.record(due, now), body, durability).ok()?;
         message.location = stored.location;
@@ -226,7 +232,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
 
     /// The id for a message from a bind that speaks `version`.
     #[inline]
-    fn new_id(&mut self, version: InterfaceVersion) -> Option<MessageId> {
+    pub(super) fn new_id(&mut self, version: InterfaceVersion) -> Option<MessageId> {
         if version.has_tlvs() {
             return Some(self.ids.next_long());
         }
@@ -239,8 +245,8 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
 
 /// Schedule and expiry by the fields of a submit_sm (3.4 sections 5.2.15 and 5.2.16, 7.1.1).
 #[inline]
-fn times(sm: &SmFields<'_>, account: &Policy, now: Now) -> Result<Times, CommandStatus> {
-    if sm.schedule_delivery_time.is_empty() && sm.validity_period.is_empty() {
+pub(super) fn times(sm: &SmFields<'_>, account: &Policy, now: Now) -> Result<Times, CommandStatus> {
+    if sm.schedule_delivery_time.is_empty() && sm.validity_period.is_empty() && sm.tlvs.is_empty() {
         return Ok(Times { schedule: None, expires: now.mono.plus_millis(account.validity_default_ms) });
     }
     stated_times(sm, account, now)
@@ -264,10 +270,15 @@ fn stated_times(sm: &SmFields<'_>, account: &Policy, now: Now) -> Result<Times, 
         b"" => 0,
         text => ahead_ms(text, CommandStatus::ESME_RINVSCHED)?,
     };
-    let expires_ms = match sm.validity_period {
+    let expires_ms = match (sm.tlvs.u32(TlvTag::QOS_TIME_TO_LIVE), sm.validity_period) {
+        // It overrides validity_period (5.0 section 4.8.4.49).
+        (Some(seconds), _) if u64::from(seconds) * 1_000 > account.validity_max_ms => {
+            return Err(CommandStatus::ESME_RINVEXPIRY);
+        }
+        (Some(seconds), _) => u64::from(seconds) * 1_000,
         // Without a period of its own, the message is valid for the default time from when it is first tried.
-        b"" => schedule_ms.saturating_add(account.validity_default_ms),
-        text => ahead_ms(text, CommandStatus::ESME_RINVEXPIRY)?,
+        (None, b"") => schedule_ms.saturating_add(account.validity_default_ms),
+        (None, text) => ahead_ms(text, CommandStatus::ESME_RINVEXPIRY)?,
     };
     if expires_ms == 0 {
         return Err(CommandStatus::ESME_RINVEXPIRY);

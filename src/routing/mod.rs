@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`Shard`] (`shard`) | the tables, the turn, look-up by id |
 //! | `accept` | taking in submits and MO messages; validity and schedule |
+//! | `multi` | taking in the destinations of a submit_multi |
 //! | `attempt` | attempts at the network, retries, expiry, final states |
 //! | `subscribers` | one attempt per subscriber at a time, in order |
 //! | `delivery` | queues towards sessions, hand-out and its outcomes |
@@ -35,6 +36,7 @@ mod index;
 mod invariants;
 mod list;
 mod message;
+mod multi;
 mod operations;
 mod outgoing;
 mod policy;
@@ -50,6 +52,7 @@ mod values;
 mod tests;
 
 pub use event::MessageEnd;
+pub use multi::{Multi, MultiBatch};
 pub use operations::{Asker, OperationOutcome, OperationRequest};
 pub use reconfigure::ShardChange;
 pub use restore::{RecoveredAs, TooManyMessages};

@@ -71,7 +71,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             ids: MessageIdSource::new(
                 settings.node,
                 settings.shard,
-                settings.shards,
+                settings.id_stripes.max(settings.shards),
                 wall,
                 settings.id_high_water,
             ),
@@ -329,8 +329,11 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             self.hold(slot);
             match message.role {
                 Role::Mt => {
-                    let Message { submitter: session, sequence_number, accepted: received_at, .. } = message;
-                    out.submit_result(Origin { session, sequence_number, received_at }, Ok(message.id));
+                    let Message { submitter: session, sequence_number, .. } = message;
+                    let operation = message.operation();
+                    let received_at = message.accepted;
+                    let origin = Origin { session, sequence_number, operation, received_at };
+                    out.submit_result(origin, Ok(message.id));
                     self.duplicates.answer(message.id, out);
                     self.open(slot, now);
                 }

@@ -1,7 +1,7 @@
 //! What goes into a routing shard and what comes out of it: plain values, which is all that crosses threads.
 
 use super::{Asker, MessageEnd, RecoveredAs};
-use crate::base::{AccountId, DeliveryToken, MessageId, SessionHandle, Time, WallTime};
+use crate::base::{AccountId, DeliveryToken, MessageId, SessionHandle, SubmitOperation, Time, WallTime};
 use crate::smpp::{CommandStatus, DeliverSm, InterfaceVersion, MessageState, OperationAnswer, SubmitSm};
 
 /// Which request a message came in with.
@@ -11,6 +11,8 @@ pub struct Origin {
     pub session: SessionHandle,
     /// Of the request, echoed in its response.
     pub sequence_number: u32,
+    /// With which operation; for a part of a submit_multi, `sequence_number` is the worker's name for the request.
+    pub operation: SubmitOperation,
     /// When it was read from the socket.
     pub received_at: Time,
 }

@@ -17,8 +17,8 @@ use crate::control_lane::{HeldInfo, MessageInfo, MoMessage, MoRefused, StoreStat
 use crate::limits::{LANE_BLOCKS_PER_TURN, SHARD_TURN_ITEMS_MAX};
 use crate::network::Network;
 use crate::routing::{
-    self, Asker, MessageEnd, MoOutcome, OperationOutcome, RecoveredAs, Shard, ShardOutput, SubmitOutcome,
-    TooManyMessages,
+    self, Asker, MessageEnd, MoOutcome, Multi, OperationOutcome, RecoveredAs, Shard, ShardOutput,
+    SubmitOutcome, TooManyMessages,
 };
 use crate::session::{DeliveryResult, Disposition, Origin, SubmitRequest};
 use crate::smpp::{CommandStatus, DeliverSm, MessageState, Operation, OperationAnswer, PduBody, SubmitSm};
@@ -106,6 +106,17 @@ impl ShardHost {
         }
     }
 
+    /// Takes in what a submit_multi of the worker on this thread has for the shard. How many are held now.
+    pub fn submit_multi(
+        &mut self,
+        message: &ToShard,
+        batch: &[u8],
+        now: Now,
+        refused: impl FnMut(u16, CommandStatus),
+    ) -> u16 {
+        take_multi(&mut self.shard, message, batch, now, refused)
+    }
+
     /// Takes a message from a worker in, other than a submission of the worker on this thread.
     pub fn take(&mut self, message: ToShard, body: &[u8], now: Now, stats: &mut ThreadStats) {
         match message {
@@ -140,6 +151,17 @@ impl ShardHost {
                 };
                 if let (Some(answer), Some(lane)) = (answer, lane_to(&mut self.to_workers, session.worker)) {
                     lane.push_reply(ToWorker::OperationResult { session, ticket, answer });
+                }
+            }
+            ToShard::SubmitMulti { origin, .. } => {
+                let Self { shard, to_workers, .. } = self;
+                let request = origin.sequence_number;
+                let Some(lane) = lane_to(to_workers, origin.session.worker) else { return };
+                let count = take_multi(shard, &message, body, now, |index, status| {
+                    lane.push_reply(ToWorker::MultiRefused { request, index, status });
+                });
+                if count > 0 {
+                    lane.push_reply(ToWorker::MultiAccepted { request, count });
                 }
             }
             ToShard::DeliveryResult { token, result } => {
@@ -348,6 +370,20 @@ impl ShardHost {
     }
 }
 
+fn take_multi(
+    shard: &mut HostedShard,
+    message: &ToShard,
+    batch: &[u8],
+    now: Now,
+    refused: impl FnMut(u16, CommandStatus),
+) -> u16 {
+    let ToShard::SubmitMulti { origin, account, version, message_id, names_first } = *message else {
+        return 0;
+    };
+    let origin = to_routing(origin);
+    shard.submit_multi(&Multi { origin, account, version, message_id, names_first, batch }, now, refused)
+}
+
 fn lane_to(lanes: &mut [ToWorkerLane], worker: u16) -> Option<&mut LaneSender<ToWorker>> {
     lanes.get_mut(usize::from(worker))?.as_mut().map(|(lane, _)| lane)
 }
@@ -356,6 +392,7 @@ const fn to_routing(origin: Origin) -> routing::Origin {
     routing::Origin {
         session: origin.session,
         sequence_number: origin.sequence_number,
+        operation: origin.operation,
         received_at: origin.received_at,
     }
 }
@@ -461,6 +498,7 @@ impl ShardOutput for TurnOutput<'_> {
         let origin = Origin {
             session: origin.session,
             sequence_number: origin.sequence_number,
+            operation: origin.operation,
             received_at: origin.received_at,
         };
         match (lane_to(self.to_workers, origin.session.worker), &mut self.worker) {

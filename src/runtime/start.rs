@@ -24,6 +24,7 @@ use super::shard_host::{HostedShard, ShardHost, ToWorkerLane};
 use super::thread::{Leaving, RuntimeThread, ThreadStats, ThreadWaker};
 use super::values::{ToShard, ToWorker};
 use super::worker::{ShardLink, ShardLinks, Worker, WorkerParts};
+use crate::base::MessageIdSource;
 use crate::config::{Config, EnginePlan};
 use crate::control_lane::{ControlEnd, ControlPort, ControlReply, Wake};
 use crate::limits::{ARRIVALS_MAX, LANE_BLOCKS, REQUESTS_OPEN_MAX};
@@ -43,6 +44,8 @@ pub struct EngineParts<'a> {
     pub shards: Vec<HostedShard>,
     /// The threads of their stores.
     pub store_threads: Vec<StoreThreads>,
+    /// The highest id counter that an earlier run may have used; 0 if none.
+    pub id_high_water: u64,
     /// The process's clock.
     pub clock: Clock,
     /// Called after every reply on the control lane.
@@ -97,7 +100,7 @@ impl Engine {
 /// # Errors
 /// When a poll, a waker or a thread can't be made.
 pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
-    let EngineParts { config, plan, listeners, shards, store_threads, clock, notify } = parts;
+    let EngineParts { config, plan, listeners, shards, store_threads, id_high_water, clock, notify } = parts;
     let threads = plan.threads.len();
     let accounts = Arc::new(AccountTable::new(config).map_err(anyhow::Error::msg)?);
     let congestion = config.smpp.congestion_state.then(|| Arc::new(Congestion::new(plan.shards)));
@@ -174,6 +177,14 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
                     answers,
                     arrivals,
                     load,
+                    ids: MessageIdSource::for_worker(
+                        config.engine.node,
+                        worker,
+                        plan.shards,
+                        plan.workers,
+                        clock.now().wall,
+                        id_high_water,
+                    ),
                     links,
                     from_shards,
                     congestion: congestion.clone(),

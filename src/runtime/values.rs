@@ -29,6 +29,19 @@ pub enum ToShard {
         /// Which operation.
         command_id: CommandId,
     },
+    /// What a submit_multi has for the shard; the body is a [`crate::routing::MultiBatch`].
+    SubmitMulti {
+        /// Where the answers go.
+        origin: Origin,
+        /// Whose messages.
+        account: AccountId,
+        /// The session's effective version.
+        version: InterfaceVersion,
+        /// What the request is answered with.
+        message_id: MessageId,
+        /// Whether the first destination goes by that id.
+        names_first: bool,
+    },
     /// The outcome of a delivery.
     DeliveryResult {
         /// Which delivery.
@@ -91,6 +104,22 @@ pub enum ToWorker {
         ticket: u32,
         /// What it is.
         answer: OperationAnswer,
+    },
+    /// So many destinations of a submit_multi are held.
+    MultiAccepted {
+        /// The worker's name for the request.
+        request: u32,
+        /// How many.
+        count: u16,
+    },
+    /// A destination of a submit_multi is refused.
+    MultiRefused {
+        /// The worker's name for the request.
+        request: u32,
+        /// Which.
+        index: u16,
+        /// Why.
+        status: CommandStatus,
     },
     /// A deliver_sm to send.
     Deliver {

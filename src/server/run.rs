@@ -91,6 +91,7 @@ impl Daemon {
             listeners,
             shards,
             store_threads: store_threads.into_iter().flatten().collect(),
+            id_high_water: lease.high_water(),
             clock,
             notify: Arc::new(move || notify.notify_one()),
         })?;

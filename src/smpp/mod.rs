@@ -55,9 +55,9 @@ pub use header::Header;
 pub use message_state::MessageState;
 pub use operation::{Operation, OperationAnswer, QueriedState};
 pub use pdu::{
-    AlertNotification, Bind, BindResp, BroadcastSm, BroadcastSmResp, CancelBroadcastSm, CancelSm, DataSm,
-    DataSmResp, DeliverSm, DeliverSmResp, DestAddress, DestAddresses, HeaderOnly, MessageIdResp, Outbind,
-    QueryBroadcastSm, QueryBroadcastSmResp, QuerySm, QuerySmResp, ReplaceSm, SmFields, SubmitMulti,
+    AlertNotification, AsDataSm, Bind, BindResp, BroadcastSm, BroadcastSmResp, CancelBroadcastSm, CancelSm,
+    DataSm, DataSmResp, DeliverSm, DeliverSmResp, DestAddress, DestAddresses, HeaderOnly, MessageIdResp,
+    Outbind, QueryBroadcastSm, QueryBroadcastSmResp, QuerySm, QuerySmResp, ReplaceSm, SmFields, SubmitMulti,
     SubmitMultiResp, SubmitSm, SubmitSmResp, UnsuccessSme, UnsuccessSmes,
 };
 pub use pdu::{Pdu, PduBody, encode_header_only, encode_pdu};

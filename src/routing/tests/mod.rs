@@ -354,7 +354,12 @@ impl Bench {
         let mut body = Vec::new();
         sm.encode_body(&mut body);
         let sm = SubmitSm::decode(&body).unwrap();
-        let origin = Origin { session, sequence_number: 7, received_at: self.now.mono };
+        let origin = Origin {
+            session,
+            sequence_number: 7,
+            received_at: self.now.mono,
+            operation: crate::base::SubmitOperation::SubmitSm,
+        };
         let submit = Submit { origin, account: ALICE, version, sm, body: &body };
         let outcome = self.shard.submit(&submit, self.now);
         self.shard.check_invariants();

@@ -350,7 +350,12 @@ impl Simulation {
         sm.encode_body(&mut body);
         self.sequence_number += 1;
         let sequence_number = self.sequence_number;
-        let origin = Origin { session: submitter, sequence_number, received_at: self.now.mono };
+        let origin = Origin {
+            session: submitter,
+            sequence_number,
+            received_at: self.now.mono,
+            operation: crate::base::SubmitOperation::SubmitSm,
+        };
         let shadow = Shadow::new(submitter, &sm);
         self.world.unanswered.insert(sequence_number, shadow);
         match self.shard.submit(&Submit { origin, account: ALICE, version, sm, body: &body }, self.now) {

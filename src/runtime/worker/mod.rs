@@ -8,6 +8,7 @@ mod flush;
 mod intake;
 mod lanes;
 mod log;
+mod multi;
 mod operations;
 mod pauses;
 mod ports;
@@ -21,6 +22,7 @@ use crossbeam_channel::{Receiver, Sender};
 use mio::{Events, Registry, Token};
 
 use intake::session_info;
+use multi::OpenMultis;
 pub use ports::{ShardLink, ShardLinks};
 
 use super::accounts::AccountTable;
@@ -34,7 +36,7 @@ use super::values::ToWorker;
 use super::{acceptor::Arrival, admission::Load, clock::Clock, lane::LaneReceiver, thread::ThreadStats};
 use crate::base::slab::Slab;
 use crate::base::wheel::Wheel;
-use crate::base::{SessionHandle, Time};
+use crate::base::{MessageIdSource, SessionHandle, Time};
 use crate::control_lane::SessionInfo;
 use crate::limits::{CONNECTIONS_MAX, POOL_CHUNKS_KEPT, POOL_CHUNKS_PREALLOCATED, READ_BYTES};
 use crate::session::{CloseReason, SessionSettings};
@@ -62,6 +64,8 @@ pub struct WorkerParts {
     pub arrivals: Receiver<Arrival>,
     /// Where their end is noted.
     pub load: Arc<Load>,
+    /// Ids for submit_multi.
+    pub ids: MessageIdSource,
     /// Lanes to every shard on another thread.
     pub links: ShardLinks,
     /// Lanes from every shard on another thread.
@@ -89,6 +93,9 @@ pub struct Worker {
     from_shards: Vec<LaneReceiver<ToWorker>>,
     /// Which lane from a shard has the first go; rotates.
     first_lane: usize,
+    multis: OpenMultis,
+    /// A body that is made before it is stored.
+    body_scratch: Vec<u8>,
     connections: Slab<Connection>,
     timers: Wheel,
     pool: ChunkPool,
@@ -136,6 +143,8 @@ impl Worker {
             questions: parts.questions,
             answers: parts.answers,
             arrivals: parts.arrivals,
+            multis: OpenMultis::new(parts.ids, usize::from(parts.links.shards())),
+            body_scratch: Vec::new(),
             links: parts.links,
             from_shards: parts.from_shards,
             first_lane: 0,
@@ -189,11 +198,13 @@ impl Worker {
         self.take_answers(shard, stats);
         self.drain_lanes(shard, stats);
         self.read_ready(shard, stats);
+        self.answer_multis(stats);
         self.run_timers(shard, stats);
     }
 
     /// Second half: everything that goes out.
     pub fn put_out(&mut self, shard: &mut Option<ShardHost>, stats: &mut ThreadStats) -> TurnLeft {
+        self.answer_multis(stats);
         while let Some((slot, reason)) = self.ending.pop() {
             let now = self.clock.now();
             self.close(slot, reason, now, shard, stats);

@@ -27,8 +27,7 @@ pub(super) fn ask_shards(
         }
         None => 0..links.shards(),
     };
-    let OperationRequest { ticket, account, version, command_id, operation, body, .. } = *request;
-    let session = request.origin.session;
+    let OperationRequest { session, ticket, account, version, command_id, operation, body, .. } = *request;
     // All or none: a request that stalls comes again.
     for shard in shards.clone() {
         if links.lane(shard).is_some_and(|lane| !lane.has_room(body.len())) {

@@ -14,16 +14,17 @@ use super::super::pool::ChunkPool;
 use super::super::shard_host::ShardHost;
 use super::super::thread::{ThreadStats, ThreadWaker};
 use super::super::values::{AddressRange, ToShard};
+use super::multi::OpenMultis;
 use super::operations::ask_shards;
 use super::{Worker, log};
 use crate::base::{AccountId, DeliveryToken, Now, SessionHandle, Time};
 use crate::control_lane::Wake;
 use crate::routing::shard_of;
 use crate::session::{
-    Authentication, BindMode, BindRequest, DeliveryResult, Disposition, Fact, Grant, OperationDisposition,
-    OperationRequest, Output, Port, Session, StallReason, SubmitRequest,
+    Authentication, BindMode, BindRequest, DeliveryResult, Disposition, Fact, Grant, MultiRequest,
+    OperationDisposition, OperationRequest, Origin, Output, Port, Session, StallReason, SubmitRequest,
 };
-use crate::smpp::{CommandStatus, InterfaceVersion};
+use crate::smpp::{CommandStatus, InterfaceVersion, PduBody, SubmitSm};
 use crate::stats::{AccountCounter, Counter, Latency};
 
 /// The lane to one shard on another thread, and how to wake it.
@@ -87,7 +88,7 @@ pub(super) struct SessionOutput<'a> {
     out: &'a mut OutQueue,
     runs: ResponseRuns<'a>,
     pool: &'a mut ChunkPool,
-    stats: &'a mut ThreadStats,
+    pub(super) stats: &'a mut ThreadStats,
     account: Option<AccountId>,
     /// When the request was read that is being answered.
     received_at: Time,
@@ -128,6 +129,7 @@ impl Output for SessionOutput<'_> {
                     _ => AccountCounter::Rejected,
                 });
             }
+            Fact::MultiAnswered => return Connection::note_response(&mut self.runs, self.received_at),
             Fact::DeliverAnswered { nanos } => {
                 return self.stats.latencies.record(Latency::DeliverResp, nanos);
             }
@@ -160,14 +162,16 @@ impl Output for SessionOutput<'_> {
 
 /// Everything a session may ask for.
 pub(super) struct SessionPort<'a> {
-    output: SessionOutput<'a>,
+    pub(super) output: SessionOutput<'a>,
     handle: SessionHandle,
-    now: Now,
-    links: &'a mut ShardLinks,
-    shard: Option<&'a mut ShardHost>,
-    accounts: &'a Arc<AccountTable>,
+    pub(super) now: Now,
+    pub(super) links: &'a mut ShardLinks,
+    pub(super) shard: Option<&'a mut ShardHost>,
+    pub(super) accounts: &'a Arc<AccountTable>,
     questions: &'a Sender<Question>,
     peer: SocketAddr,
+    pub(super) multis: &'a mut OpenMultis,
+    body_scratch: &'a mut Vec<u8>,
 }
 
 impl Output for SessionPort<'_> {
@@ -286,6 +290,28 @@ impl Port for SessionPort<'_> {
         ask_shards(request, self.links, &mut self.shard, self.now, self.output.stats)
     }
 
+    fn submit_fields(
+        &mut self,
+        origin: Origin,
+        account: AccountId,
+        version: InterfaceVersion,
+        sm: &SubmitSm<'_>,
+    ) -> Disposition {
+        let mut body = std::mem::take(self.body_scratch);
+        body.clear();
+        sm.encode_body(&mut body);
+        let disposition = match SubmitSm::decode(&body) {
+            Ok(sm) => self.submit(&SubmitRequest { origin, account, version, sm: &sm, body: &body }),
+            Err(error) => Disposition::Answered(Err(error.status)),
+        };
+        *self.body_scratch = body;
+        disposition
+    }
+
+    fn submit_multi(&mut self, multi: &MultiRequest<'_>) -> Disposition {
+        self.spread(multi)
+    }
+
     #[inline]
     fn delivery_result(&mut self, token: DeliveryToken, result: DeliveryResult) {
         let message = ToShard::DeliveryResult { token, result };
@@ -333,6 +359,8 @@ impl Worker {
             accounts: &self.accounts,
             questions: &self.questions,
             peer,
+            multis: &mut self.multis,
+            body_scratch: &mut self.body_scratch,
         };
         let result = f(session, &mut port);
         if !connection.out.is_empty() && !connection.in_dirty {

@@ -31,6 +31,7 @@ impl Worker {
     /// Gives every ready session its go.
     pub(super) fn read_ready(&mut self, shard: &mut Option<ShardHost>, stats: &mut ThreadStats) {
         self.lane_stalled = 0;
+        self.multis.begin_turn();
         for _ in 0..self.ready.len() {
             let Some(slot) = self.ready.pop_front() else { break };
             let Some(connection) = self.connections.get_mut(slot) else { continue };
@@ -206,6 +207,10 @@ impl Worker {
                 None
             }
             Stop::Budget => Some(Left::More),
+            Stop::Stalled(StallReason::Turn) => {
+                connection.stalled = None;
+                Some(Left::More)
+            }
             Stop::Stalled(reason) => {
                 connection.stalled = Some(reason);
                 Some(if reason == StallReason::Lane { Left::LaneFull } else { Left::Idle })

@@ -9,11 +9,11 @@ pub(super) use shell::{Event, Shell};
 
 use std::collections::VecDeque;
 
-use crate::base::{AccountId, DeliveryToken, MessageId, SessionHandle, Time};
+use crate::base::{AccountId, DeliveryToken, MessageId, SessionHandle, SubmitOperation, Time};
 use crate::session::{
-    Authentication, BindMode, BindRequest, CloseReason, DeliveryResult, Disposition, Fact, Grant,
-    OperationDisposition, OperationRequest, Output, Port, Received, Session, SessionSettings, Stop,
-    SubmitRequest,
+    Authentication, BindMode, BindRequest, CloseReason, DataSmUse, DeliveryResult, Disposition, Fact, Grant,
+    MultiRequest, OperationDisposition, OperationRequest, Origin, Output, Port, Received, Session,
+    SessionSettings, Stop, SubmitRequest,
 };
 use crate::smpp::{
     Bind, CommandId, CommandStatus, Frame, FrameStep, InterfaceVersion, OperationAnswer, PduBody, SubmitSm,
@@ -133,11 +133,15 @@ pub(super) struct Recorder {
     pub(super) results: Vec<(DeliveryToken, DeliveryResult)>,
     pub(super) deliveries_off: u32,
     pub(super) congestion_state: Option<u8>,
+    /// The TLVs of each data_sm.
+    pub(super) fields: Vec<Vec<u8>>,
+    /// What data_sm and submit_multi get; accepted without.
+    pub(super) at_once: Option<Disposition>,
 }
 
 impl Recorder {
     pub(super) fn new() -> Self {
-        let grant = Grant { account: ACCOUNT, window: 4, deliver_window: 2 };
+        let grant = Grant { account: ACCOUNT, window: 4, deliver_window: 2, data_sm: DataSmUse::default() };
         Self {
             sent: Vec::new(),
             facts: Vec::new(),
@@ -152,6 +156,8 @@ impl Recorder {
             results: Vec::new(),
             deliveries_off: 0,
             congestion_state: None,
+            fields: Vec::new(),
+            at_once: None,
         }
     }
 }
@@ -197,7 +203,7 @@ impl Port for Recorder {
     }
 
     fn operate(&mut self, request: &OperationRequest<'_>) -> OperationDisposition {
-        assert_eq!((request.origin.session, request.account), (HANDLE, ACCOUNT));
+        assert_eq!((request.session, request.account), (HANDLE, ACCOUNT));
         if let Disposition::Stall(reason) = self.disposition {
             return OperationDisposition::Stall(reason);
         }
@@ -206,6 +212,24 @@ impl Port for Recorder {
             self.asked.push(request.ticket);
         }
         OperationDisposition::Asked { awaited, answer: OperationAnswer::NotFound }
+    }
+
+    /// Decided at once, whatever the others get.
+    fn submit_fields(
+        &mut self,
+        origin: Origin,
+        account: AccountId,
+        _: InterfaceVersion,
+        sm: &SubmitSm<'_>,
+    ) -> Disposition {
+        assert_eq!((origin.session, origin.operation, account), (HANDLE, SubmitOperation::DataSm, ACCOUNT));
+        self.fields.push(sm.tlvs.as_bytes().to_vec());
+        self.at_once.unwrap_or(Disposition::Answered(Ok(MESSAGE_ID)))
+    }
+
+    fn submit_multi(&mut self, multi: &MultiRequest<'_>) -> Disposition {
+        assert_eq!((multi.origin.session, multi.account), (HANDLE, ACCOUNT));
+        self.at_once.unwrap_or(Disposition::Answered(Ok(MESSAGE_ID)))
     }
 
     fn delivery_result(&mut self, token: DeliveryToken, result: DeliveryResult) {
@@ -277,13 +301,13 @@ impl Host {
         sequence_number: u32,
         result: Result<MessageId, CommandStatus>,
     ) -> Option<CloseReason> {
-        self.session.submit_result(sequence_number, result, &mut self.port)
+        self.session.submit_result(SubmitOperation::SubmitSm, sequence_number, result, &mut self.port)
     }
 
     pub(super) fn deliver(&mut self, slot: u32) -> bool {
         let body = submit_body();
         let write = |out: &mut Vec<u8>| out.extend_from_slice(&body);
-        self.session.deliver(token(slot), body.len(), self.now, &mut self.port, write)
+        self.session.deliver(token(slot), CommandId::DELIVER_SM, body.len(), self.now, &mut self.port, write)
     }
 
     pub(super) fn unbind(&mut self) -> Option<CloseReason> {

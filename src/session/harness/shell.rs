@@ -126,7 +126,12 @@ impl Shell {
     }
 
     fn judge(&mut self, accepted: bool) -> Option<CloseReason> {
-        let grant = Grant { account: ACCOUNT, window: 4, deliver_window: 2 };
+        let grant = Grant {
+            account: ACCOUNT,
+            window: 4,
+            deliver_window: 2,
+            data_sm: crate::session::DataSmUse::default(),
+        };
         let verdict = if accepted { Ok(grant) } else { Err(CommandStatus::ESME_RBINDFAIL) };
         let host = &mut self.host;
         host.session.authenticated(verdict, host.now, &host.settings, &mut host.port)

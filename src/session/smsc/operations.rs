@@ -1,10 +1,9 @@
 //! query_sm, cancel_sm and replace_sm: asked of every place where the message may be, answered once all have answered.
 
 use super::{Session, State};
-use crate::base::Time;
 use crate::limits::HEADER_LEN;
 use crate::session::port::{
-    CloseReason, Fact, OperationDisposition, OperationRequest, Origin, Output, Port, StallReason,
+    CloseReason, Fact, OperationDisposition, OperationRequest, Output, Port, StallReason,
 };
 use crate::session::received::Flow;
 use crate::session::wire::{header, send_header};
@@ -28,7 +27,7 @@ pub(super) struct OpenOperation {
 
 impl Session {
     /// A request that [`Operation::decode`] knows, in a state that allows it.
-    pub(super) fn operation(&mut self, frame: &Frame<'_>, now: Time, port: &mut impl Port) -> Flow {
+    pub(super) fn operation(&mut self, frame: &Frame<'_>, port: &mut impl Port) -> Flow {
         if self.in_flight >= self.in_flight_max {
             return Flow::Stall(StallReason::Window);
         }
@@ -47,7 +46,7 @@ impl Session {
         };
         let ticket = self.next_ticket;
         let request = OperationRequest {
-            origin: Origin { session: self.handle, sequence_number, received_at: now },
+            session: self.handle,
             ticket,
             account: self.account,
             version: self.version,

@@ -20,11 +20,11 @@ const TABLE: &[(CommandId, [&str; 6])] = &[
     (CommandId::ENQUIRE_LINK, ["ok", "ok", "ok", "ok", "ok", "ok"]),
     (CommandId::SUBMIT_SM, ["04", "ok", "04", "ok", "ok", "04"]),
     (CommandId::DELIVER_SM, ["04", "04", "04", "04", "04", "04"]),
-    (CommandId::DATA_SM, ["04", "03", "03", "03", "03", "04"]),
+    (CommandId::DATA_SM, ["04", "02", "02", "02", "02", "04"]),
     (CommandId::QUERY_SM, ["04", "02", "04", "02", "02", "04"]),
     (CommandId::CANCEL_SM, ["04", "02", "04", "02", "02", "04"]),
     (CommandId::REPLACE_SM, ["04", "02", "04", "02", "02", "04"]),
-    (CommandId::SUBMIT_MULTI, ["04", "03", "04", "03", "03", "04"]),
+    (CommandId::SUBMIT_MULTI, ["04", "02", "04", "02", "02", "04"]),
     (CommandId::BROADCAST_SM, ["04", "03", "04", "03", "03", "04"]),
     (CommandId::QUERY_BROADCAST_SM, ["04", "03", "04", "03", "03", "04"]),
     (CommandId::CANCEL_BROADCAST_SM, ["04", "03", "04", "03", "03", "04"]),
@@ -263,7 +263,12 @@ fn a_refused_bind_is_answered_and_closed() {
 fn what_is_glued_to_a_bind_waits_for_its_verdict() {
     let glued =
         [bind(BindMode::Transceiver, 1, 0x34), submit(2), request(CommandId::ENQUIRE_LINK, 3)].concat();
-    let grant = Grant { account: ACCOUNT, window: 4, deliver_window: 2 };
+    let grant = Grant {
+        account: ACCOUNT,
+        window: 4,
+        deliver_window: 2,
+        data_sm: crate::session::DataSmUse::default(),
+    };
 
     let mut at_once = Host::open();
     at_once.feed(&glued);
