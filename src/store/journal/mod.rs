@@ -347,7 +347,12 @@ impl<L: Link> Journal<L> {
         }
         let needed = u64::from(self.next_offset) + frame::padded(HEADER_BYTES + len) as u64;
         let current = self.segments.current();
-        if self.segments.get(current).and_then(Segment::file).is_none_or(|file| needed > u64::from(file.len())) {
+        if self
+            .segments
+            .get(current)
+            .and_then(Segment::file)
+            .is_none_or(|file| needed > u64::from(file.len()))
+        {
             if !self.segments.roll_over() {
                 self.failure = Some(Failure::NoRoom);
                 return None;
