@@ -9,10 +9,12 @@ use divan::counter::ItemsCount;
 use smscd::base::{AccountId, DeliveryToken, MessageId, Now, SessionHandle, Time, WallTime};
 use smscd::network::{Delay, Network, NetworkProfile};
 use smscd::routing::{
-    AccountRouting, Bound, DeliveryResult, Fact, Origin, Shard, ShardOutput, ShardSettings, Submit,
+    AccountRouting, Asker, Bound, DeliveryResult, Fact, Origin, Shard, ShardOutput, ShardSettings, Submit,
     SubmitOutcome,
 };
-use smscd::smpp::{CommandStatus, DeliverSm, InterfaceVersion, PduBody, RegisteredDelivery, SubmitSm};
+use smscd::smpp::{
+    CommandStatus, DeliverSm, InterfaceVersion, OperationAnswer, PduBody, RegisteredDelivery, SubmitSm,
+};
 use smscd::store::MemoryStore;
 
 const SESSION: SessionHandle = SessionHandle { slot: 3, generation: 1, worker: 0 };
@@ -34,6 +36,8 @@ impl ShardOutput for Shell {
     fn submit_result(&mut self, _: Origin, _: Result<MessageId, CommandStatus>) {}
 
     fn mo_held(&mut self, _: MessageId) {}
+
+    fn operation_result(&mut self, _: Asker, _: OperationAnswer) {}
 
     fn deliver(&mut self, _: SessionHandle, token: DeliveryToken, deliver_sm: &DeliverSm<'_>) -> bool {
         self.encoded.clear();
@@ -81,7 +85,12 @@ impl World {
     fn submit(&mut self, count: usize) {
         for body in self.bodies.iter().cycle().take(count) {
             let sm = SubmitSm::decode(body).unwrap();
-            let origin = Origin { session: SESSION, sequence_number: 1, received_at: self.now.mono };
+            let origin = Origin {
+                session: SESSION,
+                sequence_number: 1,
+                received_at: self.now.mono,
+                operation: smscd::base::SubmitOperation::SubmitSm,
+            };
             let submit = Submit { origin, account: AccountId(0), version: InterfaceVersion::V34, sm, body };
             let outcome = self.shard.submit(&submit, self.now);
             assert!(matches!(outcome, SubmitOutcome::Accepted(_)));

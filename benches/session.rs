@@ -7,10 +7,10 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use smscd::base::{AccountId, DeliveryToken, MessageId, SessionHandle, Time};
 use smscd::session::{
-    Authentication, BindMode, BindRequest, DeliveryResult, Disposition, Fact, Grant, Output, Port, Session,
-    SessionSettings, SubmitRequest,
+    Authentication, BindMode, BindRequest, DataSmUse, DeliveryResult, Disposition, Fact, Grant, MultiRequest,
+    OperationDisposition, OperationRequest, Origin, Output, Port, Session, SessionSettings, SubmitRequest,
 };
-use smscd::smpp::{CommandId, CommandStatus, InterfaceVersion, SubmitSm, encode_pdu};
+use smscd::smpp::{CommandId, CommandStatus, InterfaceVersion, OperationAnswer, SubmitSm, encode_pdu};
 
 fn main() {
     divan::main();
@@ -33,7 +33,12 @@ impl Output for Accepting {
 
 impl Port for Accepting {
     fn authenticate(&mut self, _: &BindRequest<'_>) -> Authentication {
-        Authentication::Accepted(Grant { account: AccountId(0), window: 1_000, deliver_window: 1_000 })
+        Authentication::Accepted(Grant {
+            account: AccountId(0),
+            window: 1_000,
+            deliver_window: 1_000,
+            data_sm: DataSmUse::default(),
+        })
     }
 
     fn bound(&mut self, _: &Grant, _: BindMode, _: InterfaceVersion, _: &[u8]) {}
@@ -44,8 +49,24 @@ impl Port for Accepting {
         Disposition::Answered(Ok(MessageId::from_u64(self.next_id)))
     }
 
+    fn submit_fields(
+        &mut self,
+        _: Origin,
+        _: AccountId,
+        _: InterfaceVersion,
+        _: &SubmitSm<'_>,
+    ) -> Disposition {
+        Disposition::InFlight
+    }
+    fn submit_multi(&mut self, _: &MultiRequest<'_>) -> Disposition {
+        Disposition::InFlight
+    }
     fn delivery_result(&mut self, token: DeliveryToken, result: DeliveryResult) {
         black_box((token, result));
+    }
+
+    fn operate(&mut self, _: &OperationRequest<'_>) -> OperationDisposition {
+        OperationDisposition::Asked { awaited: 0, answer: OperationAnswer::NotFound }
     }
 
     fn deliveries_off(&mut self) {}
@@ -113,9 +134,9 @@ fn deliver_sm_turn(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| {
         port.out.clear();
         let token = DeliveryToken { slot: 1, generation: 1, shard: 0 };
-        assert!(
-            session.deliver(token, body.len(), Time::ZERO, &mut port, |out| out.extend_from_slice(&body))
-        );
+        assert!(session.deliver(token, CommandId::DELIVER_SM, body.len(), Time::ZERO, &mut port, |out| {
+            out.extend_from_slice(&body)
+        }));
         sequence_number = sequence_number % 0x7FFF_FFFF + 1;
         response[12..16].copy_from_slice(&sequence_number.to_be_bytes());
         session.receive(&response, 1, Time::ZERO, &settings, &mut port).pdus

@@ -92,6 +92,13 @@ pub enum ControlReply {
         /// Which thread.
         thread: usize,
     },
+    /// The thread has ended because it could not go on: the daemon must stop.
+    Failed {
+        /// Which thread.
+        thread: usize,
+        /// Why.
+        why: String,
+    },
 }
 
 /// Why an MO message was not taken in.

@@ -104,6 +104,19 @@ pub const LOG_LINES_AT_ONCE: u32 = 20;
 /// See [`LOG_LINES_AT_ONCE`], in milliseconds.
 pub const LOG_LINE_INTERVAL_MS: u64 = 1_000;
 
+/// Destinations of one submit_multi once its distribution lists are resolved. Beyond: ESME_RINVNUMDESTS.
+pub const MULTI_DESTINATIONS_MAX: usize = 1_024;
+/// submit_multi that one worker has under way. Beyond: the session is not read until one is answered.
+pub const MULTI_OPEN_MAX: usize = 1_024;
+/// Destinations of submit_multi that a worker takes in in one turn. Beyond: the session waits for the next turn.
+pub const MULTI_TURN_DESTINATIONS_MAX: usize = SHARD_TURN_ITEMS_MAX / 2;
+/// Distribution lists of one account. Beyond: the configuration is refused.
+pub const DISTRIBUTION_LISTS_MAX: usize = 1_000;
+
+/// Octets of the largest body that a lane carries: a PDU, or what a submit_multi has for one shard, whose destinations
+/// take at most 25 each.
+pub const LANE_BODY_BYTES_MAX: usize = PDU_BYTES_MAX + 25 * MULTI_DESTINATIONS_MAX;
+
 /// Octets of TLS that may wait for the rest of a record, or of a handshake message in several; a record has at most
 /// 18,437. Beyond: the handshake is given up. At most half of [`READ_BYTES`].
 pub const TLS_PENDING_BYTES_MAX: usize = 32 * 1024;

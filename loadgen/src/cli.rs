@@ -11,7 +11,7 @@ use crate::link::{Tls, Trust};
 use crate::matching::LOG_MAX;
 use crate::plan::{BindMode, Load, Plan};
 use crate::schedule::Arrivals;
-use crate::template::{DESTINATIONS_MAX, Shape, TEXT_LEN_MAX};
+use crate::template::{DESTINATIONS_MAX, MULTI_MAX, PAYLOAD_BYTES_MAX, Shape, TEXT_LEN_MAX};
 
 /// submit_sm unanswered a session, where no flag says otherwise.
 const WINDOW: u32 = 200;
@@ -130,6 +130,13 @@ pub(crate) struct RunArgs {
     /// Characters of text.
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u16).range(0..=TEXT_LEN_MAX as i64))]
     text_len: u16,
+    /// Octets of a message_payload, sent in place of the text; 0 = the text.
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "text_len", value_parser = clap::value_parser!(u32).range(0..=i64::from(PAYLOAD_BYTES_MAX)))]
+    payload_bytes: u32,
+    /// Send submit_multi to so many destinations each; 0 = submit_sm. A message counts once, with all its destinations;
+    /// one of which some are refused counts as accepted.
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with_all = ["receipts", "verify"], value_parser = clap::value_parser!(u8).range(0..=i64::from(MULTI_MAX)))]
+    multi: u8,
     /// Destination addresses to go through, from 447700900000.
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=DESTINATIONS_MAX))]
     destinations: u64,
@@ -236,6 +243,8 @@ impl RunArgs {
                 text_len: usize::from(self.text_len),
                 destinations: self.destinations,
                 receipts: self.receipts,
+                multi: self.multi,
+                payload_bytes: self.payload_bytes,
             },
             verify: self.verify,
             retry_throttled: self.retry_throttled,

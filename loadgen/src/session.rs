@@ -18,7 +18,7 @@ use crate::tally::Tally;
 use crate::template::Template;
 use crate::wire::{
     BadLength, DELIVER_SM, DELIVER_SM_RESP, ENQUIRE_LINK, Frames, GENERIC_NACK, HEADER_LEN, Pdu, RESPONSE,
-    SUBMIT_SM_RESP, UNBIND, UNBIND_RESP, header,
+    SUBMIT_MULTI_RESP, SUBMIT_SM_RESP, UNBIND, UNBIND_RESP, header,
 };
 
 /// Octets of answers waiting for a peer that does not read, above which it is not read either.
@@ -286,7 +286,7 @@ impl Session {
         let mut frames = Frames::new(bytes);
         for pdu in frames.by_ref() {
             let pdu = pdu.map_err(Lost::Broken)?;
-            if pdu.command_id != SUBMIT_SM_RESP {
+            if pdu.command_id != SUBMIT_SM_RESP && pdu.command_id != SUBMIT_MULTI_RESP {
                 self.other(&pdu, shared, now)?;
                 continue;
             }

@@ -1,7 +1,7 @@
 //! Runs of prebuilt submit_sm: one buffer a thread, in which only sequence_number and the destination's digits change.
 //! A PDU is a function of its number alone, so what a socket did not take is never kept: it is written again.
 
-use crate::wire::{HEADER_LEN, SUBMIT_SM, header};
+use crate::wire::{HEADER_LEN, SUBMIT_MULTI, SUBMIT_SM, header};
 
 /// Sequence numbers used: 2^30, a power of two so that number and sequence map by a mask, within 1..=0x7FFFFFFF.
 pub(crate) const SEQUENCE_MASK: u64 = (1 << 30) - 1;
@@ -13,8 +13,14 @@ pub(crate) const DESTINATIONS_MAX: u64 = 100_000_000;
 pub(crate) const TEXT_LEN_MAX: usize = 254;
 
 const DESTINATION_DIGITS: usize = 12;
-/// What one write carries at most, in octets.
+/// What one write carries at most, in octets; one PDU at least.
 const RUN_BYTES: usize = 128 * 1024;
+/// Largest message_payload.
+pub(crate) const PAYLOAD_BYTES_MAX: u32 = 65_535;
+/// Most destinations of one submit_multi before 5.0.
+pub(crate) const MULTI_MAX: u8 = 254;
+/// Octets of one dest_address: flag, TON, NPI, digits and NUL.
+const DEST_ADDRESS_LEN: usize = 3 + DESTINATION_DIGITS + 1;
 /// What the text is cut from.
 const TEXT: &[u8] = b"The quick brown fox jumps over the lazy dog, and then it rests. ";
 
@@ -35,6 +41,10 @@ pub(crate) struct Shape {
     pub(crate) destinations: u64,
     /// Whether a receipt is asked for.
     pub(crate) receipts: bool,
+    /// Send submit_multi to so many destinations each; 0: submit_sm.
+    pub(crate) multi: u8,
+    /// Send a message_payload of so many octets in place of the text; 0: the text.
+    pub(crate) payload_bytes: u32,
 }
 
 /// A buffer of prebuilt PDUs.
@@ -44,18 +54,23 @@ pub(crate) struct Template {
     pdu_len: usize,
     digits_at: usize,
     destinations: u64,
+    /// Destinations of each PDU, and from the digits of one to those of the next.
+    per_pdu: u64,
+    stride: usize,
 }
 
 impl Template {
     /// Builds as many PDUs as a write of `window` messages can need.
     pub(crate) fn new(shape: &Shape, window: usize) -> Self {
         let (pdu, digits_at) = build(shape);
-        let pdus = window.clamp(1, RUN_BYTES / pdu.len());
+        let pdus = window.clamp(1, (RUN_BYTES / pdu.len()).max(1));
         Self {
             run: pdu.repeat(pdus).into_boxed_slice(),
             pdu_len: pdu.len(),
             digits_at,
             destinations: shape.destinations,
+            per_pdu: u64::from(shape.multi.max(1)),
+            stride: DEST_ADDRESS_LEN,
         }
     }
 
@@ -83,11 +98,16 @@ impl Template {
                 number += 1;
             }
         } else {
-            let mut destination = Destination::new((first + offset) % self.destinations, self.destinations);
+            let place = (first * self.per_pdu + offset) % self.destinations;
+            let mut destination = Destination::new(place, self.destinations);
             for pdu in self.run[..octets].chunks_exact_mut(pdu_len) {
                 pdu[12..HEADER_LEN].copy_from_slice(&sequence_of(number).to_be_bytes());
-                pdu[digits_at..digits_at + DESTINATION_DIGITS].copy_from_slice(&destination.digits);
-                destination.advance();
+                let mut at = digits_at;
+                for _ in 0..self.per_pdu {
+                    pdu[at..at + DESTINATION_DIGITS].copy_from_slice(&destination.digits);
+                    destination.advance();
+                    at += self.stride;
+                }
                 number += 1;
             }
         }
@@ -144,21 +164,42 @@ fn source_type(source: &str) -> [u8; 2] {
     }
 }
 
-/// One submit_sm with sequence_number 0, and where its destination's digits begin.
+/// One submit_sm or submit_multi with sequence_number 0, and where its first destination's digits begin.
 fn build(shape: &Shape) -> (Vec<u8>, usize) {
-    let mut pdu = header(0, SUBMIT_SM, 0, 0).to_vec();
+    let command_id = if shape.multi == 0 { SUBMIT_SM } else { SUBMIT_MULTI };
+    let mut pdu = header(0, command_id, 0, 0).to_vec();
     pdu.push(0); // service_type
     pdu.extend_from_slice(&source_type(&shape.source));
     pdu.extend_from_slice(shape.source.as_bytes());
-    pdu.extend_from_slice(&[0, 1, 1]); // end of source_addr, dest_addr_ton, dest_addr_npi
-    let digits_at = pdu.len();
-    pdu.extend_from_slice(&digits_of(DESTINATION_BASE));
-    pdu.extend_from_slice(&[0, 0, 0, 0, 0, 0]); // end of destination_addr, esm_class to validity_period
+    pdu.push(0);
+    let digits_at = if shape.multi == 0 {
+        pdu.extend_from_slice(&[1, 1]); // dest_addr_ton, dest_addr_npi
+        let at = pdu.len();
+        pdu.extend_from_slice(&digits_of(DESTINATION_BASE));
+        pdu.push(0);
+        at
+    } else {
+        pdu.push(shape.multi); // number_of_dests
+        let at = pdu.len() + 3;
+        for index in 0..u64::from(shape.multi) {
+            pdu.extend_from_slice(&[1, 1, 1]); // dest_flag, dest_addr_ton, dest_addr_npi
+            pdu.extend_from_slice(&digits_of(DESTINATION_BASE + index % shape.destinations));
+            pdu.push(0);
+        }
+        at
+    };
+    pdu.extend_from_slice(&[0, 0, 0, 0, 0]); // esm_class to validity_period
     pdu.push(u8::from(shape.receipts)); // registered_delivery
     pdu.extend_from_slice(&[0, 0, 0]); // replace_if_present_flag, data_coding, sm_default_msg_id
-    let text_len = shape.text_len.min(TEXT_LEN_MAX);
-    pdu.push(text_len as u8);
-    pdu.extend(TEXT.iter().cycle().take(text_len));
+    if shape.payload_bytes == 0 {
+        let text_len = shape.text_len.min(TEXT_LEN_MAX);
+        pdu.push(text_len as u8);
+        pdu.extend(TEXT.iter().cycle().take(text_len));
+    } else {
+        let [_, _, high, low] = shape.payload_bytes.min(PAYLOAD_BYTES_MAX).to_be_bytes();
+        pdu.extend_from_slice(&[0, 0x04, 0x24, high, low]); // sm_length, message_payload
+        pdu.extend(TEXT.iter().cycle().take(shape.payload_bytes.min(PAYLOAD_BYTES_MAX) as usize));
+    }
     let command_length = (pdu.len() as u32).to_be_bytes();
     pdu[..4].copy_from_slice(&command_length);
     (pdu, digits_at)
@@ -168,10 +209,17 @@ fn build(shape: &Shape) -> (Vec<u8>, usize) {
 mod tests {
     use super::*;
     use crate::wire::{Fields, Frames};
-    use smscd::smpp::{CommandId, CommandStatus, PduBody, SubmitSm, encode_pdu};
+    use smscd::smpp::{CommandId, CommandStatus, DestAddress, PduBody, SubmitMulti, SubmitSm, encode_pdu};
 
     fn shape(destinations: u64) -> Shape {
-        Shape { source: "12345".into(), text_len: 60, destinations, receipts: true }
+        Shape {
+            source: "12345".into(),
+            text_len: 60,
+            destinations,
+            receipts: true,
+            multi: 0,
+            payload_bytes: 0,
+        }
     }
 
     /// Sequence and destination of each PDU, after checking every other field.
@@ -243,6 +291,24 @@ mod tests {
         let mut encoded = Vec::new();
         encode_pdu(&mut encoded, CommandId::SUBMIT_SM, CommandStatus::ESME_ROK, 42, &submit);
         assert_eq!(encoded, run);
+    }
+
+    #[test]
+    fn the_engines_codec_reads_many_destinations_and_payloads() {
+        let shape = Shape { multi: 3, payload_bytes: 65_535, ..shape(1000) };
+        let mut template = Template::new(&shape, 4);
+        let run = template.fill(41, 1, 1).to_vec();
+        let multi = SubmitMulti::decode(&run[HEADER_LEN..]).unwrap();
+        let to: Vec<_> = multi
+            .dest_address
+            .iter()
+            .map(|dest| match dest {
+                DestAddress::Sme { destination_addr, .. } => destination_addr,
+                DestAddress::DistributionList { .. } => panic!("{dest:?}"),
+            })
+            .collect();
+        assert_eq!(to, [b"447700900124", b"447700900125", b"447700900126"]);
+        assert_eq!((multi.user_data().len(), multi.short_message), (65_535, &b""[..]));
     }
 
     #[test]

@@ -22,6 +22,20 @@ impl SessionHandle {
     }
 }
 
+/// The request that a submission came in with: it decides the form of the answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum SubmitOperation {
+    /// submit_sm.
+    #[default]
+    SubmitSm,
+    /// data_sm.
+    DataSm,
+    /// One destination of a submit_multi. Its answer is one of many that make that of the request; the number beside
+    /// it is not a sequence_number but the worker's name for the request.
+    SubmitMulti,
+}
+
 /// Names a delivery that a routing shard has handed to a session and whose outcome it awaits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DeliveryToken {

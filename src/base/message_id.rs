@@ -4,7 +4,9 @@
 //! (milliseconds since 2024-01-01, times 2048) or above the stored high-water mark, whichever is later, and
 //! grows by one per message, so ids repeat neither across restarts nor across nodes and shards.
 //! Layout of a short id (8 hex digits, for interface_version up to 0x33): `node:5 | counter:27`, the counter
-//! striped over the shards. A long id is never below 2^32, so the two kinds can't be confused.
+//! striped over the shards and workers. A long id is never below 2^32, so the two kinds can't be confused.
+//! The id of a submit_multi is made by a worker: a long id with the top bit of the counter set and the worker's index
+//! in place of the shard's.
 
 use std::fmt;
 
@@ -13,6 +15,8 @@ use super::time::WallTime;
 const COUNTER_BITS: u32 = 52;
 const SHARD_BITS: u32 = 7;
 const SHORT_COUNTER_BITS: u32 = 27;
+/// Set in the counter of an id that a worker made. No clock counts up to it, and no shard from a clock.
+const WORKER_BIT: u64 = 1 << (COUNTER_BITS - 1);
 /// 2024-01-01T00:00:00Z in Unix milliseconds.
 const EPOCH_UNIX_MS: u64 = 1_704_067_200_000;
 /// Ids that one millisecond of wall clock reserves for each shard.
@@ -23,10 +27,10 @@ pub const NODE_MAX: u8 = 31;
 /// The highest shard index that fits an id (7 bits).
 pub const SHARD_MAX: u16 = 127;
 
-/// The counter at which a source starts at `wall`, all else aside. A clock beyond the year 2058 is taken for that, so
+/// The counter at which a source starts at `wall`, all else aside. A clock beyond the year 2041 is taken for that, so
 /// that one gone mad leaves room to count.
 pub const fn clock_counter(wall: WallTime) -> u64 {
-    const LATEST: u64 = 1 << (COUNTER_BITS - 1);
+    const LATEST: u64 = 1 << (COUNTER_BITS - 2);
     let counter = wall.unix_millis().saturating_sub(EPOCH_UNIX_MS).saturating_mul(COUNTERS_PER_MS);
     if counter < LATEST { counter } else { LATEST }
 }
@@ -51,9 +55,13 @@ impl MessageId {
         self.0 <= u32::MAX as u64
     }
 
-    /// The shard that made a long id; `None` for a short one.
+    /// The shard that made a long id; `None` for a short one and for one that a worker made.
     pub const fn shard(self) -> Option<u16> {
-        if self.is_short() { None } else { Some(((self.0 >> COUNTER_BITS) & ((1 << SHARD_BITS) - 1)) as u16) }
+        if self.is_short() || self.0 & WORKER_BIT != 0 {
+            None
+        } else {
+            Some(((self.0 >> COUNTER_BITS) & ((1 << SHARD_BITS) - 1)) as u16)
+        }
     }
 
     /// The text of the id: 16 or 8 upper-case hex digits in a fixed buffer.
@@ -122,29 +130,52 @@ pub struct MessageIdSource {
 }
 
 impl MessageIdSource {
-    /// A source for shard `shard` of `shards` on node `node`, starting after `wall` and after `high_water` (the
-    /// highest counter that an earlier run may have used; 0 if none).
+    /// A source for shard `shard` on node `node`, starting after `wall` and after `high_water` (the highest counter that
+    /// an earlier run may have used; 0 if none). `stripes` sources, shards and then workers, share the short ids.
     ///
     /// # Panics
-    /// When `node`, `shard` or `shards` exceed what an id can hold: configuration is checked before.
-    pub fn new(node: u8, shard: u16, shards: u16, wall: WallTime, high_water: u64) -> Self {
-        assert!(node <= NODE_MAX && shard < shards && shards <= SHARD_MAX + 1);
+    /// When `node`, `shard` or `stripes` exceed what an id can hold: configuration is checked before.
+    pub fn new(node: u8, shard: u16, stripes: u16, wall: WallTime, high_water: u64) -> Self {
+        assert!(shard <= SHARD_MAX);
+        Self::striped(node, shard, shard, stripes, wall, high_water)
+    }
+
+    /// A source for worker `worker` beside `shards` shards and `workers` workers in all: of ids for whole requests, not
+    /// for single messages.
+    ///
+    /// # Panics
+    /// As [`MessageIdSource::new`].
+    pub fn for_worker(
+        node: u8,
+        worker: u16,
+        shards: u16,
+        workers: u16,
+        wall: WallTime,
+        high_water: u64,
+    ) -> Self {
+        assert!(worker <= SHARD_MAX);
+        let source = Self::striped(node, worker, shards + worker, shards + workers, wall, high_water);
+        Self { prefix: source.prefix | WORKER_BIT, ..source }
+    }
+
+    fn striped(node: u8, index: u16, stripe: u16, stripes: u16, wall: WallTime, high_water: u64) -> Self {
+        assert!(node <= NODE_MAX && stripe < stripes && stripes <= 2 * (SHARD_MAX + 1));
         // Long ids stay above every short one even if the clock claims to be before 2024.
         let next = clock_counter(wall).max(high_water + 1).max(1 << 32);
         // 20 short ids per second of wall clock, as a start that differs from the last run's.
-        let short_start = ((wall.unix_seconds() * 20) as u32) / u32::from(shards) * u32::from(shards);
+        let short_start = ((wall.unix_seconds() * 20) as u32) / u32::from(stripes) * u32::from(stripes);
         Self {
-            prefix: (u64::from(node) << (COUNTER_BITS + SHARD_BITS)) | (u64::from(shard) << COUNTER_BITS),
+            prefix: (u64::from(node) << (COUNTER_BITS + SHARD_BITS)) | (u64::from(index) << COUNTER_BITS),
             next,
             node,
-            short_next: short_start.wrapping_add(u32::from(shard)),
-            short_stride: u32::from(shards),
+            short_next: short_start.wrapping_add(u32::from(stripe)),
+            short_stride: u32::from(stripes),
         }
     }
 
     /// The next 16-digit id.
     pub fn next_long(&mut self) -> MessageId {
-        let counter = self.next & ((1 << COUNTER_BITS) - 1);
+        let counter = self.next & (WORKER_BIT - 1);
         self.next += 1;
         MessageId(self.prefix | counter)
     }
@@ -158,7 +189,7 @@ impl MessageIdSource {
 
     /// Takes note of an id that is in use: no long id up to it will be given out.
     pub const fn pass(&mut self, id: MessageId) {
-        const COUNTER_MASK: u64 = (1 << COUNTER_BITS) - 1;
+        const COUNTER_MASK: u64 = WORKER_BIT - 1;
         let counter = id.0 & COUNTER_MASK;
         if !id.is_short() && id.0 & !COUNTER_MASK == self.prefix && counter >= self.next {
             self.next = counter + 1;
@@ -220,6 +251,20 @@ mod tests {
         assert!(restarted.next_long() > MessageId::from_u64(first.as_u64() + 10_000_000_000));
         assert_ne!(source(0, 0).next_short(), source(1, 0).next_short());
         assert!(source(2, 0).next_short().is_short());
+    }
+
+    #[test]
+    fn ids_of_workers_are_nobody_elses() {
+        let wall = WallTime::from_unix_millis(1_763_900_000_000);
+        let mut shard = MessageIdSource::new(3, 0, 6, wall, 0);
+        let mut workers: Vec<_> = (0..2).map(|w| MessageIdSource::for_worker(3, w, 4, 2, wall, 0)).collect();
+        let ids: Vec<_> = workers.iter_mut().map(MessageIdSource::next_long).collect();
+        assert!(ids[0] != ids[1] && ids.iter().all(|id| id.shard().is_none() && !id.is_short()));
+        let first = shard.next_long();
+        shard.pass(ids[0]);
+        assert_eq!(shard.next_long().as_u64(), first.as_u64() + 1);
+        let shorts: Vec<_> = (0..4).map(|s| MessageIdSource::new(3, s, 6, wall, 0).next_short()).collect();
+        assert!(workers.iter_mut().all(|worker| !shorts.contains(&worker.next_short())));
     }
 
     #[test]

@@ -8,7 +8,7 @@ pub mod slab;
 pub mod time;
 pub mod wheel;
 
-pub use handle::{AccountId, DeliveryToken, SessionHandle};
+pub use handle::{AccountId, DeliveryToken, SessionHandle, SubmitOperation};
 pub use message_id::{MessageId, MessageIdSource};
 pub use prefix_map::PrefixMap;
 pub use slab::Slab;

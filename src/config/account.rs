@@ -31,6 +31,42 @@ pub enum BindType {
     Transceiver,
 }
 
+/// Which request hands an ESME a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliverBy {
+    /// deliver_sm.
+    #[default]
+    DeliverSm,
+    /// data_sm; to peers below 3.4, which have none, deliver_sm.
+    DataSm,
+}
+
+/// `[[account.distribution_list]]`: what a dest_flag of 2 in a submit_multi names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DistributionListConfig {
+    /// dl_name, 1 to 20 characters, unique in its account.
+    pub name: String,
+    /// Addresses of at most 20 characters; digits are taken for international numbers.
+    pub members: Vec<String>,
+}
+
+impl DistributionListConfig {
+    fn validate(&self, key: &str, findings: &mut Findings) {
+        if let Err(what) = check_c_octet_string(&self.name, 20) {
+            findings.add(format!("{key}.name"), what);
+        }
+        let count = (1, limits::MULTI_DESTINATIONS_MAX as u64);
+        findings.in_range(format!("{key}.members"), self.members.len() as u64, count);
+        for (i, member) in self.members.iter().enumerate() {
+            if let Err(what) = check_c_octet_string(member, 20) {
+                findings.add(format!("{key}.members[{i}]"), what);
+            }
+        }
+    }
+}
+
 /// One account. Several sessions may bind with its system_id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -90,6 +126,11 @@ pub struct AccountConfig {
     /// It was in an earlier configuration and is in this one no more: it keeps its number, so that what it has sent goes on.
     #[serde(skip)]
     pub removed: bool,
+    /// How messages are delivered to its sessions.
+    pub deliver_by: DeliverBy,
+    /// Lists that it may submit to.
+    #[serde(rename = "distribution_list", skip_serializing_if = "Vec::is_empty")]
+    pub distribution_lists: Vec<DistributionListConfig>,
 }
 
 impl Default for AccountConfig {
@@ -121,6 +162,8 @@ impl Default for AccountConfig {
             destination_prefixes: Vec::new(),
             message_bytes_max: 0,
             removed: false,
+            deliver_by: DeliverBy::DeliverSm,
+            distribution_lists: Vec::new(),
         }
     }
 }
@@ -224,6 +267,15 @@ impl AccountConfig {
             self.duplicate_window_ms,
             (0, DUPLICATE_WINDOW_MS_MAX),
         );
+        let lists = (0, limits::DISTRIBUTION_LISTS_MAX as u64);
+        findings.in_range(format!("{key}.distribution_list"), self.distribution_lists.len() as u64, lists);
+        for (i, list) in self.distribution_lists.iter().enumerate() {
+            let key = format!("{key}.distribution_list[{i}]");
+            list.validate(&key, findings);
+            if self.distribution_lists.iter().take(i).any(|earlier| earlier.name == list.name) {
+                findings.add(format!("{key}.name"), format!("\"{}\" is another list already", list.name));
+            }
+        }
         if self.burst != 0 && self.rate_per_s == 0 {
             findings.add(format!("{key}.burst"), "has no effect without rate_per_s");
         }

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use account::{AccountConfig, BindType};
+pub use account::{AccountConfig, BindType, DeliverBy, DistributionListConfig};
 pub use diff::{Applied, Change};
 pub use edr::{EdrConfig, EdrFormat};
 pub use engine::EngineConfig;

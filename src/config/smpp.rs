@@ -36,6 +36,8 @@ pub struct SmppConfig {
     pub unbind_timeout_ms: u64,
     /// Largest command_length accepted from a bound peer.
     pub pdu_bytes_max: u32,
+    /// Whether responses tell 5.0 peers the congestion_state.
+    pub congestion_state: bool,
 }
 
 impl Default for SmppConfig {
@@ -52,6 +54,7 @@ impl Default for SmppConfig {
             write_timeout_ms: 60_000,
             unbind_timeout_ms: 5_000,
             pdu_bytes_max: limits::PDU_BYTES_MAX as u32,
+            congestion_state: false,
         }
     }
 }

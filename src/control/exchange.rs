@@ -37,6 +37,8 @@ pub(super) struct Exchange {
     waiting: Mutex<HashMap<u64, mpsc::UnboundedSender<Answer>>>,
     next_request: AtomicU64,
     left: watch::Sender<Vec<bool>>,
+    /// The first thread that could not go on, and why.
+    failed: watch::Sender<Option<String>>,
 }
 
 impl Exchange {
@@ -48,6 +50,17 @@ impl Exchange {
             waiting: Mutex::default(),
             next_request: AtomicU64::new(1),
             left,
+            failed: watch::Sender::new(None),
+        }
+    }
+
+    /// Completes when a thread could not go on: which, and why.
+    pub(super) async fn failure(&self) -> String {
+        let mut failed = self.failed.subscribe();
+        match failed.wait_for(Option::is_some).await {
+            Ok(why) => why.clone().unwrap_or_default(),
+            // Never: the sender lives as long as this.
+            Err(_) => std::future::pending().await,
         }
     }
 
@@ -99,6 +112,11 @@ impl Exchange {
             ControlReply::InjectMo { request, result } => self.answered(request, Answer::InjectMo(result)),
             ControlReply::Message { request, message, .. } => {
                 self.answered(request, Answer::Message(message));
+            }
+            ControlReply::Failed { thread, why } => {
+                self.failed.send_modify(|failed| {
+                    failed.get_or_insert_with(|| format!("runtime thread {thread}: {why}"));
+                });
             }
             ControlReply::Left { thread } => self.left.send_modify(|left| {
                 if let Some(left) = left.get_mut(thread) {

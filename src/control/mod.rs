@@ -163,7 +163,15 @@ async fn serve(
     let server = tokio::spawn(async move { axum::serve(listener::Bounded::new(listener), router).await });
 
     let reloads = tokio::spawn(reload::at_each(hangup, Arc::clone(&shared)));
-    stop.await;
+    tokio::select! {
+        () = stop => {}
+        why = shared.exchange.failure() => {
+            // Nothing may be promised any more, and the other threads can't be left in order without that one.
+            shared.ready.store(false, Ordering::Relaxed);
+            (setup.stop_accepting)();
+            anyhow::bail!("stopping: {why}");
+        }
+    }
     reloads.abort();
     shared.ready.store(false, Ordering::Relaxed);
     (setup.stop_accepting)();

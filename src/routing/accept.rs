@@ -1,14 +1,14 @@
 //! Taking messages in: room, validity and schedule, owner, id, and the first step on their way.
 
 use super::duplicates::Fingerprint;
-use super::message::{Message, NETWORK, NONE, Role, Stage, Turn, seconds_of};
+use super::message::{Message, NETWORK, NONE, Role, Stage, Turn, seconds_of, version_of};
 use super::policy::Policy;
 use super::sessions::Sessions;
 use super::{Fact, Mo, MoOutcome, MoRefused, Shard, ShardOutput, Submit, SubmitOutcome};
 use crate::base::mobile::MobileNetwork;
 use crate::base::{AccountId, MessageId, Now, PrefixMap, Time};
 use crate::smpp::time_format::SmppTime;
-use crate::smpp::{CommandStatus, DeliverSm, EsmClass, InterfaceVersion, PduBody, SmFields};
+use crate::smpp::{CommandStatus, DeliverSm, EsmClass, InterfaceVersion, PduBody, SmFields, TlvTag};
 use crate::store::MessageStore;
 
 /// Octets of an address in a PDU, and of a short_message.
@@ -19,10 +19,10 @@ const SHORT_ID_TRIES: u32 = 1_024;
 
 /// When a message is to be sent and when it expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Times {
+pub(super) struct Times {
     /// `None`: at once.
-    schedule: Option<Time>,
-    expires: Time,
+    pub(super) schedule: Option<Time>,
+    pub(super) expires: Time,
 }
 
 impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
@@ -47,6 +47,11 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         {
             return outcome;
         }
+        if sm.replace_if_present_flag != 0
+            && let Some(outcome) = self.submit_in_place(submit, times, now)
+        {
+            return outcome;
+        }
         if self.messages.is_full() {
             return SubmitOutcome::Refused(CommandStatus::ESME_RMSGQFUL);
         }
@@ -60,7 +65,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             submitter: submit.origin.session,
             sequence_number: submit.origin.sequence_number,
             target: owner_of(&self.owners, &mut self.sessions, sm.destination_addr).unwrap_or(NETWORK),
-            version: submit.version.octet(),
+            version: version_of(submit.version, submit.origin.operation),
             ..Message::blank(id, submit.account, Role::Mt, now)
         };
         message.set_fields(sm, self.names);
@@ -150,16 +155,25 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
 
     /// Puts a message into store, slab and index; `None`: one of them is full. Its slot, and whether it is durable
     /// already; if not, it is in the list of those.
-    #[inline]
-    fn enter(&mut self, mut message: Message, due: Time, body: &[u8], now: Now) -> Option<(u32, bool)> {
+    #[inline(always)]
+    pub(super) fn enter(
+        &mut self,
+        message: Message,
+        due: Time,
+        body: &[u8],
+        now: Now,
+    ) -> Option<(u32, bool)> {
         let durability = self.accounts.get(message.account).durability;
-        let stored = self.store.put_as(&message.record(due, now), body, durability).ok()?;
-        message.location = stored.location;
-        let is_durable = self.is_held(durability, stored.lsn);
-        let Some(slot) = self.messages.insert(message) else {
-            self.store.remove(stored.location);
+        // First of all: the copy waits for every store before it, and those of the body are slow.
+        let slot = self.messages.insert(message)?;
+        let Ok(stored) = self.store.put_as(&message.record(due, now), body, durability) else {
+            self.messages.remove(slot);
             return None;
         };
+        if let Some(message) = self.messages.get_mut(slot) {
+            message.location = stored.location;
+        }
+        let is_durable = self.is_held(durability, stored.lsn);
         if message.role != Role::Notification {
             self.index.insert(&mut self.messages, slot);
         }
@@ -176,6 +190,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             message.stage = Stage::Scheduled;
             let at = message.milestone;
             self.wheel.schedule(slot, at);
+            self.subscribers.schedule(&mut self.messages, slot);
         } else {
             message.stage = Stage::Ready;
             self.work.push_back(&mut self.messages, slot);
@@ -220,7 +235,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
 
     /// The id for a message from a bind that speaks `version`.
     #[inline]
-    fn new_id(&mut self, version: InterfaceVersion) -> Option<MessageId> {
+    pub(super) fn new_id(&mut self, version: InterfaceVersion) -> Option<MessageId> {
         if version.has_tlvs() {
             return Some(self.ids.next_long());
         }
@@ -233,29 +248,40 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
 
 /// Schedule and expiry by the fields of a submit_sm (3.4 sections 5.2.15 and 5.2.16, 7.1.1).
 #[inline]
-fn times(sm: &SmFields<'_>, account: &Policy, now: Now) -> Result<Times, CommandStatus> {
-    if sm.schedule_delivery_time.is_empty() && sm.validity_period.is_empty() {
+pub(super) fn times(sm: &SmFields<'_>, account: &Policy, now: Now) -> Result<Times, CommandStatus> {
+    if sm.schedule_delivery_time.is_empty() && sm.validity_period.is_empty() && sm.tlvs.is_empty() {
         return Ok(Times { schedule: None, expires: now.mono.plus_millis(account.validity_default_ms) });
     }
     stated_times(sm, account, now)
 }
 
+/// Milliseconds from now to a stated time, at most `max_ms`; 0 for a point that is past.
+pub(super) fn ahead_ms(
+    text: &[u8],
+    max_ms: u64,
+    now: Now,
+    refusal: CommandStatus,
+) -> Result<u64, CommandStatus> {
+    let at = SmppTime::parse(text).ok_or(refusal)?.resolve(now.wall);
+    let ahead = at.unix_millis().saturating_sub(now.wall.unix_millis());
+    if ahead > max_ms { Err(refusal) } else { Ok(ahead) }
+}
+
 fn stated_times(sm: &SmFields<'_>, account: &Policy, now: Now) -> Result<Times, CommandStatus> {
-    let now_ms = now.wall.unix_millis();
-    // Milliseconds from now; 0 for a point that is past.
-    let ahead_ms = |text: &[u8], refusal: CommandStatus| {
-        let at = SmppTime::parse(text).ok_or(refusal)?.resolve(now.wall);
-        let ahead = at.unix_millis().saturating_sub(now_ms);
-        if ahead > account.validity_max_ms { Err(refusal) } else { Ok(ahead) }
-    };
+    let ahead_ms = |text, refusal| ahead_ms(text, account.validity_max_ms, now, refusal);
     let schedule_ms = match sm.schedule_delivery_time {
         b"" => 0,
         text => ahead_ms(text, CommandStatus::ESME_RINVSCHED)?,
     };
-    let expires_ms = match sm.validity_period {
+    let expires_ms = match (sm.tlvs.u32(TlvTag::QOS_TIME_TO_LIVE), sm.validity_period) {
+        // It overrides validity_period (5.0 section 4.8.4.49).
+        (Some(seconds), _) if u64::from(seconds) * 1_000 > account.validity_max_ms => {
+            return Err(CommandStatus::ESME_RINVEXPIRY);
+        }
+        (Some(seconds), _) => u64::from(seconds) * 1_000,
         // Without a period of its own, the message is valid for the default time from when it is first tried.
-        b"" => schedule_ms.saturating_add(account.validity_default_ms),
-        text => ahead_ms(text, CommandStatus::ESME_RINVEXPIRY)?,
+        (None, b"") => schedule_ms.saturating_add(account.validity_default_ms),
+        (None, text) => ahead_ms(text, CommandStatus::ESME_RINVEXPIRY)?,
     };
     if expires_ms == 0 {
         return Err(CommandStatus::ESME_RINVEXPIRY);
@@ -274,7 +300,11 @@ fn stated_times(sm: &SmFields<'_>, account: &Policy, now: Now) -> Result<Times, 
 /// The account that owns an address: by configuration, the whole address before the longest prefix; else by the
 /// address_range of a bound session.
 #[inline]
-fn owner_of(owners: &PrefixMap<AccountId>, sessions: &mut Sessions, address: &[u8]) -> Option<AccountId> {
+pub(super) fn owner_of(
+    owners: &PrefixMap<AccountId>,
+    sessions: &mut Sessions,
+    address: &[u8],
+) -> Option<AccountId> {
     owners.find(address).copied().or_else(|| sessions.claimant(address))
 }
 

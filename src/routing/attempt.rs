@@ -2,12 +2,13 @@
 
 use rand_xoshiro::rand_core::Rng;
 
+use super::history::FinalRecord;
 use super::message::{Message, NETWORK, Role, Stage, Turn, seconds_of};
 use super::{Fact, RetrySettings, Shard, ShardOutput};
 use crate::base::mobile::{MobileNetwork, Outcome};
 use crate::base::{Now, Time};
 use crate::smpp::{MessageState, PduBody, SmFields};
-use crate::store::MessageStore;
+use crate::store::{Durability, Lsn, MessageStore};
 
 impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     /// Makes the next attempt for a message in hand.
@@ -121,7 +122,8 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         match role {
             Role::Mt => self.finish(slot, state, error, now, out),
             Role::Mo => {
-                self.history.remember(id, state, error, seconds_of(now.wall));
+                let finished_s = seconds_of(now.wall);
+                self.history.remember(&FinalRecord { id, account, finished_s, error, state });
                 self.state_end(slot, state, error, now, out);
                 out.fact(Fact::MoFailed { account });
                 self.release(slot);
@@ -144,7 +146,21 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         now: Now,
         out: &mut impl ShardOutput,
     ) {
-        let Some(message) = self.messages.get_mut(slot) else { return };
+        self.finish_as(slot, state, error, Durability::None, now, out);
+    }
+
+    /// As [`Self::finish`] where somebody waits until that has reached `durability`: the log entry that says so.
+    #[inline]
+    pub(super) fn finish_as(
+        &mut self,
+        slot: u32,
+        state: MessageState,
+        error: u16,
+        awaited: Durability,
+        now: Now,
+        out: &mut impl ShardOutput,
+    ) -> Lsn {
+        let Some(message) = self.messages.get_mut(slot) else { return Lsn::default() };
         // Promise 3: exactly one final state. Losing or doubling it would be silent, so this stays in release builds.
         assert!(message.role == Role::Mt && !message.state.is_final() && state.is_final());
         let (account, subscriber) = (message.account, message.subscriber);
@@ -153,16 +169,16 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         message.error = error;
         message.milestone = now.mono;
         message.finished_s = seconds_of(now.wall);
-        self.history.remember(message.id, state, error, message.finished_s);
+        let Message { id, finished_s, .. } = *message;
+        self.history.remember(&FinalRecord { id, account, finished_s, error, state });
         out.fact(Fact::Finished { account, state, nanos: now.mono.nanos_since(message.accepted) });
         let wants_receipt = message.registered_delivery.wants_receipt(state == MessageState::Delivered);
         self.state_end(slot, state, error, now, out);
         self.end_turn(slot, turn, subscriber, now);
         if !wants_receipt {
-            self.release(slot);
-            return;
+            return self.release_as(slot, awaited);
         }
-        let Some(message) = self.messages.get_mut(slot) else { return };
+        let Some(message) = self.messages.get_mut(slot) else { return Lsn::default() };
         message.role = Role::Receipt;
         message.target = account;
         message.attempts = 0;
@@ -179,17 +195,25 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         } else {
             self.await_durable(slot, durability, lsn);
         }
+        lsn
     }
 
     /// Forgets a message in hand of which nothing more is owed.
     #[inline]
     pub(super) fn release(&mut self, slot: u32) {
-        let Some(&Message { location, role, stage, .. }) = self.messages.get(slot) else { return };
+        self.release_as(slot, Durability::None);
+    }
+
+    #[inline]
+    fn release_as(&mut self, slot: u32, awaited: Durability) -> Lsn {
+        let Some(&Message { location, role, stage, .. }) = self.messages.get(slot) else {
+            return Lsn::default();
+        };
         debug_assert_eq!(stage, Stage::Held);
         if role != Role::Notification {
             self.index.remove(&mut self.messages, slot);
         }
-        self.store.remove(location);
         self.messages.remove(slot);
+        self.store.remove_as(location, awaited)
     }
 }

@@ -19,6 +19,10 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         listed +=
             self.check_lanes(&self.work, |stage| matches!(stage, Stage::Ready | Stage::Attempting { .. }));
         self.check_lines(&mut listed);
+        for list in self.subscribers.scheduled() {
+            assert!(!list.is_empty(), "an empty list was left");
+            listed += self.check_list(list, |stage| stage == Stage::Scheduled);
+        }
         self.check_sessions(&mut listed);
         self.check_accounts(&mut listed);
 
@@ -29,8 +33,8 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                 Stage::Held => panic!("message {} was left in hand", message.id),
                 Stage::AwaitingDurable { .. } | Stage::Ready | Stage::HandedOut { .. } => (true, false),
                 Stage::Attempting { .. } => (!scheduled, scheduled),
-                Stage::Scheduled | Stage::Waiting => (false, true),
-                Stage::Queued { .. } | Stage::Behind => (true, true),
+                Stage::Waiting => (false, true),
+                Stage::Scheduled | Stage::Queued { .. } | Stage::Behind => (true, true),
             };
             assert_eq!(scheduled, on_wheel, "message {} in stage {:?}", message.id, message.stage);
             members += u32::from(in_list);

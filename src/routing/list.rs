@@ -60,6 +60,15 @@ impl List {
         self.len -= 1;
     }
 
+    /// Appends the members in order.
+    pub(super) fn collect(&self, messages: &Slab<Message>, found: &mut Vec<u32>) {
+        let mut at = self.head;
+        while let Some(message) = messages.get(at) {
+            found.push(at);
+            at = message.next;
+        }
+    }
+
     #[inline]
     pub(super) fn pop_front(&mut self, messages: &mut Slab<Message>) -> Option<u32> {
         let slot = self.head;
@@ -100,6 +109,13 @@ impl Lanes {
     #[inline]
     pub(super) const fn head(&self) -> u32 {
         if self.occupied == 0 { NONE } else { self.lanes[self.occupied.ilog2() as usize].head }
+    }
+
+    /// Appends the members, the highest priority first.
+    pub(super) fn collect(&self, messages: &Slab<Message>, found: &mut Vec<u32>) {
+        for lane in self.lanes.iter().rev() {
+            lane.collect(messages, found);
+        }
     }
 
     /// The members of one priority.

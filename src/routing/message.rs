@@ -3,7 +3,7 @@
 
 use super::subscribers::SubscriberNames;
 use crate::base::mobile::Outcome;
-use crate::base::{AccountId, MessageId, Now, SessionHandle, Time, WallTime};
+use crate::base::{AccountId, MessageId, Now, SessionHandle, SubmitOperation, Time, WallTime};
 use crate::smpp::{InterfaceVersion, MessageState, PduBody, RegisteredDelivery, SmFields};
 use crate::store::{Location, Lsn, Record};
 
@@ -71,7 +71,7 @@ pub(super) enum Stage {
     AwaitingDurable { lsn: Lsn },
     /// For the next turn. In the work list.
     Ready,
-    /// For its schedule_delivery_time. On the wheel.
+    /// For its schedule_delivery_time. On the wheel, and in the subscriber's list of such messages.
     Scheduled,
     /// For the network's report. On the wheel, or in the work list when the report is there already.
     Attempting { outcome: Outcome },
@@ -150,6 +150,7 @@ pub(super) struct Message {
     pub(super) role: Role,
     pub(super) state: MessageState,
     pub(super) registered_delivery: RegisteredDelivery,
+    /// What the submitter speaks, and in bits that no version uses with which operation the message came.
     pub(super) version: u8,
     /// Which lane it takes in every queue: 0 to 3, higher ones first.
     pub(super) priority: u8,
@@ -162,6 +163,27 @@ pub(super) struct Message {
 
 // With its generation, a slot of the slab is two cache lines.
 const _: () = assert!(size_of::<Message>() <= 120);
+
+/// In the version of a message: it came by data_sm.
+const BY_DATA_SM: u8 = 0x08;
+/// It is part of a submit_multi, and has that request's id for its own.
+pub(super) const NAMES_MULTI: u8 = 0x88;
+/// It is part of a submit_multi, whose id stands at the end of its body.
+pub(super) const PART_OF_MULTI: u8 = 0x80;
+const OPERATION_MASK: u8 = 0x88;
+const _: () = assert!(
+    (InterfaceVersion::V33.octet() | InterfaceVersion::V34.octet() | InterfaceVersion::V50.octet())
+        & OPERATION_MASK
+        == 0
+);
+
+/// The version of a message that came with this operation, other than a part of a submit_multi.
+pub(super) const fn version_of(version: InterfaceVersion, operation: SubmitOperation) -> u8 {
+    match operation {
+        SubmitOperation::DataSm => version.octet() | BY_DATA_SM,
+        SubmitOperation::SubmitSm | SubmitOperation::SubmitMulti => version.octet(),
+    }
+}
 
 /// The target of a message that goes to the mobile network; never an account.
 pub(super) const NETWORK: AccountId = AccountId(u16::MAX);
@@ -178,7 +200,7 @@ pub(super) const fn wall_of(seconds: u32) -> WallTime {
 
 impl Message {
     /// A message with nothing set that depends on how it came in.
-    #[inline]
+    #[inline(always)]
     pub(super) fn blank(id: MessageId, account: AccountId, role: Role, now: Now) -> Self {
         Self {
             id,
@@ -212,6 +234,20 @@ impl Message {
         }
     }
 
+    /// What its submission is answered with.
+    pub(super) const fn operation(&self) -> SubmitOperation {
+        match self.version & OPERATION_MASK {
+            0 => SubmitOperation::SubmitSm,
+            BY_DATA_SM => SubmitOperation::DataSm,
+            _ => SubmitOperation::SubmitMulti,
+        }
+    }
+
+    /// Whether it goes by the id of a submit_multi, which stands at the end of its body.
+    pub(super) const fn is_part_of_multi(&self) -> bool {
+        self.version & OPERATION_MASK == PART_OF_MULTI
+    }
+
     /// What a restart must know of it beside its body, if it is to be acted on next at `due`.
     #[inline]
     pub(super) fn record(&self, due: Time, now: Now) -> Record {
@@ -232,7 +268,7 @@ impl Message {
     }
 
     /// Sets what follows from the fields of its submit_sm.
-    #[inline]
+    #[inline(always)]
     pub(super) fn set_fields(&mut self, sm: &SmFields<'_>, names: SubscriberNames) {
         // Datagram mode: a single attempt, and no receipt (5.0 section 4.2.10.4).
         let datagram = sm.esm_class.is_datagram();

@@ -6,11 +6,13 @@
 //! |---|---|
 //! | [`Shard`] (`shard`) | the tables, the turn, look-up by id |
 //! | `accept` | taking in submits and MO messages; validity and schedule |
+//! | `multi` | taking in the destinations of a submit_multi |
 //! | `attempt` | attempts at the network, retries, expiry, final states |
 //! | `subscribers` | one attempt per subscriber at a time, in order |
 //! | `delivery` | queues towards sessions, hand-out and its outcomes |
 //! | `outgoing` | the deliver_sm of a receipt, an MO message, a message from another ESME |
 //! | `sessions`, `address_range` | who is bound, with what credit and which addresses |
+//! | `operations` | query_sm, cancel_sm, replace_sm, replace_if_present_flag |
 //! | `duplicates` | submits that repeat another |
 //! | `policy` | what goes for which account |
 //! | `message`, `list` | a message, and the lists that it stands in |
@@ -34,6 +36,8 @@ mod index;
 mod invariants;
 mod list;
 mod message;
+mod multi;
+mod operations;
 mod outgoing;
 mod policy;
 mod reconfigure;
@@ -48,6 +52,8 @@ mod values;
 mod tests;
 
 pub use event::MessageEnd;
+pub use multi::{Multi, MultiBatch};
+pub use operations::{Asker, OperationOutcome, OperationRequest};
 pub use reconfigure::ShardChange;
 pub use restore::{RecoveredAs, TooManyMessages};
 pub use settings::{AccountRouting, RetrySettings, SettingsError, ShardSettings};

@@ -2,6 +2,7 @@
 //! shard keeps. Nothing here allocates.
 
 use super::message::{Message, Role, wall_of};
+use super::multi;
 use crate::smpp::receipt::{RECEIPT_TEXT_MAX, ReceiptExcerpt, ReceiptText};
 use crate::smpp::time_format::{DateDigits, format_receipt_date};
 use crate::smpp::{
@@ -23,11 +24,18 @@ pub(super) struct Scratch {
     tlvs: [u8; RECEIPT_TLVS_MAX],
     /// A body to be stored.
     pub(super) body: Vec<u8>,
+    /// What follows the bodies of a submit_multi.
+    pub(super) trailer: Vec<u8>,
 }
 
 impl Scratch {
     pub(super) const fn new() -> Self {
-        Self { text: [0; RECEIPT_TEXT_MAX], tlvs: [0; RECEIPT_TLVS_MAX], body: Vec::new() }
+        Self {
+            text: [0; RECEIPT_TEXT_MAX],
+            tlvs: [0; RECEIPT_TLVS_MAX],
+            body: Vec::new(),
+            trailer: Vec::new(),
+        }
     }
 }
 
@@ -50,7 +58,10 @@ pub(super) fn deliver_sm<'a>(
 ) -> Result<DeliverSm<'a>, TooLong> {
     match message.role {
         Role::Receipt | Role::Notification => Ok(receipt(message, stored, version, dates, text, tlvs)),
-        Role::Mt | Role::Mo => forwarded(stored, version),
+        Role::Mt | Role::Mo => {
+            let (_, tlvs) = multi::known_as(message, stored);
+            forwarded(&SmFields { tlvs, ..*stored }, version)
+        }
     }
 }
 
@@ -63,7 +74,8 @@ fn receipt<'a>(
     text: &'a mut [u8; RECEIPT_TEXT_MAX],
     tlvs: &'a mut TlvWriter<'_>,
 ) -> DeliverSm<'a> {
-    let id = message.id.text();
+    let (id, tlvs_stored) = multi::known_as(message, stored);
+    let id = id.text();
     let excerpt = ReceiptExcerpt::new(stored.user_data(), stored.data_coding, stored.esm_class);
     let receipt = ReceiptText {
         id: id.as_bytes(),
@@ -86,7 +98,7 @@ fn receipt<'a>(
             let [high, low] = message.error.to_be_bytes();
             tlvs.push(TlvTag::NETWORK_ERROR_CODE, &[NETWORK_TYPE_GSM, high, low]);
         }
-        if let Some(reference) = stored.tlvs.find(TlvTag::USER_MESSAGE_REFERENCE) {
+        if let Some(reference) = tlvs_stored.find(TlvTag::USER_MESSAGE_REFERENCE) {
             tlvs.push(TlvTag::USER_MESSAGE_REFERENCE, reference);
         }
     }

@@ -3,6 +3,7 @@
 //! not: a delivery without its answer goes out again.
 
 use super::duplicates::Fingerprint;
+use super::history::FinalRecord;
 use super::message::{Message, NETWORK, Role, Stage};
 use super::{Fact, Shard, ShardOutput};
 use crate::base::mobile::MobileNetwork;
@@ -94,7 +95,8 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             self.index.insert(&mut self.messages, slot);
         }
         if message.state.is_final() {
-            self.history.remember(id, message.state, message.error, message.finished_s);
+            let Message { state, error, finished_s, .. } = message;
+            self.history.remember(&FinalRecord { id, account, finished_s, error, state });
         }
         let is_scheduled = role == Role::Mt && message.attempts == 0 && due > now.mono;
         // They line up for their subscribers at once: nobody who comes later gets ahead of them.
@@ -117,6 +119,9 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             message.stage = if is_scheduled { Stage::Scheduled } else { Stage::Waiting };
             let at = due.min(message.expires);
             self.wheel.schedule(slot, at);
+            if is_scheduled {
+                self.subscribers.schedule(&mut self.messages, slot);
+            }
         } else {
             message.stage = Stage::Ready;
             self.work.push_back(&mut self.messages, slot);

@@ -11,6 +11,8 @@ pub struct ShardSettings {
     pub shard: u16,
     /// How many shards the process has (1 to 128).
     pub shards: u16,
+    /// How many shards and workers share the short ids.
+    pub id_stripes: u16,
     /// This node's number (0 to 31), part of every message id.
     pub node: u8,
     /// Seeds the jitter of retries.
@@ -51,6 +53,7 @@ impl Default for ShardSettings {
         Self {
             shard: 0,
             shards: 1,
+            id_stripes: 1,
             node: 0,
             seed: 0,
             hash_key: 0,

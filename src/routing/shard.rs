@@ -8,6 +8,7 @@ use super::history::FinalHistory;
 use super::index::IdIndex;
 use super::list::{Lanes, List};
 use super::message::{Message, NONE, Role, Stage, wall_of};
+use super::operations::Answers;
 use super::outgoing::Scratch;
 use super::policy::Policies;
 use super::sessions::Sessions;
@@ -42,6 +43,8 @@ pub struct Shard<S, N> {
     /// disk yet; each in log order.
     pub(super) not_written: List,
     pub(super) not_synced: List,
+    /// Answers to operations that wait for their log entries.
+    pub(super) answers: Answers,
     pub(super) sessions: Sessions,
     /// Who owns which addresses by configuration.
     pub(super) owners: PrefixMap<AccountId>,
@@ -68,7 +71,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             ids: MessageIdSource::new(
                 settings.node,
                 settings.shard,
-                settings.shards,
+                settings.id_stripes.max(settings.shards),
                 wall,
                 settings.id_high_water,
             ),
@@ -82,6 +85,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             work: Lanes::EMPTY,
             not_written: List::EMPTY,
             not_synced: List::EMPTY,
+            answers: Answers::default(),
             sessions: Sessions::new(settings.accounts.iter().map(|account| account.claims_by_address_range)),
             owners,
             rng: Xoshiro256PlusPlus::seed_from_u64(settings.seed ^ (u64::from(settings.shard) << 48)),
@@ -161,6 +165,16 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         self.messages.len()
     }
 
+    /// Messages held, and the most that may be.
+    pub const fn fill(&self) -> (u32, u32) {
+        (self.messages.len(), self.messages.maximum())
+    }
+
+    /// Its index among the shards.
+    pub const fn index(&self) -> u16 {
+        self.settings.shard
+    }
+
     /// The store, for its figures.
     pub const fn store(&self) -> &S {
         &self.store
@@ -237,7 +251,11 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     fn act(&mut self, slot: u32, now: Now, out: &mut impl ShardOutput) {
         let Some(message) = self.messages.get_mut(slot) else { return };
         let expired = now.mono >= message.expires;
-        match std::mem::replace(&mut message.stage, Stage::Held) {
+        let stage = std::mem::replace(&mut message.stage, Stage::Held);
+        if stage == Stage::Scheduled {
+            self.subscribers.unschedule(&mut self.messages, slot);
+        }
+        match stage {
             Stage::Attempting { outcome } => self.reported(slot, outcome, now, out),
             Stage::Queued { queue } => {
                 self.sessions.leave_queue(&mut self.messages, queue, slot);
@@ -275,6 +293,10 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     /// Opens the way of messages whose log entry has become durable, and answers their submits.
     fn release_durable(&mut self, now: Now, budget: usize, out: &mut impl ShardOutput) -> bool {
         let mut more = false;
+        // A receipt of what was cancelled is behind the answer.
+        if self.has_answers() {
+            self.release_answers(out);
+        }
         if !self.not_written.is_empty() {
             let written = self.store.lsn_at(Durability::Buffered);
             more |= self.release_up_to(Durability::Buffered, written, now, budget, out);
@@ -307,8 +329,11 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             self.hold(slot);
             match message.role {
                 Role::Mt => {
-                    let Message { submitter: session, sequence_number, accepted: received_at, .. } = message;
-                    out.submit_result(Origin { session, sequence_number, received_at }, Ok(message.id));
+                    let Message { submitter: session, sequence_number, .. } = message;
+                    let operation = message.operation();
+                    let received_at = message.accepted;
+                    let origin = Origin { session, sequence_number, operation, received_at };
+                    out.submit_result(origin, Ok(message.id));
                     self.duplicates.answer(message.id, out);
                     self.open(slot, now);
                 }

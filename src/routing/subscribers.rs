@@ -14,7 +14,7 @@
 use std::collections::HashMap;
 
 use super::Shard;
-use super::list::Lanes;
+use super::list::{Lanes, List};
 use super::message::{Message, NONE, Stage, Turn};
 use crate::base::mobile::MobileNetwork;
 use crate::base::{Now, Slab};
@@ -82,6 +82,8 @@ pub(super) struct Subscribers {
     /// Messages that have a turn.
     len: u32,
     lines: HashMap<u32, Lanes>,
+    /// Those whose schedule is still to come.
+    scheduled: HashMap<u32, List>,
 }
 
 impl Subscribers {
@@ -101,6 +103,7 @@ impl Subscribers {
             slot_bits: u32::BITS - messages_max.leading_zeros(),
             len: 0,
             lines: HashMap::new(),
+            scheduled: HashMap::new(),
         }
     }
 
@@ -251,8 +254,41 @@ impl Subscribers {
         }
     }
 
+    /// Notes that a message waits for its schedule.
+    pub(super) fn schedule(&mut self, messages: &mut Slab<Message>, slot: u32) {
+        let Some(subscriber) = messages.get(slot).map(|message| message.subscriber) else { return };
+        self.scheduled.entry(subscriber).or_insert(List::EMPTY).push_back(messages, slot);
+    }
+
+    /// Notes that it does so no longer.
+    pub(super) fn unschedule(&mut self, messages: &mut Slab<Message>, slot: u32) {
+        let Some(subscriber) = messages.get(slot).map(|message| message.subscriber) else { return };
+        let Some(list) = self.scheduled.get_mut(&subscriber) else { return };
+        list.remove(messages, slot);
+        if list.is_empty() {
+            self.scheduled.remove(&subscriber);
+        }
+    }
+
+    /// Those who wait for their schedule, by subscriber.
+    pub(super) fn scheduled(&self) -> impl Iterator<Item = &List> {
+        self.scheduled.values()
+    }
+
+    /// Appends the messages to a subscriber: the one that has the turn, those in line, those that wait for their
+    /// schedule.
+    pub(super) fn collect(&self, messages: &Slab<Message>, subscriber: u32, found: &mut Vec<u32>) {
+        found.extend(self.holder(messages, subscriber));
+        if let Some(line) = self.lines.get(&subscriber) {
+            line.collect(messages, found);
+        }
+        if let Some(list) = self.scheduled.get(&subscriber) {
+            list.collect(messages, found);
+        }
+    }
+
     /// Takes a message out of its line. Whether others are left in it.
-    fn leave_line(&mut self, messages: &mut Slab<Message>, slot: u32) -> bool {
+    pub(super) fn leave_line(&mut self, messages: &mut Slab<Message>, slot: u32) -> bool {
         let Some(subscriber) = messages.get(slot).map(|message| message.subscriber) else { return false };
         let Some(line) = self.lines.get_mut(&subscriber) else { return false };
         line.remove(messages, slot);

@@ -1,8 +1,8 @@
 //! What goes into a routing shard and what comes out of it: plain values, which is all that crosses threads.
 
-use super::{MessageEnd, RecoveredAs};
-use crate::base::{AccountId, DeliveryToken, MessageId, SessionHandle, Time, WallTime};
-use crate::smpp::{CommandStatus, DeliverSm, InterfaceVersion, MessageState, SubmitSm};
+use super::{Asker, MessageEnd, RecoveredAs};
+use crate::base::{AccountId, DeliveryToken, MessageId, SessionHandle, SubmitOperation, Time, WallTime};
+use crate::smpp::{CommandStatus, DeliverSm, InterfaceVersion, MessageState, OperationAnswer, SubmitSm};
 
 /// Which request a message came in with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub struct Origin {
     pub session: SessionHandle,
     /// Of the request, echoed in its response.
     pub sequence_number: u32,
+    /// With which operation; for a part of a submit_multi, `sequence_number` is the worker's name for the request.
+    pub operation: SubmitOperation,
     /// When it was read from the socket.
     pub received_at: Time,
 }
@@ -128,6 +130,12 @@ pub enum Fact {
         /// Nanoseconds since it was accepted.
         nanos: u64,
     },
+    /// A submit_sm has taken the place of an MT message that was pending; the two share an id, and the final state that
+    /// is still to come.
+    Replaced {
+        /// Whose.
+        account: AccountId,
+    },
     /// A receipt or an intermediate notification is owed.
     ReceiptCreated {
         /// To whom.
@@ -203,6 +211,9 @@ pub enum Fact {
 pub trait ShardOutput {
     /// The answer to a submit for which [`SubmitOutcome::Later`] was returned.
     fn submit_result(&mut self, origin: Origin, result: Result<MessageId, CommandStatus>);
+
+    /// The answer to an operation for which [`super::OperationOutcome::Later`] was returned.
+    fn operation_result(&mut self, asker: Asker, answer: OperationAnswer);
 
     /// An MO message for which [`MoOutcome::Later`] was returned is held.
     fn mo_held(&mut self, message_id: MessageId);

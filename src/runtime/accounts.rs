@@ -15,8 +15,8 @@ use super::failed_binds::{Culprit, FailedBinds, Leniency};
 use super::message_policy::{DailyCount, MessagePolicy};
 use crate::base::{AccountId, Now, Time};
 use crate::config::password::{self, Seal, Sealer};
-use crate::config::{AccountConfig, BindType, Config, LimitsConfig};
-use crate::session::{Authentication, BindMode, BindRequest, Grant};
+use crate::config::{AccountConfig, BindType, Config, DeliverBy, DistributionListConfig, LimitsConfig};
+use crate::session::{Authentication, BindMode, BindRequest, DataSmUse, Grant};
 use crate::smpp::{CommandStatus, SubmitSm};
 
 /// One account: its rules, and what all tables share of it.
@@ -25,6 +25,7 @@ pub struct Account {
     config: AccountConfig,
     rate: Rate,
     policy: Option<Box<MessagePolicy>>,
+    distribution_lists: HashMap<Vec<u8>, Vec<ListMember>>,
     /// Changes with its credentials: a verdict on older ones is void.
     revision: u32,
     live: Arc<Live>,
@@ -47,6 +48,9 @@ struct Credentials {
     seal: Option<Seal>,
     last_address: Option<IpAddr>,
 }
+
+/// TON, NPI and address of a distribution list's member.
+pub type ListMember = (u8, u8, Vec<u8>);
 
 impl Account {
     /// Its configuration.
@@ -110,6 +114,32 @@ impl Account {
         }
     }
 
+    /// The members of one of its distribution lists.
+    ///
+    /// # Errors
+    /// ESME_RCNTSUBDL where it has none at all, ESME_RINVDLNAME where it has not this one.
+    pub fn distribution_list(&self, dl_name: &[u8]) -> Result<&[ListMember], CommandStatus> {
+        match self.distribution_lists.get(dl_name) {
+            Some(members) => Ok(members),
+            None if self.distribution_lists.is_empty() => Err(CommandStatus::ESME_RCNTSUBDL),
+            None => Err(CommandStatus::ESME_RINVDLNAME),
+        }
+    }
+
+    /// Whether messages of it need be charged one by one.
+    pub const fn is_limited(&self) -> bool {
+        self.rate.ticks_per_message > 0 || self.policy.is_some()
+    }
+
+    /// Takes one message, whose addresses and size are within its rules, out of its rate and its quota.
+    ///
+    /// # Errors
+    /// The status to refuse it with.
+    pub fn charge_one(&self, now: Now) -> Result<(), CommandStatus> {
+        self.charge_rate(1, now.mono)?;
+        self.policy.as_ref().map_or(Ok(()), |policy| policy.take_quota(1, &self.live.today, now.wall))
+    }
+
     /// Whether a session that is bound so, from there, may stay.
     pub fn may_stay(&self, mode: BindMode, address: IpAddr) -> bool {
         self.config.enabled && self.config.may_bind(bind_type(mode)) && self.config.may_bind_from(address)
@@ -121,7 +151,12 @@ impl Account {
             return Err(CommandStatus::ESME_RINVCMDID);
         }
         reserve(&self.live.sessions, self.config.sessions_max).ok_or(CommandStatus::ESME_RALYBND)?;
-        Ok(Grant { account: id, window: self.config.window, deliver_window: self.config.deliver_window })
+        Ok(Grant {
+            account: id,
+            window: self.config.window,
+            deliver_window: self.config.deliver_window,
+            data_sm: DataSmUse { messages: self.config.deliver_by == DeliverBy::DataSm, receipts: false },
+        })
     }
 
     /// Whether this password is the one that was last found right.
@@ -247,6 +282,7 @@ impl AccountTable {
                 config: config.clone(),
                 rate: Rate::new(config.rate_per_s, config.burst),
                 policy: MessagePolicy::new(config),
+                distribution_lists: config.distribution_lists.iter().map(list).collect(),
                 revision: before.map_or(0, |before| before.revision.wrapping_add(u32::from(!same))),
                 live: before.map(|before| Arc::clone(&before.live)).unwrap_or_default(),
             }
@@ -418,6 +454,15 @@ impl AccountTable {
         let own = self.get(id).map_or(0, |account| account.live.sessions.load(Ordering::Acquire));
         (self.live.sessions.load(Ordering::Acquire), own)
     }
+}
+
+/// A distribution list by its name. A member in digits is an international ISDN number.
+fn list(config: &DistributionListConfig) -> (Vec<u8>, Vec<ListMember>) {
+    let member = |address: &String| {
+        let (ton, npi) = if address.bytes().all(|octet| octet.is_ascii_digit()) { (1, 1) } else { (5, 0) };
+        (ton, npi, address.clone().into_bytes())
+    };
+    (config.name.clone().into_bytes(), config.members.iter().map(member).collect())
 }
 
 /// A rate over all sessions and workers of an account: the generic cell rate algorithm on one atomic, the time at which

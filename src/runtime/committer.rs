@@ -19,8 +19,8 @@ use crate::store::journal::{Answer, Batch, Keeper, Link, Progress, Request, Writ
 /// Entries that nobody waits for (final states) are synced with the next batch that somebody does wait for, or after
 /// this long.
 const IDLE_SYNC: Duration = Duration::from_millis(20);
-/// Rests between the parts of a spare segment that is being filled: 1 MiB each, so at most 100 MiB/s.
-const FILL_PAUSE: Duration = Duration::from_millis(10);
+/// Rests between the parts of a spare segment that is being filled: 256 KiB each, so at most 100 MiB/s.
+const FILL_PAUSE: Duration = Duration::from_micros(2_500);
 /// Batches on their way back. Never full while the shard lives: it submits fewer than this between two looks.
 const RETURNED_MAX: usize = 64;
 /// Requests to the keeper; the journal has at most one of each kind open, and a few deletions.

@@ -104,11 +104,24 @@ impl MessageStore for HostedStore {
         }
     }
 
-    #[inline]
-    fn remove(&mut self, location: Location) -> Lsn {
+    fn replace_as(
+        &mut self,
+        location: Location,
+        record: &Record,
+        body: &[u8],
+        durability: Durability,
+    ) -> Result<Stored, StoreFull> {
         match self {
-            Self::Memory(store) => store.remove(location),
-            Self::Journal(store, _) => store.remove(location),
+            Self::Memory(store) => store.replace_as(location, record, body, durability),
+            Self::Journal(store, _) => store.replace_as(location, record, body, durability),
+        }
+    }
+
+    #[inline]
+    fn remove_as(&mut self, location: Location, durability: Durability) -> Lsn {
+        match self {
+            Self::Memory(store) => store.remove_as(location, durability),
+            Self::Journal(store, _) => store.remove_as(location, durability),
         }
     }
 

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::limits::{LANE_BLOCK_BYTES, LANE_BLOCK_ITEMS, PDU_BYTES_MAX};
+use crate::limits::{LANE_BLOCK_BYTES, LANE_BLOCK_ITEMS, LANE_BODY_BYTES_MAX};
 
 /// Where the body of an item lies in its block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,7 +98,7 @@ pub fn lane<T>(blocks: usize) -> (LaneSender<T>, LaneReceiver<T>) {
 impl<T> LaneSender<T> {
     /// Adds a request whose body `write` appends. False: the lane is full; nothing was taken.
     pub fn push_request(&mut self, item: T, body_len: usize, write: impl FnOnce(&mut Vec<u8>)) -> bool {
-        debug_assert!(body_len <= PDU_BYTES_MAX);
+        debug_assert!(body_len <= LANE_BODY_BYTES_MAX);
         if !self.drain_backlog() || !self.make_room(body_len) {
             return false;
         }

@@ -23,6 +23,7 @@ pub mod admission;
 pub mod authenticator;
 pub mod clock;
 pub mod committer;
+pub mod congestion;
 pub mod connection;
 pub mod events;
 pub mod failed_binds;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tracing::{error, warn};
 
+use super::congestion::Congestion;
 use super::hosted_store::HostedStore;
 use super::lane::{LaneReceiver, LaneSender};
 use super::reconfigure::ShardsChange;
@@ -16,11 +17,13 @@ use crate::control_lane::{HeldInfo, MessageInfo, MoMessage, MoRefused, StoreStat
 use crate::limits::{LANE_BLOCKS_PER_TURN, SHARD_TURN_ITEMS_MAX};
 use crate::network::Network;
 use crate::routing::{
-    self, MessageEnd, MoOutcome, RecoveredAs, Shard, ShardOutput, SubmitOutcome, TooManyMessages,
+    self, Asker, MessageEnd, MoOutcome, Multi, OperationOutcome, RecoveredAs, Shard, ShardOutput,
+    SubmitOutcome, TooManyMessages,
 };
 use crate::session::{DeliveryResult, Disposition, Origin, SubmitRequest};
-use crate::smpp::{CommandStatus, DeliverSm, MessageState, PduBody, SubmitSm};
+use crate::smpp::{CommandStatus, DeliverSm, MessageState, Operation, OperationAnswer, PduBody, SubmitSm};
 use crate::stats::{AccountCounter, Counter, Latency};
+use crate::store::journal::Failure;
 
 /// Between two looks at a committer that is busy, when everything is to be handed to it.
 const CLOSE_WAIT: Duration = Duration::from_millis(1);
@@ -44,6 +47,8 @@ pub struct ShardHost {
     mo_waiting: Vec<(MessageId, u64)>,
     /// The same once they are.
     mo_held: Vec<(MessageId, u64)>,
+    /// Where it says how full it is, if peers are told.
+    congestion: Option<Arc<Congestion>>,
 }
 
 impl ShardHost {
@@ -53,7 +58,22 @@ impl ShardHost {
         to_workers: Vec<ToWorkerLane>,
         from_workers: Vec<(u16, LaneReceiver<ToShard>)>,
     ) -> Self {
-        Self { shard, to_workers, from_workers, first_lane: 0, mo_waiting: Vec::new(), mo_held: Vec::new() }
+        Self {
+            shard,
+            to_workers,
+            from_workers,
+            first_lane: 0,
+            mo_waiting: Vec::new(),
+            mo_held: Vec::new(),
+            congestion: None,
+        }
+    }
+
+    /// From now on it says there how full it is.
+    #[must_use]
+    pub fn with_congestion(mut self, congestion: Option<Arc<Congestion>>) -> Self {
+        self.congestion = congestion;
+        self
     }
 
     /// Decides a submission of the worker on this thread.
@@ -71,6 +91,30 @@ impl ShardHost {
             SubmitOutcome::Refused(status) => Disposition::Answered(Err(status)),
             SubmitOutcome::Later => Disposition::InFlight,
         }
+    }
+
+    /// Carries out an operation. `None`: the answer comes later.
+    pub fn operate(
+        &mut self,
+        request: &routing::OperationRequest<'_>,
+        now: Now,
+        stats: &mut ThreadStats,
+    ) -> Option<OperationAnswer> {
+        match self.shard.operate(request, now, &mut FactsOnly { stats }) {
+            OperationOutcome::Answered(answer) => Some(answer),
+            OperationOutcome::Later => None,
+        }
+    }
+
+    /// Takes in what a submit_multi of the worker on this thread has for the shard. How many are held now.
+    pub fn submit_multi(
+        &mut self,
+        message: &ToShard,
+        batch: &[u8],
+        now: Now,
+        refused: impl FnMut(u16, CommandStatus),
+    ) -> u16 {
+        take_multi(&mut self.shard, message, batch, now, refused)
     }
 
     /// Takes a message from a worker in, other than a submission of the worker on this thread.
@@ -92,6 +136,32 @@ impl ShardHost {
                 };
                 if let Some(lane) = lane_to(&mut self.to_workers, origin.session.worker) {
                     lane.push_reply(ToWorker::SubmitResult { origin, result });
+                }
+            }
+            ToShard::Operate { session, ticket, account, version, command_id } => {
+                let operation = Operation::decode(command_id, body, version);
+                let answer = match operation {
+                    Some(Ok(operation)) => {
+                        let asker = Asker { session, ticket };
+                        let request = routing::OperationRequest { asker, account, version, operation };
+                        self.operate(&request, now, stats)
+                    }
+                    Some(Err(error)) => Some(OperationAnswer::Refused(error.status)),
+                    None => Some(OperationAnswer::NotFound),
+                };
+                if let (Some(answer), Some(lane)) = (answer, lane_to(&mut self.to_workers, session.worker)) {
+                    lane.push_reply(ToWorker::OperationResult { session, ticket, answer });
+                }
+            }
+            ToShard::SubmitMulti { origin, .. } => {
+                let Self { shard, to_workers, .. } = self;
+                let request = origin.sequence_number;
+                let Some(lane) = lane_to(to_workers, origin.session.worker) else { return };
+                let count = take_multi(shard, &message, body, now, |index, status| {
+                    lane.push_reply(ToWorker::MultiRefused { request, index, status });
+                });
+                if count > 0 {
+                    lane.push_reply(ToWorker::MultiAccepted { request, count });
                 }
             }
             ToShard::DeliveryResult { token, result } => {
@@ -204,12 +274,16 @@ impl ShardHost {
             mo_held: &mut self.mo_held,
         };
         let more = self.shard.turn(now, SHARD_TURN_ITEMS_MAX, &mut output);
-        if let Some(failure) = self.shard.store().failure() {
-            // Nothing becomes durable any more, so nothing may be promised any more.
-            error!("stopping: {failure}");
-            std::process::exit(1);
+        if let Some(congestion) = &self.congestion {
+            let (held, maximum) = self.shard.fill();
+            congestion.note(self.shard.index(), held, maximum);
         }
         more
+    }
+
+    /// Why nothing becomes durable any more, if so; then nothing may be promised any more either.
+    pub fn failure(&self) -> Option<&Failure> {
+        self.shard.store().failure()
     }
 
     /// Publishes what the turn has added, and wakes the threads that sleep.
@@ -296,6 +370,20 @@ impl ShardHost {
     }
 }
 
+fn take_multi(
+    shard: &mut HostedShard,
+    message: &ToShard,
+    batch: &[u8],
+    now: Now,
+    refused: impl FnMut(u16, CommandStatus),
+) -> u16 {
+    let ToShard::SubmitMulti { origin, account, version, message_id, names_first } = *message else {
+        return 0;
+    };
+    let origin = to_routing(origin);
+    shard.submit_multi(&Multi { origin, account, version, message_id, names_first, batch }, now, refused)
+}
+
 fn lane_to(lanes: &mut [ToWorkerLane], worker: u16) -> Option<&mut LaneSender<ToWorker>> {
     lanes.get_mut(usize::from(worker))?.as_mut().map(|(lane, _)| lane)
 }
@@ -304,6 +392,7 @@ const fn to_routing(origin: Origin) -> routing::Origin {
     routing::Origin {
         session: origin.session,
         sequence_number: origin.sequence_number,
+        operation: origin.operation,
         received_at: origin.received_at,
     }
 }
@@ -323,6 +412,8 @@ fn count(fact: routing::Fact, stats: &mut ThreadStats) {
             };
             (account, counter)
         }
+        // It was accepted, and will never be delivered.
+        Fact::Replaced { account } => (account, AccountCounter::Deleted),
         Fact::ReceiptCreated { account } => (account, AccountCounter::ReceiptsCreated),
         Fact::ReceiptSettled { account, nanos } => {
             stats.latencies.record(Latency::Receipt, nanos);
@@ -370,6 +461,10 @@ impl ShardOutput for FactsOnly<'_> {
         debug_assert!(false, "a late answer outside of a turn: {origin:?} {result:?}");
     }
 
+    fn operation_result(&mut self, asker: Asker, answer: OperationAnswer) {
+        debug_assert!(false, "a late answer outside of a turn: {asker:?} {answer:?}");
+    }
+
     fn mo_held(&mut self, message_id: MessageId) {
         debug_assert!(false, "held outside of a turn: {message_id}");
     }
@@ -403,11 +498,21 @@ impl ShardOutput for TurnOutput<'_> {
         let origin = Origin {
             session: origin.session,
             sequence_number: origin.sequence_number,
+            operation: origin.operation,
             received_at: origin.received_at,
         };
         match (lane_to(self.to_workers, origin.session.worker), &mut self.worker) {
             (Some(lane), _) => lane.push_reply(ToWorker::SubmitResult { origin, result }),
             (None, Some(worker)) => worker.submit_result(origin, result, self.stats),
+            (None, None) => debug_assert!(false, "a session of no worker"),
+        }
+    }
+
+    fn operation_result(&mut self, asker: Asker, answer: OperationAnswer) {
+        let Asker { session, ticket } = asker;
+        match (lane_to(self.to_workers, session.worker), &mut self.worker) {
+            (Some(lane), _) => lane.push_reply(ToWorker::OperationResult { session, ticket, answer }),
+            (None, Some(worker)) => worker.operation_result(session, ticket, answer, self.stats),
             (None, None) => debug_assert!(false, "a session of no worker"),
         }
     }

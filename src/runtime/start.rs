@@ -16,6 +16,7 @@ use super::admission::{Admission, Load};
 use super::authenticator::{self, AnswerPort};
 use super::clock::Clock;
 use super::committer::StoreThreads;
+use super::congestion::Congestion;
 use super::events::{self, EventWriter};
 use super::lane::{self, LaneReceiver};
 use super::reconfigure::{Reconfigurer, workers_change};
@@ -24,6 +25,7 @@ use super::thread::{Leaving, RuntimeThread, ThreadStats, ThreadWaker};
 use super::tls::ServerTls;
 use super::values::{ToShard, ToWorker};
 use super::worker::{ShardLink, ShardLinks, Worker, WorkerParts};
+use crate::base::MessageIdSource;
 use crate::config::{Config, EnginePlan};
 use crate::control_lane::{ControlEnd, ControlPort, ControlReply, Wake};
 use crate::limits::{ARRIVALS_MAX, LANE_BLOCKS, REQUESTS_OPEN_MAX};
@@ -45,6 +47,8 @@ pub struct EngineParts<'a> {
     pub shards: Vec<HostedShard>,
     /// The threads of their stores.
     pub store_threads: Vec<StoreThreads>,
+    /// The highest id counter that an earlier run may have used; 0 if none.
+    pub id_high_water: u64,
     /// The process's clock.
     pub clock: Clock,
     /// Called after every reply on the control lane.
@@ -99,9 +103,11 @@ impl Engine {
 /// # Errors
 /// When a poll, a waker or a thread can't be made.
 pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
-    let EngineParts { config, plan, listeners, tls, shards, store_threads, clock, notify } = parts;
+    let EngineParts { config, plan, listeners, tls, shards, store_threads, id_high_water, clock, notify } =
+        parts;
     let threads = plan.threads.len();
     let accounts = Arc::new(AccountTable::new(config).map_err(anyhow::Error::msg)?);
+    let congestion = config.smpp.congestion_state.then(|| Arc::new(Congestion::new(plan.shards)));
     let admission =
         Arc::new(Admission::new(config.limits.connections_max, config.limits.connections_per_address_max));
 
@@ -176,8 +182,17 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
                     arrivals,
                     tls: tls.as_ref().map(|(_, tls)| Arc::clone(tls)),
                     load,
+                    ids: MessageIdSource::for_worker(
+                        config.engine.node,
+                        worker,
+                        plan.shards,
+                        plan.workers,
+                        clock.now().wall,
+                        id_high_water,
+                    ),
                     links,
                     from_shards,
+                    congestion: congestion.clone(),
                 }))
             }
         };
@@ -191,7 +206,8 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
                 let core = core.context("a shard without a core")?;
                 core.store().set_waker(Arc::clone(waker) as Arc<dyn Wake>);
                 let (to_workers, from_workers) = lanes.take_shard(shard);
-                let mut host = ShardHost::new(core, to_workers, from_workers);
+                let mut host =
+                    ShardHost::new(core, to_workers, from_workers).with_congestion(congestion.clone());
                 host.recover(clock.now(), &mut stats)
                     .with_context(|| format!("taking up what is in the store of shard {shard}"))?;
                 Some(host)

@@ -126,8 +126,16 @@ impl RuntimeThread {
     /// Runs until control says to shut down and all has drained.
     ///
     /// # Errors
-    /// When the poll fails: nothing can be served after that.
+    /// When the poll or the shard's store fails: nothing can be served after that. Control is told.
     pub fn run(mut self) -> io::Result<()> {
+        let result = self.run_turns();
+        if let Err(error) = &result {
+            self.control.reply(ControlReply::Failed { thread: self.index, why: error.to_string() });
+        }
+        result
+    }
+
+    fn run_turns(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(POLL_EVENTS);
         let mut stop = Stop::No;
         let mut more = false;
@@ -153,6 +161,9 @@ impl RuntimeThread {
                 worker.take_in(&mut self.shard, &mut self.stats);
             }
             more = self.run_shard(now);
+            if let Some(failure) = self.shard.as_ref().and_then(ShardHost::failure) {
+                return Err(io::Error::other(failure.clone()));
+            }
             stalled = self.shard.as_ref().is_some_and(ShardHost::is_stalled);
             if let Some(worker) = &mut self.worker {
                 let left = worker.put_out(&mut self.shard, &mut self.stats);

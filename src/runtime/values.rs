@@ -2,9 +2,9 @@
 
 use crate::base::{AccountId, DeliveryToken, MessageId, SessionHandle};
 use crate::session::{DeliveryResult, Origin};
-use crate::smpp::{CommandStatus, InterfaceVersion};
+use crate::smpp::{CommandId, CommandStatus, InterfaceVersion, OperationAnswer};
 
-/// From a worker to a routing shard. The body beside a `Submit` is the submit_sm's body.
+/// From a worker to a routing shard. The body beside a `Submit` or an `Operate` is the request's.
 #[derive(Clone, Copy, Debug)]
 pub enum ToShard {
     /// A submission to decide.
@@ -15,6 +15,32 @@ pub enum ToShard {
         account: AccountId,
         /// The session's effective version.
         version: InterfaceVersion,
+    },
+    /// An operation on stored messages, whose body is beside it.
+    Operate {
+        /// Which session waits for the answer.
+        session: SessionHandle,
+        /// How it calls the operation.
+        ticket: u32,
+        /// Whose messages it is about.
+        account: AccountId,
+        /// The session's effective version.
+        version: InterfaceVersion,
+        /// Which operation.
+        command_id: CommandId,
+    },
+    /// What a submit_multi has for the shard; the body is a [`crate::routing::MultiBatch`].
+    SubmitMulti {
+        /// Where the answers go.
+        origin: Origin,
+        /// Whose messages.
+        account: AccountId,
+        /// The session's effective version.
+        version: InterfaceVersion,
+        /// What the request is answered with.
+        message_id: MessageId,
+        /// Whether the first destination goes by that id.
+        names_first: bool,
     },
     /// The outcome of a delivery.
     DeliveryResult {
@@ -69,6 +95,31 @@ pub enum ToWorker {
         origin: Origin,
         /// The id it was accepted under, or the status it is refused with.
         result: Result<MessageId, CommandStatus>,
+    },
+    /// The answer to an operation.
+    OperationResult {
+        /// Whose answer.
+        session: SessionHandle,
+        /// To which of its operations.
+        ticket: u32,
+        /// What it is.
+        answer: OperationAnswer,
+    },
+    /// So many destinations of a submit_multi are held.
+    MultiAccepted {
+        /// The worker's name for the request.
+        request: u32,
+        /// How many.
+        count: u16,
+    },
+    /// A destination of a submit_multi is refused.
+    MultiRefused {
+        /// The worker's name for the request.
+        request: u32,
+        /// Which.
+        index: u16,
+        /// Why.
+        status: CommandStatus,
     },
     /// A deliver_sm to send.
     Deliver {

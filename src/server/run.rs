@@ -100,6 +100,7 @@ impl Daemon {
             tls: tls.map(|tls| (tls_listeners, tls)),
             shards,
             store_threads: store_threads.into_iter().flatten().collect(),
+            id_high_water: lease.high_water(),
             clock,
             notify: Arc::new(move || notify.notify_one()),
         })?;

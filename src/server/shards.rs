@@ -37,6 +37,7 @@ pub(super) fn build(
             let settings = ShardSettings {
                 shard,
                 shards: plan.shards,
+                id_stripes: plan.shards + plan.workers,
                 node: config.engine.node,
                 seed: config.network.seed,
                 hash_key,

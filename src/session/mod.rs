@@ -23,8 +23,9 @@ pub mod window;
 mod wire;
 
 pub use port::{
-    Authentication, BindMode, BindRequest, CloseReason, DeliveryResult, Disposition, Fact, Grant, Origin,
-    Output, Port, StallReason, SubmitRequest,
+    Authentication, BindMode, BindRequest, CloseReason, DataSmUse, DeliveryResult, Disposition, Fact, Grant,
+    MultiRequest, MultiResult, OperationDisposition, OperationRequest, Origin, Output, Port, StallReason,
+    SubmitRequest,
 };
 pub use received::{Received, Stop};
 pub use smsc::{Session, SessionSettings};

@@ -1,7 +1,10 @@
 //! What a session asks of the shell that hosts it, and the values that go both ways.
 
-use crate::base::{AccountId, DeliveryToken, MessageId, SessionHandle, Time};
-use crate::smpp::{CommandId, CommandStatus, InterfaceVersion, SubmitSm};
+use crate::base::{AccountId, DeliveryToken, MessageId, SessionHandle, SubmitOperation, Time};
+use crate::smpp::{
+    CommandId, CommandStatus, InterfaceVersion, Operation, OperationAnswer, SubmitMulti, SubmitSm,
+    UnsuccessSmes,
+};
 
 /// The three kinds of bind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +81,17 @@ pub struct Grant {
     pub window: u32,
     /// Requests of ours that may await the ESME's response.
     pub deliver_window: u32,
+    /// What is delivered by data_sm; not to peers below 3.4, which have none.
+    pub data_sm: DataSmUse,
+}
+
+/// What is delivered by data_sm instead of deliver_sm.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DataSmUse {
+    /// Messages.
+    pub messages: bool,
+    /// Receipts and intermediate notifications.
+    pub receipts: bool,
 }
 
 /// The judgement of a bind.
@@ -98,6 +112,8 @@ pub struct Origin {
     pub session: SessionHandle,
     /// sequence_number of the request.
     pub sequence_number: u32,
+    /// With which operation; for a part of a submit_multi, `sequence_number` is the worker's name for the request.
+    pub operation: SubmitOperation,
     /// When it was read from the socket.
     pub received_at: Time,
 }
@@ -117,12 +133,61 @@ pub struct SubmitRequest<'a> {
     pub body: &'a [u8],
 }
 
+/// A query_sm, cancel_sm or replace_sm that is well-formed and allowed in the session's state.
+#[derive(Clone, Copy, Debug)]
+pub struct OperationRequest<'a> {
+    /// The session that waits for the answers.
+    pub session: SessionHandle,
+    /// Names the operation in its answers.
+    pub ticket: u32,
+    /// Whose messages it is about.
+    pub account: AccountId,
+    /// The session's effective version.
+    pub version: InterfaceVersion,
+    /// Which of them it is.
+    pub command_id: CommandId,
+    /// The decoded body.
+    pub operation: &'a Operation<'a>,
+    /// The body as it came.
+    pub body: &'a [u8],
+}
+
+/// What became of an operation at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperationDisposition {
+    /// Everybody who may have the message has been asked.
+    Asked {
+        /// How many answers come through [`super::Session::operation_result`].
+        awaited: u16,
+        /// What the others have answered.
+        answer: OperationAnswer,
+    },
+    /// There is no room: the request stays unread, and so does everything after it.
+    Stall(StallReason),
+}
+
+/// A submit_multi that is well-formed and allowed in the session's state.
+#[derive(Clone, Copy, Debug)]
+pub struct MultiRequest<'a> {
+    /// Where the answer goes.
+    pub origin: Origin,
+    /// Whose messages.
+    pub account: AccountId,
+    /// The session's effective version.
+    pub version: InterfaceVersion,
+    /// The decoded body.
+    pub sm: &'a SubmitMulti<'a>,
+}
+
+/// What became of a submit_multi: the id it was accepted under and the destinations that were not, or why none was.
+pub type MultiResult<'a> = Result<(MessageId, UnsuccessSmes<'a>), CommandStatus>;
+
 /// What became of a submission at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disposition {
     /// Decided.
     Answered(Result<MessageId, CommandStatus>),
-    /// The answer comes through [`super::Session::submit_result`].
+    /// The answer comes through [`super::Session::submit_result`] or [`super::Session::multi_result`].
     InFlight,
     /// There is no room: the request stays unread, and so does everything after it.
     Stall(StallReason),
@@ -135,6 +200,8 @@ pub enum StallReason {
     Window,
     /// The lane to a shard is full.
     Lane,
+    /// This turn has taken in as many destinations of submit_multi as it may; the next one goes on.
+    Turn,
     /// Its bind is being judged.
     Authentication,
     /// It does not read what is queued for it.
@@ -147,6 +214,7 @@ impl StallReason {
         match self {
             Self::Window => "window",
             Self::Lane => "lane",
+            Self::Turn => "turn",
             Self::Authentication => "authentication",
             Self::PeerNotReading => "peer_not_reading",
         }
@@ -212,6 +280,8 @@ pub enum Fact {
     Submitted,
     /// A submission was answered with this status.
     SubmitAnswered(CommandStatus),
+    /// A submit_multi was answered; its destinations are counted where they are decided.
+    MultiAnswered,
     /// A request came that the state does not allow.
     WrongState,
     /// A request with an unknown command_id came.
@@ -233,6 +303,11 @@ pub enum Fact {
 pub trait Output {
     /// Queues a PDU of `len` octets that `write` encodes.
     fn send(&mut self, len: usize, write: impl FnOnce(&mut Vec<u8>));
+    /// How congested the SMSC is, 0 to 100; `None`: peers are not told.
+    #[inline]
+    fn congestion_state(&self) -> Option<u8> {
+        None
+    }
     /// Reports what happened.
     fn fact(&mut self, fact: Fact);
 }
@@ -245,6 +320,18 @@ pub trait Port: Output {
     fn bound(&mut self, grant: &Grant, mode: BindMode, version: InterfaceVersion, address_range: &[u8]);
     /// Takes a submission in.
     fn submit(&mut self, submit: &SubmitRequest<'_>) -> Disposition;
+    /// Takes an operation on stored messages in.
+    fn operate(&mut self, request: &OperationRequest<'_>) -> OperationDisposition;
+    /// Takes in a submission that is no submit_sm, as the submit_sm that says the same.
+    fn submit_fields(
+        &mut self,
+        origin: Origin,
+        account: AccountId,
+        version: InterfaceVersion,
+        sm: &SubmitSm<'_>,
+    ) -> Disposition;
+    /// Takes a submit_multi in.
+    fn submit_multi(&mut self, multi: &MultiRequest<'_>) -> Disposition;
     /// Reports the outcome of a delivery.
     fn delivery_result(&mut self, token: DeliveryToken, result: DeliveryResult);
     /// The session takes no more deliveries; what is under way may still be answered.

@@ -8,19 +8,28 @@
 //! *Closing* means that what is queued still goes out, then the socket is shut down. Only a broken frame, a refused
 //! bind, a timer or too many errors before a bind lead there from any state (promise 8).
 
+mod congestion;
+mod data_sm;
+mod multi;
+mod operations;
+
 use std::collections::VecDeque;
+
+use operations::OpenOperation;
 
 use super::link::{Link, LinkTimers, Verdict};
 use super::port::{
-    Authentication, BindMode, BindRequest, CloseReason, DeliveryResult, Disposition, Fact, Grant, Origin,
-    Output, Port, StallReason, SubmitRequest,
+    Authentication, BindMode, BindRequest, CloseReason, DataSmUse, DeliveryResult, Disposition, Fact, Grant,
+    Origin, Output, Port, StallReason, SubmitRequest,
 };
 use super::received::{Flow, Received, Stop};
 use super::window::{Open, Window};
 use super::wire::{self, header, respond, send_header};
-use crate::base::{AccountId, DeliveryToken, MessageId, SessionHandle, Time};
+use crate::base::{AccountId, DeliveryToken, MessageId, SessionHandle, SubmitOperation, Time};
 use crate::limits::{HEADER_LEN, PDU_BYTES_MAX_UNBOUND, UNBOUND_ERRORS_MAX, UNBOUND_PDUS_MAX};
 use crate::smpp::frame::{self, Frame, FrameStep};
+use multi::OpenMultis;
+
 use crate::smpp::{Bind, CommandId, CommandStatus, Header, InterfaceVersion, PduBody, SubmitSm};
 
 /// What all sessions of one listener share. Times are in milliseconds; 0 switches a timer off where said so.
@@ -73,6 +82,16 @@ enum State {
     Closing(CloseReason),
 }
 
+/// A delivery that waits.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    token: DeliveryToken,
+    body_len: u32,
+    by: CommandId,
+    /// Behind which submit_multi.
+    mark: u32,
+}
+
 /// One session. Held by value in its worker's table.
 #[derive(Debug)]
 pub struct Session {
@@ -85,6 +104,9 @@ pub struct Session {
     /// Submissions that await our response.
     in_flight: u32,
     in_flight_max: u32,
+    /// Those of them that are operations on stored messages.
+    operations: Vec<OpenOperation>,
+    next_ticket: u32,
     next_sequence: u32,
     opened_at: Time,
     bound_at: Time,
@@ -94,8 +116,10 @@ pub struct Session {
     /// A deadline has come nearer than [`Session::next_deadline`] said last.
     deadline_moved: bool,
     window: Window,
-    /// Deliveries that wait for the window, already encoded without a header.
-    held: VecDeque<(DeliveryToken, u32)>,
+    multis: OpenMultis,
+    data_sm: DataSmUse,
+    /// Deliveries that wait for the window or behind a submit_multi, already encoded without a header.
+    held: VecDeque<Held>,
     held_bytes: VecDeque<u8>,
     address_range: Box<[u8]>,
     submitted: u64,
@@ -114,6 +138,8 @@ impl Session {
             account: AccountId(u16::MAX),
             in_flight: 0,
             in_flight_max: 0,
+            operations: Vec::new(),
+            next_ticket: 0,
             next_sequence: 1,
             opened_at: now,
             bound_at: now,
@@ -122,6 +148,8 @@ impl Session {
             unbound_pdus: 0,
             deadline_moved: false,
             window: Window::new(0),
+            multis: OpenMultis::default(),
+            data_sm: DataSmUse::default(),
             held: VecDeque::new(),
             held_bytes: VecDeque::new(),
             address_range: Box::default(),
@@ -217,6 +245,7 @@ impl Session {
     /// A submission that was in flight has been decided. Returns why to close, if that was all a drain waited for.
     pub fn submit_result(
         &mut self,
+        operation: SubmitOperation,
         sequence_number: u32,
         result: Result<MessageId, CommandStatus>,
         port: &mut impl Output,
@@ -226,15 +255,17 @@ impl Session {
             return None;
         }
         self.in_flight = self.in_flight.saturating_sub(1);
-        self.answer_submit(sequence_number, result, port);
+        self.answer_submit(operation, sequence_number, result, port);
         self.finish_drain(port)
     }
 
-    /// Sends a delivery, or holds it until the window has room. `body_len` octets come from `write`.
-    /// False: this session takes no deliveries (any more).
+    /// Sends a delivery by `by`, deliver_sm or data_sm, or holds it until the window has room and no submit_multi is under
+    /// way that it must not overtake. `body_len` octets come from `write`. False: this session takes no deliveries (any
+    /// more).
     pub fn deliver(
         &mut self,
         token: DeliveryToken,
+        by: CommandId,
         body_len: usize,
         now: Time,
         port: &mut impl Output,
@@ -243,20 +274,32 @@ impl Session {
         if !self.takes_deliveries() {
             return false;
         }
-        if self.held.is_empty() {
+        if self.held.is_empty() && self.multis.is_empty() {
             let open = Open { token, sequence_number: self.next_sequence, sent_at: now };
             if self.window.insert(open) {
-                self.send_request(CommandId::DELIVER_SM, body_len, port, write);
+                self.send_request(by, body_len, port, write);
                 self.delivered += 1;
                 return true;
             }
         }
-        // Rare: more shards than window. The credit of each shard bounds what can be held.
+        // Rare: more shards than window, or a submit_multi. The credit of each shard bounds what can be held.
         let mut body = Vec::with_capacity(body_len);
         write(&mut body);
-        self.held.push_back((token, body.len() as u32));
+        let held = Held { token, body_len: body.len() as u32, by, mark: self.multis.mark() };
+        self.held.push_back(held);
         self.held_bytes.extend(body);
         true
+    }
+
+    /// Whether anything is delivered by data_sm here.
+    pub const fn uses_data_sm(&self) -> bool {
+        (self.data_sm.messages || self.data_sm.receipts) && self.version.has_tlvs()
+    }
+
+    /// By which request a message is delivered here, or a receipt.
+    pub const fn delivers_by(&self, is_receipt: bool) -> CommandId {
+        let data_sm = if is_receipt { self.data_sm.receipts } else { self.data_sm.messages };
+        if data_sm && self.version.has_tlvs() { CommandId::DATA_SM } else { CommandId::DELIVER_SM }
     }
 
     /// Asks the ESME to unbind (shutdown, or an administrator). Returns why to close at once if it isn't bound.
@@ -334,6 +377,7 @@ impl Session {
                 if now >= deadline {
                     // What is still open has an unknown outcome for the ESME, but it gets its unbind_resp.
                     self.in_flight = 0;
+                    self.operations.clear();
                 }
                 self.finish_drain(port)
             }
@@ -468,6 +512,9 @@ impl Session {
                 self.wrong_state(frame, port)
             }
             id if !self.may_request(id) => self.wrong_state(frame, port),
+            CommandId::QUERY_SM | CommandId::CANCEL_SM | CommandId::REPLACE_SM => self.operation(frame, port),
+            CommandId::SUBMIT_MULTI => self.submit_multi(frame, now, port),
+            CommandId::DATA_SM => self.data_sm(frame, now, port),
             // Known operations that this SMSC does not offer (field-notes quirk 22): their own response.
             _ => {
                 respond(frame, CommandStatus::ESME_RINVCMDID, port);
@@ -495,6 +542,7 @@ impl Session {
         if self.in_flight >= self.in_flight_max {
             return Flow::Stall(StallReason::Window);
         }
+        let operation = SubmitOperation::SubmitSm;
         let sequence_number = frame.header.sequence_number;
         let decoded = SubmitSm::decode(frame.body)
             .and_then(|sm| crate::smpp::validate_submit(&sm, self.version).map(|()| sm));
@@ -504,15 +552,15 @@ impl Session {
                 port.fact(Fact::MalformedPdu);
                 port.fact(Fact::Submitted);
                 self.submitted += 1;
-                self.answer_submit(sequence_number, Err(error.status), port);
+                self.answer_submit(operation, sequence_number, Err(error.status), port);
                 return Flow::Next;
             }
         };
-        let origin = Origin { session: self.handle, sequence_number, received_at: now };
+        let origin = Origin { session: self.handle, sequence_number, operation, received_at: now };
         let request =
             SubmitRequest { origin, account: self.account, version: self.version, sm: &sm, body: frame.body };
         match port.submit(&request) {
-            Disposition::Answered(result) => self.answer_submit(sequence_number, result, port),
+            Disposition::Answered(result) => self.answer_submit(operation, sequence_number, result, port),
             Disposition::InFlight => self.in_flight += 1,
             Disposition::Stall(reason) => return Flow::Stall(reason),
         }
@@ -523,26 +571,32 @@ impl Session {
 
     fn answer_submit(
         &self,
+        operation: SubmitOperation,
         sequence_number: u32,
         result: Result<MessageId, CommandStatus>,
         port: &mut impl Output,
     ) {
+        let command_id = match operation {
+            SubmitOperation::SubmitSm | SubmitOperation::SubmitMulti => CommandId::SUBMIT_SM_RESP,
+            SubmitOperation::DataSm => CommandId::DATA_SM_RESP,
+        };
         match result {
             Ok(message_id) => {
                 let text = message_id.text();
-                let len = HEADER_LEN + text.as_bytes().len() + 1;
+                let congestion = self.congestion_tlv(port);
+                let len = HEADER_LEN + text.as_bytes().len() + 1 + congestion.as_bytes().len();
                 port.send(len, |out| {
-                    let header =
-                        header(CommandId::SUBMIT_SM_RESP, CommandStatus::ESME_ROK, sequence_number, len);
+                    let header = header(command_id, CommandStatus::ESME_ROK, sequence_number, len);
                     out.extend_from_slice(&header.encode());
                     out.extend_from_slice(text.as_bytes());
                     out.push(0);
+                    out.extend_from_slice(congestion.as_bytes());
                 });
                 port.fact(Fact::SubmitAnswered(CommandStatus::ESME_ROK));
             }
             Err(status) => {
                 let status = status.for_version(self.version);
-                send_header(CommandId::SUBMIT_SM_RESP, status, sequence_number, port);
+                send_header(command_id, status, sequence_number, port);
                 port.fact(Fact::SubmitAnswered(status));
             }
         }
@@ -610,6 +664,7 @@ impl Session {
         self.account = grant.account;
         self.in_flight_max = grant.window;
         self.window = Window::new(grant.deliver_window);
+        self.data_sm = grant.data_sm;
         self.bound_at = now;
         self.deadline_moved = true;
         // Below 3.4 no TLV may be sent; from there on sc_interface_version says what was agreed.
@@ -726,16 +781,16 @@ impl Session {
         None
     }
 
-    fn send_held(&mut self, now: Time, port: &mut impl Port) {
+    fn send_held(&mut self, now: Time, port: &mut impl Output) {
         while self.window.has_room() && self.takes_deliveries() {
-            let Some(&(token, len)) = self.held.front() else { return };
-            let open = Open { token, sequence_number: self.next_sequence, sent_at: now };
-            if !self.window.insert(open) {
+            let Some(&held) = self.held.front() else { return };
+            let open = Open { token: held.token, sequence_number: self.next_sequence, sent_at: now };
+            if !self.multis.is_past(held.mark) || !self.window.insert(open) {
                 return;
             }
             self.held.pop_front();
-            let body: Vec<u8> = self.held_bytes.drain(..len as usize).collect();
-            self.send_request(CommandId::DELIVER_SM, body.len(), port, |out| out.extend_from_slice(&body));
+            let body: Vec<u8> = self.held_bytes.drain(..held.body_len as usize).collect();
+            self.send_request(held.by, body.len(), port, |out| out.extend_from_slice(&body));
             self.delivered += 1;
         }
     }
@@ -750,8 +805,8 @@ impl Session {
 
     /// Gives back what was held and never sent.
     fn return_held(&mut self, port: &mut impl Port) {
-        for (token, _) in self.held.drain(..) {
-            port.delivery_result(token, DeliveryResult::NotSent);
+        for held in self.held.drain(..) {
+            port.delivery_result(held.token, DeliveryResult::NotSent);
         }
         self.held_bytes.clear();
     }

@@ -5,6 +5,7 @@
 //! | [`frame`], [`header`] | PDU boundaries in a stream, the 16-octet header |
 //! | [`command_id`], [`command_status`], [`version`], [`tlv_tag`], [`message_state`] | the numbers and their names |
 //! | [`pdu`] | every PDU body as a borrowed view, its decoder and its encoder |
+//! | [`operation`] | requests about stored messages, and their answers |
 //! | [`tlv`] | the optional part of a body: ordered, repeats kept |
 //! | [`validate`] | field rules that a decoder does not need in order to read on |
 //! | [`flags`] | the bits of esm_class and registered_delivery |
@@ -33,6 +34,7 @@ pub mod flags;
 pub mod frame;
 pub mod header;
 pub mod message_state;
+pub mod operation;
 pub mod pdu;
 mod reader;
 pub mod receipt;
@@ -51,10 +53,11 @@ pub use flags::{EsmClass, RegisteredDelivery};
 pub use frame::{ForeignProtocol, Frame, FrameError, FrameStep, looks_foreign, next_frame};
 pub use header::Header;
 pub use message_state::MessageState;
+pub use operation::{Operation, OperationAnswer, QueriedState};
 pub use pdu::{
-    AlertNotification, Bind, BindResp, BroadcastSm, BroadcastSmResp, CancelBroadcastSm, CancelSm, DataSm,
-    DataSmResp, DeliverSm, DeliverSmResp, DestAddress, DestAddresses, HeaderOnly, MessageIdResp, Outbind,
-    QueryBroadcastSm, QueryBroadcastSmResp, QuerySm, QuerySmResp, ReplaceSm, SmFields, SubmitMulti,
+    AlertNotification, AsDataSm, Bind, BindResp, BroadcastSm, BroadcastSmResp, CancelBroadcastSm, CancelSm,
+    DataSm, DataSmResp, DeliverSm, DeliverSmResp, DestAddress, DestAddresses, HeaderOnly, MessageIdResp,
+    Outbind, QueryBroadcastSm, QueryBroadcastSmResp, QuerySm, QuerySmResp, ReplaceSm, SmFields, SubmitMulti,
     SubmitMultiResp, SubmitSm, SubmitSmResp, UnsuccessSme, UnsuccessSmes,
 };
 pub use pdu::{Pdu, PduBody, encode_header_only, encode_pdu};

@@ -215,8 +215,20 @@ impl MessageStore for MemoryStore {
         self.next_lsn()
     }
 
+    fn replace_as(
+        &mut self,
+        location: Location,
+        record: &Record,
+        body: &[u8],
+        durability: Durability,
+    ) -> Result<Stored, StoreFull> {
+        let stored = self.put_as(record, body, durability)?;
+        self.remove(location);
+        Ok(stored)
+    }
+
     #[inline]
-    fn remove(&mut self, location: Location) -> Lsn {
+    fn remove_as(&mut self, location: Location, _: Durability) -> Lsn {
         let (index, slot, _) = unpack(location);
         let Some(chunk) = self.chunks.get_mut(index) else { return self.next_lsn() };
         debug_assert!(slot < chunk.fresh && chunk.live > 0, "removed twice, or never put");

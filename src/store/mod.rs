@@ -2,7 +2,8 @@
 //! simulated disk all fit it. It knows octets, ids and flat metadata, and nothing of SMPP.
 //!
 //! The life of a message here: [`put`](MessageStore::put) once; [`update`](MessageStore::update) whenever what a
-//! restart must know changes (attempts, next due time, the final state while a receipt is still owed); and
+//! restart must know changes (attempts, next due time, the final state while a receipt is still owed);
+//! [`replace_as`](MessageStore::replace_as) when its submitter replaces it; and
 //! [`remove`](MessageStore::remove) when nothing more is owed to anybody. Each of these is a log entry: they take
 //! effect at once for this run, and survive it once [`lsn_at`](MessageStore::lsn_at) has reached theirs. What an earlier
 //! run has left comes back through [`recovered`](MessageStore::recovered).
@@ -113,9 +114,28 @@ pub trait MessageStore {
         self.update_as(location, record, Durability::None)
     }
 
+    /// Replaces the record and the body of a message, whose location may change with that; a restart finds either the
+    /// old ones or the new. Somebody waits until this has reached `durability`.
+    ///
+    /// # Errors
+    /// [`StoreFull`] as for a put; the message stays what it was.
+    fn replace_as(
+        &mut self,
+        location: Location,
+        record: &Record,
+        body: &[u8],
+        durability: Durability,
+    ) -> Result<Stored, StoreFull>;
+
     /// Ends a message: its location names nothing from now on, and once this entry is durable no restart brings
-    /// it back.
-    fn remove(&mut self, location: Location) -> Lsn;
+    /// it back. Somebody waits until it has reached `durability`.
+    fn remove_as(&mut self, location: Location, durability: Durability) -> Lsn;
+
+    /// [`remove_as`](MessageStore::remove_as) where nobody waits.
+    #[inline]
+    fn remove(&mut self, location: Location) -> Lsn {
+        self.remove_as(location, Durability::None)
+    }
 
     /// The durability that the store was opened with.
     fn durability(&self) -> Durability;

@@ -10,8 +10,11 @@ mod deliveries;
 mod events;
 mod links;
 mod mo;
+mod multi;
+mod operations;
 mod outcomes;
 mod overload;
+mod payloads;
 mod receipts;
 mod reload;
 mod restart;
@@ -89,10 +92,20 @@ password = "demo"
 addresses = ["12345"]
 prefixes = ["555"]
 
+[[account.distribution_list]]
+name = "staff"
+members = ["4470101", "4470102", "4470103"]
+
 [[account]]
 system_id = "bank"
 password = "secret"
 addresses = ["777"]
+
+[[account]]
+system_id = "data"
+password = "secret"
+addresses = ["666"]
+deliver_by = "data_sm"
 
 [[account]]
 system_id = "single"

@@ -224,6 +224,28 @@ impl World {
         self.log.push((lsn.0, Change::Update(changed)));
     }
 
+    /// The submitter replaces a message: record and body.
+    pub(crate) fn replace(&mut self) {
+        let Some(id) = self.any() else { return };
+        let changed = self.record(id);
+        let len = self.below(600);
+        let body: Vec<u8> = (0..len).map(|i| (id * 31 + i) as u8).collect();
+        let durability = [Durability::Sync, Durability::Buffered, Durability::None][self.below(3) as usize];
+        let Some((location, record, old)) = self.live.get_mut(&id) else { return };
+        match self.journal.replace_as(*location, &changed, &body, durability) {
+            Ok(Stored { location: new, lsn }) => {
+                (*location, *record) = (new, changed);
+                old.clone_from(&body);
+                // A put under an id that is there takes its place.
+                self.log.push((lsn.0, Change::Put(changed, body)));
+            }
+            Err(_) => {
+                self.refused += 1;
+                assert_eq!(self.journal.body(*location), Some(&old[..]), "a refusal changes nothing");
+            }
+        }
+    }
+
     pub(crate) fn remove(&mut self) {
         if let Some(id) = self.any() {
             self.remove_id(id);
@@ -328,14 +350,16 @@ impl World {
         pending
     }
 
-    /// Every record and body that any message ever had.
-    pub(crate) fn ever(&self) -> BTreeMap<u64, (Vec<Record>, Vec<u8>)> {
-        let mut ever: BTreeMap<u64, (Vec<Record>, Vec<u8>)> =
-            self.base.iter().map(|(id, (record, body))| (*id, (vec![*record], body.clone()))).collect();
+    /// Every record and every body that any message ever had.
+    pub(crate) fn ever(&self) -> BTreeMap<u64, (Vec<Record>, Vec<Vec<u8>>)> {
+        let mut ever: BTreeMap<u64, (Vec<Record>, Vec<Vec<u8>>)> =
+            self.base.iter().map(|(id, (record, body))| (*id, (vec![*record], vec![body.clone()]))).collect();
         for (_, change) in &self.log {
             match change {
                 Change::Put(record, body) => {
-                    ever.insert(record.id.as_u64(), (vec![*record], body.clone()));
+                    let (records, bodies) = ever.entry(record.id.as_u64()).or_default();
+                    records.push(*record);
+                    bodies.push(body.clone());
                 }
                 Change::Update(record) => {
                     ever.entry(record.id.as_u64()).and_modify(|(records, _)| records.push(*record));

@@ -23,7 +23,12 @@ fn submit_as(
     let mut body = Vec::new();
     SubmitSm { tlvs: tlvs.tlvs(), ..sm }.encode_body(&mut body);
     let sm = SubmitSm::decode(&body).unwrap();
-    let origin = Origin { session: session(0), sequence_number, received_at: bench.now.mono };
+    let origin = Origin {
+        session: session(0),
+        sequence_number,
+        received_at: bench.now.mono,
+        operation: crate::base::SubmitOperation::SubmitSm,
+    };
     let submit = Submit { origin, account, version: InterfaceVersion::V34, sm, body: &body };
     let outcome = bench.shard.submit(&submit, bench.now);
     bench.shard.check_invariants();

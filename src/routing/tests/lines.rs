@@ -167,7 +167,12 @@ fn a_line_is_as_long_as_it_gets_and_many_subscribers_crowd_nobody() {
         let mut body = Vec::new();
         SubmitSm { destination_addr: b"44770000007", ..sm(0) }.encode_body(&mut body);
         let sm = SubmitSm::decode(&body).unwrap();
-        let origin = Origin { session: session(0), sequence_number: 7, received_at: bench.now.mono };
+        let origin = Origin {
+            session: session(0),
+            sequence_number: 7,
+            received_at: bench.now.mono,
+            operation: crate::base::SubmitOperation::SubmitSm,
+        };
         let submit = Submit { origin, account: ALICE, version: InterfaceVersion::V34, sm, body: &body };
         assert!(matches!(bench.shard.submit(&submit, bench.now), SubmitOutcome::Accepted(_)));
     }

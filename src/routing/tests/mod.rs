@@ -5,6 +5,7 @@ mod duplicates;
 mod lines;
 mod mo;
 mod network;
+mod operations;
 mod random;
 mod receipts;
 mod restart;
@@ -17,7 +18,8 @@ use super::*;
 use crate::base::mobile::{MoArrival, MobileNetwork, Outcome, Verdict};
 use crate::base::{AccountId, DeliveryToken, MessageId, Now, SessionHandle, Time, WallTime};
 use crate::smpp::{
-    CommandStatus, DeliverSm, InterfaceVersion, MessageState, PduBody, RegisteredDelivery, SubmitSm,
+    CommandStatus, DeliverSm, InterfaceVersion, MessageState, OperationAnswer, PduBody, RegisteredDelivery,
+    SubmitSm,
 };
 use crate::store::{Durability, Location, Lsn, MemoryStore, MessageStore, Record, StoreFull, Stored};
 
@@ -69,6 +71,8 @@ impl MobileNetwork for ScriptedNetwork {
 enum Entry {
     Put(Location, Record, Vec<u8>),
     Update(Location, Record),
+    /// Where it was, and where it is now.
+    Replace(Location, Location, Record, Vec<u8>),
     Remove(Location),
 }
 
@@ -117,6 +121,10 @@ impl SlowStore {
                     let message = left.iter_mut().find(|message| message.0 == *location).unwrap();
                     message.1 = *record;
                 }
+                Entry::Replace(before, location, record, body) => {
+                    let message = left.iter_mut().find(|message| message.0 == *before).unwrap();
+                    *message = (*location, *record, body);
+                }
                 Entry::Remove(location) => left.retain(|message| message.0 != *location),
             }
         }
@@ -134,8 +142,7 @@ impl MessageStore for SlowStore {
         let stored = self.memory.put(record, body)?;
         self.records.push(*record);
         self.log.push(Entry::Put(stored.location, *record, body.to_vec()));
-        assert_eq!(stored.lsn, self.newest());
-        Ok(stored)
+        Ok(Stored { lsn: self.newest(), ..stored })
     }
 
     fn body(&mut self, location: Location) -> Option<&[u8]> {
@@ -145,12 +152,28 @@ impl MessageStore for SlowStore {
     fn update_as(&mut self, location: Location, record: &Record, _: Durability) -> Lsn {
         self.records.push(*record);
         self.log.push(Entry::Update(location, *record));
-        self.memory.update(location, record)
+        self.memory.update(location, record);
+        self.newest()
     }
 
-    fn remove(&mut self, location: Location) -> Lsn {
+    fn replace_as(
+        &mut self,
+        location: Location,
+        record: &Record,
+        body: &[u8],
+        _: Durability,
+    ) -> Result<Stored, StoreFull> {
+        let stored = self.memory.put(record, body)?;
+        self.memory.remove(location);
+        self.records.push(*record);
+        self.log.push(Entry::Replace(location, stored.location, *record, body.to_vec()));
+        Ok(Stored { lsn: self.newest(), ..stored })
+    }
+
+    fn remove_as(&mut self, location: Location, _: Durability) -> Lsn {
         self.log.push(Entry::Remove(location));
-        self.memory.remove(location)
+        self.memory.remove(location);
+        self.newest()
     }
 
     fn durability(&self) -> Durability {
@@ -199,6 +222,7 @@ impl Delivery {
 #[derive(Debug, Default)]
 pub(super) struct Recorder {
     pub(super) results: Vec<(Origin, Result<MessageId, CommandStatus>)>,
+    pub(super) answers: Vec<(Asker, OperationAnswer)>,
     pub(super) deliveries: Vec<Delivery>,
     pub(super) facts: Vec<Fact>,
     pub(super) held_mo: Vec<MessageId>,
@@ -211,6 +235,10 @@ pub(super) struct Recorder {
 impl ShardOutput for Recorder {
     fn submit_result(&mut self, origin: Origin, result: Result<MessageId, CommandStatus>) {
         self.results.push((origin, result));
+    }
+
+    fn operation_result(&mut self, asker: Asker, answer: OperationAnswer) {
+        self.answers.push((asker, answer));
     }
 
     fn mo_held(&mut self, message_id: MessageId) {
@@ -326,7 +354,12 @@ impl Bench {
         let mut body = Vec::new();
         sm.encode_body(&mut body);
         let sm = SubmitSm::decode(&body).unwrap();
-        let origin = Origin { session, sequence_number: 7, received_at: self.now.mono };
+        let origin = Origin {
+            session,
+            sequence_number: 7,
+            received_at: self.now.mono,
+            operation: crate::base::SubmitOperation::SubmitSm,
+        };
         let submit = Submit { origin, account: ALICE, version, sm, body: &body };
         let outcome = self.shard.submit(&submit, self.now);
         self.shard.check_invariants();

@@ -1,5 +1,5 @@
 //! Random traffic against a shadow model: binds and unbinds, lost and late answers, full lanes, a store that lags, an
-//! unreliable network, priorities. Whatever happens, every accepted message reaches exactly one final state, exactly the
+//! unreliable network, priorities, messages cancelled and replaced. Whatever happens, every accepted message reaches exactly one final state, exactly the
 //! receipts asked for arrive, at the right sessions and after their responses, no subscriber has two attempts open,
 //! and in the end nothing is left.
 //!
@@ -14,6 +14,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 use super::*;
+use crate::smpp::{CancelSm, Operation, ReplaceSm};
 
 const SESSIONS: u32 = 6;
 
@@ -142,6 +143,8 @@ impl ShardOutput for World {
 
     fn mo_held(&mut self, _: MessageId) {}
 
+    fn operation_result(&mut self, _: Asker, _: OperationAnswer) {}
+
     fn deliver(&mut self, to: SessionHandle, token: DeliveryToken, deliver_sm: &DeliverSm<'_>) -> bool {
         if self.full_lane == Some(to.worker) {
             return false;
@@ -249,7 +252,8 @@ impl Simulation {
         if self.crashes() && self.below(80) == 0 {
             self.crash();
         }
-        match self.below(20) {
+        match self.below(22) {
+            20 | 21 => self.operate(),
             0..=5 => self.submit(),
             6 => self.bind(),
             7 => self.unbind(),
@@ -346,7 +350,12 @@ impl Simulation {
         sm.encode_body(&mut body);
         self.sequence_number += 1;
         let sequence_number = self.sequence_number;
-        let origin = Origin { session: submitter, sequence_number, received_at: self.now.mono };
+        let origin = Origin {
+            session: submitter,
+            sequence_number,
+            received_at: self.now.mono,
+            operation: crate::base::SubmitOperation::SubmitSm,
+        };
         let shadow = Shadow::new(submitter, &sm);
         self.world.unanswered.insert(sequence_number, shadow);
         match self.shard.submit(&Submit { origin, account: ALICE, version, sm, body: &body }, self.now) {
@@ -358,6 +367,36 @@ impl Simulation {
             }
             SubmitOutcome::Later => {}
         }
+    }
+
+    /// Cancels or replaces one of the messages, whatever it is doing.
+    fn operate(&mut self) {
+        let mut ids: Vec<MessageId> = self.world.accepted.keys().copied().collect();
+        ids.sort_unstable();
+        let newest = ids.len().min(10) as u64;
+        if newest == 0 {
+            return;
+        }
+        let id = ids[ids.len() - 1 - self.below(newest) as usize];
+        let text = id.text();
+        let (message_id, source_addr) = (text.as_bytes(), &b"ACME"[..]);
+        let registered_delivery = self.world.accepted[&id].registered_delivery;
+        let operation = if self.below(2) == 0 {
+            Operation::Cancel(CancelSm { message_id, source_addr, ..CancelSm::default() })
+        } else {
+            let schedule_delivery_time = if self.below(2) == 0 { &b""[..] } else { b"000000000001000R" };
+            Operation::Replace(ReplaceSm {
+                message_id,
+                source_addr,
+                schedule_delivery_time,
+                registered_delivery,
+                short_message: b"replaced",
+                ..ReplaceSm::default()
+            })
+        };
+        let asker = Asker { session: SessionHandle::NONE, ticket: 0 };
+        let request = OperationRequest { asker, account: ALICE, version: InterfaceVersion::V34, operation };
+        self.shard.operate(&request, self.now, &mut self.world);
     }
 
     fn bind(&mut self) {

@@ -305,3 +305,35 @@ fn more_than_may_be_held_is_an_error() {
     let mut shard = Shard::new(settings, store, ScriptedNetwork::default(), bench.now.wall).unwrap();
     assert_eq!(shard.recover(bench.now, &mut bench.out), Err(TooManyMessages { messages_max: 2 }));
 }
+
+/// Nothing but the network's own delays lies between the messages in a subscriber's line, over a restart too.
+#[test]
+fn lines_go_on_as_fast_as_the_network_reports() {
+    const SUBSCRIBERS: u64 = 100;
+    const EACH: u64 = 20;
+    let settings = ShardSettings { messages_max: 4_000, ..settings() };
+    let mut bench = Bench::new(settings.clone());
+    for number in 0..SUBSCRIBERS * EACH {
+        let destination_addr = (447_700_900_000 + number % SUBSCRIBERS).to_string();
+        bench.shard.network.then(3_600_000, Outcome::Delivered);
+        bench.submit(session(0), SubmitSm { destination_addr: destination_addr.as_bytes(), ..sm(1) });
+    }
+    let kept = bench.shard.store.newest();
+    bench.restart(settings, kept, 1_000, 0);
+    bench.bind(session(0), ALICE, u32::MAX);
+    // Each report takes 60 ms; every tenth finds the subscriber away, for 200 ms.
+    bench.shard.network.verdicts.clear();
+    for number in 0..SUBSCRIBERS * EACH * 2 {
+        let absent = Outcome::Absent { back_after_nanos: 200_000_000, error: 27 };
+        bench.shard.network.then(60, if number % 10 == 0 { absent } else { Outcome::Delivered });
+    }
+    let mut elapsed_ms = 0;
+    while bench.out.finals().len() < (SUBSCRIBERS * EACH) as usize {
+        bench.pass(10);
+        elapsed_ms += 10;
+        assert!(elapsed_ms < 20 * (60 + 10) * 2 + 20 * 260, "{} are final", bench.out.finals().len());
+    }
+    // What the attempts of a line take, and no line has had more than a few absences above its share.
+    assert!((1_200..4_000).contains(&elapsed_ms), "{elapsed_ms} ms");
+    assert_eq!(bench.deliveries().len() as u64, SUBSCRIBERS * EACH);
+}

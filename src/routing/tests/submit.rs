@@ -64,7 +64,12 @@ fn an_account_that_does_not_exist_is_refused() {
     let mut bench = bench();
     let mut body = Vec::new();
     sm(1).encode_body(&mut body);
-    let origin = Origin { session: session(0), sequence_number: 1, received_at: Time::ZERO };
+    let origin = Origin {
+        session: session(0),
+        sequence_number: 1,
+        received_at: Time::ZERO,
+        operation: crate::base::SubmitOperation::SubmitSm,
+    };
     let submit =
         Submit { origin, account: AccountId(9), version: InterfaceVersion::V34, sm: sm(1), body: &body };
     let outcome = bench.shard.submit(&submit, bench.now);
@@ -186,7 +191,12 @@ fn each_account_waits_for_its_own_durability() {
         let destination_addr = sequence_number.to_string();
         SubmitSm { destination_addr: destination_addr.as_bytes(), ..sm(0) }.encode_body(&mut body);
         let sm = SubmitSm::decode(&body).unwrap();
-        let origin = Origin { session: session(0), sequence_number, received_at: bench.now.mono };
+        let origin = Origin {
+            session: session(0),
+            sequence_number,
+            received_at: bench.now.mono,
+            operation: crate::base::SubmitOperation::SubmitSm,
+        };
         let account = AccountId(account);
         let submit = Submit { origin, account, version: InterfaceVersion::V34, sm, body: &body };
         bench.shard.submit(&submit, bench.now)

@@ -4,10 +4,10 @@ use super::super::shard_host::ShardHost;
 use super::super::thread::ThreadStats;
 use super::super::values::{ToShard, ToWorker};
 use super::Worker;
-use crate::base::{DeliveryToken, MessageId, Now, SessionHandle};
+use crate::base::{DeliveryToken, MessageId, Now, SessionHandle, SubmitOperation};
 use crate::limits::LANE_BLOCKS_PER_TURN;
-use crate::session::{DeliveryResult, Origin, StallReason};
-use crate::smpp::{CommandStatus, DeliverSm, PduBody};
+use crate::session::{CloseReason, DeliveryResult, Origin, StallReason};
+use crate::smpp::{AsDataSm, CommandId, CommandStatus, DeliverSm, PduBody};
 
 impl Worker {
     /// Takes a bounded batch from every lane, starting with another one each turn.
@@ -28,6 +28,13 @@ impl Worker {
                             self.submit_result(origin, result, stats)
                         }
                         ToWorker::PauseHeard { session } => self.pause_heard(session),
+                        ToWorker::OperationResult { session, ticket, answer } => {
+                            self.operation_result(session, ticket, answer, stats)
+                        }
+                        ToWorker::MultiAccepted { request, count } => self.multis.accepted(request, count),
+                        ToWorker::MultiRefused { request, index, status } => {
+                            self.multis.refused(request, index, status);
+                        }
                         ToWorker::Deliver { session, token } => {
                             self.deliver_body(session, token, body, now, stats)
                         }
@@ -48,8 +55,13 @@ impl Worker {
         result: Result<MessageId, CommandStatus>,
         stats: &mut ThreadStats,
     ) {
+        if origin.operation == SubmitOperation::SubmitMulti {
+            // Late answers are all good ones: a shard refuses at once or never.
+            debug_assert!(result.is_ok());
+            return self.multis.accepted(origin.sequence_number, 1);
+        }
         let close = self.with_output(origin.session, origin.received_at, stats, |session, output| {
-            session.submit_result(origin.sequence_number, result, output)
+            session.submit_result(origin.operation, origin.sequence_number, result, output)
         });
         let slot = origin.session.slot;
         if result.is_err()
@@ -59,9 +71,21 @@ impl Worker {
         {
             account.refused(1);
         }
-        if let Some(Some(reason)) = close {
+        self.after_answer(origin.session, close.flatten());
+    }
+
+    /// A request of a session has been answered: there is room in its window, or it was all that a drain waited for.
+    pub(super) fn after_answer(&mut self, session: SessionHandle, close: Option<CloseReason>) {
+        let slot = session.slot;
+        if let Some(reason) = close {
             self.ending.push((slot, reason));
         }
+        self.window_moved(slot);
+    }
+
+    /// A request of a session has been answered: what its window held back may go on.
+    #[inline]
+    pub(super) fn window_moved(&mut self, slot: u32) {
         if let Some(connection) = self.connections.get_mut(slot)
             && connection.stalled == Some(StallReason::Window)
         {
@@ -79,8 +103,28 @@ impl Worker {
         now: Now,
         stats: &mut ThreadStats,
     ) -> bool {
-        let len = deliver_sm.body_len();
-        self.hand_over(to, token, len, now, stats, |out| deliver_sm.encode_body(out))
+        match self.delivers_by(to, deliver_sm) {
+            CommandId::DATA_SM => {
+                let len = AsDataSm(deliver_sm).body_len();
+                let write = |out: &mut Vec<u8>| AsDataSm(deliver_sm).encode_body(out);
+                self.hand_over(to, token, CommandId::DATA_SM, len, now, stats, write)
+            }
+            by => {
+                let len = deliver_sm.body_len();
+                self.hand_over(to, token, by, len, now, stats, |out| deliver_sm.encode_body(out))
+            }
+        }
+    }
+
+    /// By which request the session gets this; deliver_sm where there is no such session.
+    #[inline]
+    fn delivers_by(&mut self, to: SessionHandle, deliver_sm: &DeliverSm<'_>) -> CommandId {
+        let found = self.connections.get_mut(to.slot).filter(|found| found.handle == to);
+        found.map_or(CommandId::DELIVER_SM, |connection| {
+            connection
+                .session
+                .delivers_by(deliver_sm.esm_class.is_receipt() || deliver_sm.esm_class.is_intermediate())
+        })
     }
 
     fn deliver_body(
@@ -91,23 +135,36 @@ impl Worker {
         now: Now,
         stats: &mut ThreadStats,
     ) {
-        let paused = self.is_paused(to);
-        if paused || !self.hand_over(to, token, body.len(), now, stats, |out| out.extend_from_slice(body)) {
+        let uses_data_sm = self
+            .connections
+            .get_mut(to.slot)
+            .is_some_and(|connection| connection.handle == to && connection.session.uses_data_sm());
+        let taken = !self.is_paused(to)
+            && match if uses_data_sm { DeliverSm::decode(body).ok() } else { None } {
+                Some(deliver_sm) => self.deliver(to, token, &deliver_sm, now, stats),
+                None => {
+                    let by = CommandId::DELIVER_SM;
+                    self.hand_over(to, token, by, body.len(), now, stats, |out| out.extend_from_slice(body))
+                }
+            };
+        if !taken {
             self.links.reply(ToShard::DeliveryResult { token, result: DeliveryResult::NotSent }, token.shard);
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "what the two ways of a delivery have in common")]
     fn hand_over(
         &mut self,
         to: SessionHandle,
         token: DeliveryToken,
+        by: CommandId,
         len: usize,
         now: Now,
         stats: &mut ThreadStats,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> bool {
         let taken = self.with_output(to, now.mono, stats, |session, output| {
-            session.deliver(token, len, now.mono, output, write)
+            session.deliver(token, by, len, now.mono, output, write)
         });
         let taken = taken.unwrap_or(false);
         if taken {

@@ -8,6 +8,8 @@ mod flush;
 mod intake;
 mod lanes;
 mod log;
+mod multi;
+mod operations;
 mod pauses;
 mod ports;
 mod read;
@@ -21,11 +23,13 @@ use crossbeam_channel::{Receiver, Sender};
 use mio::{Events, Registry, Token};
 
 use intake::session_info;
+use multi::OpenMultis;
 pub use ports::{ShardLink, ShardLinks};
 use tls::TlsWorker;
 
 use super::accounts::AccountTable;
 use super::authenticator::{Answer, Question};
+use super::congestion::Congestion;
 use super::connection::Connection;
 use super::pool::ChunkPool;
 use super::reconfigure::WorkersChange;
@@ -35,7 +39,7 @@ use super::values::ToWorker;
 use super::{acceptor::Arrival, admission::Load, clock::Clock, lane::LaneReceiver, thread::ThreadStats};
 use crate::base::slab::Slab;
 use crate::base::wheel::Wheel;
-use crate::base::{SessionHandle, Time};
+use crate::base::{MessageIdSource, SessionHandle, Time};
 use crate::control_lane::SessionInfo;
 use crate::limits::{CONNECTIONS_MAX, POOL_CHUNKS_KEPT, POOL_CHUNKS_PREALLOCATED, READ_BYTES};
 use crate::session::{CloseReason, SessionSettings};
@@ -65,10 +69,14 @@ pub struct WorkerParts {
     pub tls: Option<Arc<ServerTls>>,
     /// Where their end is noted.
     pub load: Arc<Load>,
+    /// Ids for submit_multi.
+    pub ids: MessageIdSource,
     /// Lanes to every shard on another thread.
     pub links: ShardLinks,
     /// Lanes from every shard on another thread.
     pub from_shards: Vec<LaneReceiver<ToWorker>>,
+    /// How full the shards are, if peers are told.
+    pub congestion: Option<Arc<Congestion>>,
 }
 
 /// The worker.
@@ -90,6 +98,9 @@ pub struct Worker {
     from_shards: Vec<LaneReceiver<ToWorker>>,
     /// Which lane from a shard has the first go; rotates.
     first_lane: usize,
+    multis: OpenMultis,
+    /// A body that is made before it is stored.
+    body_scratch: Vec<u8>,
     connections: Slab<Connection>,
     timers: Wheel,
     pool: ChunkPool,
@@ -107,6 +118,9 @@ pub struct Worker {
     load: Arc<Load>,
     /// How many of the ready ones wait for room in a lane.
     lane_stalled: usize,
+    congestion: Option<Arc<Congestion>>,
+    /// What peers are told in this turn.
+    congestion_state: Option<u8>,
 }
 
 /// What a worker's turn left undone.
@@ -135,6 +149,8 @@ impl Worker {
             questions: parts.questions,
             answers: parts.answers,
             arrivals: parts.arrivals,
+            multis: OpenMultis::new(parts.ids, usize::from(parts.links.shards())),
+            body_scratch: Vec::new(),
             links: parts.links,
             from_shards: parts.from_shards,
             first_lane: 0,
@@ -149,6 +165,8 @@ impl Worker {
             ending: Vec::new(),
             load: parts.load,
             lane_stalled: 0,
+            congestion: parts.congestion,
+            congestion_state: None,
         }
     }
 
@@ -182,15 +200,18 @@ impl Worker {
 
     /// First half of a turn: everything that comes in. `shard` is the routing shard on the same thread, if any.
     pub fn take_in(&mut self, shard: &mut Option<ShardHost>, stats: &mut ThreadStats) {
+        self.congestion_state = self.congestion.as_ref().map(|congestion| congestion.state());
         self.take_arrivals(stats);
         self.take_answers(shard, stats);
         self.drain_lanes(shard, stats);
         self.read_ready(shard, stats);
+        self.answer_multis(stats);
         self.run_timers(shard, stats);
     }
 
     /// Second half: everything that goes out.
     pub fn put_out(&mut self, shard: &mut Option<ShardHost>, stats: &mut ThreadStats) -> TurnLeft {
+        self.answer_multis(stats);
         while let Some((slot, reason)) = self.ending.pop() {
             let now = self.clock.now();
             self.close(slot, reason, now, shard, stats);

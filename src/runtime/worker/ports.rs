@@ -15,15 +15,17 @@ use super::super::shard_host::ShardHost;
 use super::super::thread::{ThreadStats, ThreadWaker};
 use super::super::tls::{ClientIdentity, ServerTls, TlsSession};
 use super::super::values::{AddressRange, ToShard};
+use super::multi::OpenMultis;
+use super::operations::ask_shards;
 use super::{Worker, log};
 use crate::base::{AccountId, DeliveryToken, Now, SessionHandle, Time};
 use crate::control_lane::Wake;
 use crate::routing::shard_of;
 use crate::session::{
-    Authentication, BindMode, BindRequest, DeliveryResult, Disposition, Fact, Grant, Output, Port, Session,
-    StallReason, SubmitRequest,
+    Authentication, BindMode, BindRequest, DeliveryResult, Disposition, Fact, Grant, MultiRequest,
+    OperationDisposition, OperationRequest, Origin, Output, Port, Session, StallReason, SubmitRequest,
 };
-use crate::smpp::{CommandStatus, InterfaceVersion};
+use crate::smpp::{CommandStatus, InterfaceVersion, PduBody, SubmitSm};
 use crate::stats::{AccountCounter, Counter, Latency};
 
 /// The lane to one shard on another thread, and how to wake it.
@@ -73,11 +75,11 @@ impl ShardLinks {
         }
     }
 
-    fn shards(&self) -> u16 {
+    pub(super) const fn shards(&self) -> u16 {
         self.lanes.len() as u16
     }
 
-    fn lane(&mut self, shard: u16) -> Option<&mut LaneSender<ToShard>> {
+    pub(super) fn lane(&mut self, shard: u16) -> Option<&mut LaneSender<ToShard>> {
         self.lanes.get_mut(usize::from(shard))?.as_mut().map(|(lane, _)| lane)
     }
 }
@@ -87,10 +89,11 @@ pub(super) struct SessionOutput<'a> {
     out: &'a mut OutQueue,
     runs: ResponseRuns<'a>,
     pool: &'a mut ChunkPool,
-    stats: &'a mut ThreadStats,
+    pub(super) stats: &'a mut ThreadStats,
     account: Option<AccountId>,
     /// When the request was read that is being answered.
     received_at: Time,
+    congestion_state: Option<u8>,
 }
 
 impl SessionOutput<'_> {
@@ -109,6 +112,11 @@ impl Output for SessionOutput<'_> {
     }
 
     #[inline]
+    fn congestion_state(&self) -> Option<u8> {
+        self.congestion_state
+    }
+
+    #[inline]
     fn fact(&mut self, fact: Fact) {
         let counter = match fact {
             Fact::Submitted => return self.count(AccountCounter::Submitted),
@@ -122,6 +130,7 @@ impl Output for SessionOutput<'_> {
                     _ => AccountCounter::Rejected,
                 });
             }
+            Fact::MultiAnswered => return Connection::note_response(&mut self.runs, self.received_at),
             Fact::DeliverAnswered { nanos } => {
                 return self.stats.latencies.record(Latency::DeliverResp, nanos);
             }
@@ -154,14 +163,16 @@ impl Output for SessionOutput<'_> {
 
 /// Everything a session may ask for.
 pub(super) struct SessionPort<'a> {
-    output: SessionOutput<'a>,
+    pub(super) output: SessionOutput<'a>,
     handle: SessionHandle,
-    now: Now,
-    links: &'a mut ShardLinks,
-    shard: Option<&'a mut ShardHost>,
-    accounts: &'a Arc<AccountTable>,
+    pub(super) now: Now,
+    pub(super) links: &'a mut ShardLinks,
+    pub(super) shard: Option<&'a mut ShardHost>,
+    pub(super) accounts: &'a Arc<AccountTable>,
     questions: &'a Sender<Question>,
     peer: SocketAddr,
+    pub(super) multis: &'a mut OpenMultis,
+    body_scratch: &'a mut Vec<u8>,
     certified: Option<Certified<'a>>,
 }
 
@@ -176,6 +187,11 @@ impl Output for SessionPort<'_> {
     #[inline]
     fn send(&mut self, len: usize, write: impl FnOnce(&mut Vec<u8>)) {
         self.output.send(len, write);
+    }
+
+    #[inline]
+    fn congestion_state(&self) -> Option<u8> {
+        self.output.congestion_state
     }
 
     #[inline]
@@ -286,6 +302,32 @@ impl Port for SessionPort<'_> {
         if pushed { Disposition::InFlight } else { Disposition::Stall(StallReason::Lane) }
     }
 
+    fn operate(&mut self, request: &OperationRequest<'_>) -> OperationDisposition {
+        ask_shards(request, self.links, &mut self.shard, self.now, self.output.stats)
+    }
+
+    fn submit_fields(
+        &mut self,
+        origin: Origin,
+        account: AccountId,
+        version: InterfaceVersion,
+        sm: &SubmitSm<'_>,
+    ) -> Disposition {
+        let mut body = std::mem::take(self.body_scratch);
+        body.clear();
+        sm.encode_body(&mut body);
+        let disposition = match SubmitSm::decode(&body) {
+            Ok(sm) => self.submit(&SubmitRequest { origin, account, version, sm: &sm, body: &body }),
+            Err(error) => Disposition::Answered(Err(error.status)),
+        };
+        *self.body_scratch = body;
+        disposition
+    }
+
+    fn submit_multi(&mut self, multi: &MultiRequest<'_>) -> Disposition {
+        self.spread(multi)
+    }
+
     #[inline]
     fn delivery_result(&mut self, token: DeliveryToken, result: DeliveryResult) {
         let message = ToShard::DeliveryResult { token, result };
@@ -322,11 +364,13 @@ impl Worker {
         let (handle, peer) = (connection.handle, connection.peer);
         let (session, out, runs, tls) = connection.parts();
         let account = session.account();
+        let congestion_state = self.congestion_state;
+        let (pool, received_at) = (&mut self.pool, now.mono);
         let identity = tls.and_then(TlsSession::identity);
         let certified = identity.zip(self.tls.as_ref());
         let certified = certified.map(|(identity, tls)| Certified { identity, tls: tls.server() });
         let mut port = SessionPort {
-            output: SessionOutput { out, runs, pool: &mut self.pool, stats, account, received_at: now.mono },
+            output: SessionOutput { out, runs, pool, stats, account, received_at, congestion_state },
             handle,
             now,
             links: &mut self.links,
@@ -334,6 +378,8 @@ impl Worker {
             accounts: &self.accounts,
             questions: &self.questions,
             peer,
+            multis: &mut self.multis,
+            body_scratch: &mut self.body_scratch,
             certified,
         };
         let result = f(session, &mut port);
@@ -362,7 +408,8 @@ impl Worker {
         };
         let (session, out, runs, _) = connection.parts();
         let account = session.account();
-        let mut output = SessionOutput { out, runs, pool: &mut self.pool, stats, account, received_at };
+        let (pool, congestion_state) = (&mut self.pool, self.congestion_state);
+        let mut output = SessionOutput { out, runs, pool, stats, account, received_at, congestion_state };
         let result = f(session, &mut output);
         if !connection.out.is_empty() && !connection.in_dirty {
             connection.in_dirty = true;

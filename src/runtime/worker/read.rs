@@ -41,6 +41,7 @@ impl Worker {
     /// Gives every ready session its go.
     pub(super) fn read_ready(&mut self, shard: &mut Option<ShardHost>, stats: &mut ThreadStats) {
         self.lane_stalled = 0;
+        self.multis.begin_turn();
         self.renew_handshake_budget();
         for _ in 0..self.ready.len() {
             let Some(slot) = self.ready.pop_front() else { break };
@@ -221,6 +222,10 @@ impl Worker {
                 None
             }
             Stop::Budget => Some(Left::More),
+            Stop::Stalled(StallReason::Turn) => {
+                connection.stalled = None;
+                Some(Left::More)
+            }
             Stop::Stalled(reason) => {
                 connection.stalled = Some(reason);
                 Some(if reason == StallReason::Lane { Left::LaneFull } else { Left::Idle })

@@ -2,7 +2,7 @@
 
 use super::port::{BoundTo, DeliverDisposition, DeliverRequest, EsmePort, EsmeSettings, SubmitOutcome};
 use super::{EsmeSession, State};
-use crate::base::Time;
+use crate::base::{SubmitOperation, Time};
 use crate::limits::HEADER_LEN;
 use crate::session::port::{BindMode, CloseReason, Fact, Origin, Output, StallReason};
 use crate::session::received::Flow;
@@ -157,7 +157,12 @@ impl EsmeSession {
                 return Flow::Next;
             }
         };
-        let origin = Origin { session: self.handle, sequence_number, received_at: now };
+        let origin = Origin {
+            session: self.handle,
+            sequence_number,
+            operation: SubmitOperation::SubmitSm,
+            received_at: now,
+        };
         let request = DeliverRequest { origin, version: self.version, sm: &sm, body: frame.body };
         match port.deliver(&request) {
             DeliverDisposition::Answered(status) => self.answer_deliver(sequence_number, status, port),

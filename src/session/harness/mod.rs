@@ -9,13 +9,14 @@ pub(super) use shell::{Event, Shell};
 
 use std::collections::VecDeque;
 
-use crate::base::{AccountId, DeliveryToken, MessageId, SessionHandle, Time};
+use crate::base::{AccountId, DeliveryToken, MessageId, SessionHandle, SubmitOperation, Time};
 use crate::session::{
-    Authentication, BindMode, BindRequest, CloseReason, DeliveryResult, Disposition, Fact, Grant, Output,
-    Port, Received, Session, SessionSettings, Stop, SubmitRequest,
+    Authentication, BindMode, BindRequest, CloseReason, DataSmUse, DeliveryResult, Disposition, Fact, Grant,
+    MultiRequest, OperationDisposition, OperationRequest, Origin, Output, Port, Received, Session,
+    SessionSettings, Stop, SubmitRequest,
 };
 use crate::smpp::{
-    Bind, CommandId, CommandStatus, Frame, FrameStep, InterfaceVersion, PduBody, SubmitSm,
+    Bind, CommandId, CommandStatus, Frame, FrameStep, InterfaceVersion, OperationAnswer, PduBody, SubmitSm,
     encode_header_only, encode_pdu, next_frame,
 };
 
@@ -127,13 +128,20 @@ pub(super) struct Recorder {
     pub(super) submitted: Vec<u32>,
     /// Those of them that wait for [`Host::result`].
     pub(super) in_flight: Vec<u32>,
+    /// Tickets of the operations that wait for an answer, once for each answer.
+    pub(super) asked: Vec<u32>,
     pub(super) results: Vec<(DeliveryToken, DeliveryResult)>,
     pub(super) deliveries_off: u32,
+    pub(super) congestion_state: Option<u8>,
+    /// The TLVs of each data_sm.
+    pub(super) fields: Vec<Vec<u8>>,
+    /// What data_sm and submit_multi get; accepted without.
+    pub(super) at_once: Option<Disposition>,
 }
 
 impl Recorder {
     pub(super) fn new() -> Self {
-        let grant = Grant { account: ACCOUNT, window: 4, deliver_window: 2 };
+        let grant = Grant { account: ACCOUNT, window: 4, deliver_window: 2, data_sm: DataSmUse::default() };
         Self {
             sent: Vec::new(),
             facts: Vec::new(),
@@ -144,8 +152,12 @@ impl Recorder {
             disposition: Disposition::Answered(Ok(MESSAGE_ID)),
             submitted: Vec::new(),
             in_flight: Vec::new(),
+            asked: Vec::new(),
             results: Vec::new(),
             deliveries_off: 0,
+            congestion_state: None,
+            fields: Vec::new(),
+            at_once: None,
         }
     }
 }
@@ -155,6 +167,10 @@ impl Output for Recorder {
         let before = self.sent.len();
         write(&mut self.sent);
         assert_eq!(self.sent.len() - before, len, "announced and written octets differ");
+    }
+
+    fn congestion_state(&self) -> Option<u8> {
+        self.congestion_state
     }
 
     fn fact(&mut self, fact: Fact) {
@@ -184,6 +200,36 @@ impl Port for Recorder {
             self.in_flight.push(submit.origin.sequence_number);
         }
         disposition
+    }
+
+    fn operate(&mut self, request: &OperationRequest<'_>) -> OperationDisposition {
+        assert_eq!((request.session, request.account), (HANDLE, ACCOUNT));
+        if let Disposition::Stall(reason) = self.disposition {
+            return OperationDisposition::Stall(reason);
+        }
+        let awaited = if self.disposition == Disposition::InFlight { 2 } else { 0 };
+        for _ in 0..awaited {
+            self.asked.push(request.ticket);
+        }
+        OperationDisposition::Asked { awaited, answer: OperationAnswer::NotFound }
+    }
+
+    /// Decided at once, whatever the others get.
+    fn submit_fields(
+        &mut self,
+        origin: Origin,
+        account: AccountId,
+        _: InterfaceVersion,
+        sm: &SubmitSm<'_>,
+    ) -> Disposition {
+        assert_eq!((origin.session, origin.operation, account), (HANDLE, SubmitOperation::DataSm, ACCOUNT));
+        self.fields.push(sm.tlvs.as_bytes().to_vec());
+        self.at_once.unwrap_or(Disposition::Answered(Ok(MESSAGE_ID)))
+    }
+
+    fn submit_multi(&mut self, multi: &MultiRequest<'_>) -> Disposition {
+        assert_eq!((multi.origin.session, multi.account), (HANDLE, ACCOUNT));
+        self.at_once.unwrap_or(Disposition::Answered(Ok(MESSAGE_ID)))
     }
 
     fn delivery_result(&mut self, token: DeliveryToken, result: DeliveryResult) {
@@ -255,13 +301,13 @@ impl Host {
         sequence_number: u32,
         result: Result<MessageId, CommandStatus>,
     ) -> Option<CloseReason> {
-        self.session.submit_result(sequence_number, result, &mut self.port)
+        self.session.submit_result(SubmitOperation::SubmitSm, sequence_number, result, &mut self.port)
     }
 
     pub(super) fn deliver(&mut self, slot: u32) -> bool {
         let body = submit_body();
         let write = |out: &mut Vec<u8>| out.extend_from_slice(&body);
-        self.session.deliver(token(slot), body.len(), self.now, &mut self.port, write)
+        self.session.deliver(token(slot), CommandId::DELIVER_SM, body.len(), self.now, &mut self.port, write)
     }
 
     pub(super) fn unbind(&mut self) -> Option<CloseReason> {

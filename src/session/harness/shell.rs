@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{ACCOUNT, Host, MESSAGE_ID, bind, header_only, pdus_of, submit, with_body};
 use crate::base::Time;
 use crate::session::{Authentication, BindMode, CloseReason, Disposition, Grant, StallReason, Stop};
-use crate::smpp::{CommandId, CommandStatus};
+use crate::smpp::{CommandId, CommandStatus, OperationAnswer};
 
 /// One thing that happens to a session.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub(in crate::session) enum Event {
     Disposition(Disposition),
     /// One of the submissions in flight is decided.
     Decide(usize, bool),
+    /// One of the answers to an operation that are due.
+    Answer(usize, bool),
     /// The pending bind is judged.
     Judge(bool),
     Deliver,
@@ -60,6 +62,8 @@ impl Shell {
             }
             Event::Decide(_, _) if self.host.port.in_flight.is_empty() => None,
             Event::Decide(which, ok) => self.decide(which % self.host.port.in_flight.len(), *ok),
+            Event::Answer(_, _) if self.host.port.asked.is_empty() => None,
+            Event::Answer(which, found) => self.answer(which % self.host.port.asked.len(), *found),
             Event::Judge(accepted) => self.judge(*accepted),
             Event::Deliver => {
                 self.deliveries += usize::from(self.host.deliver(self.deliveries as u32));
@@ -115,8 +119,19 @@ impl Shell {
         self.host.result(sequence_number, result)
     }
 
+    fn answer(&mut self, at: usize, found: bool) -> Option<CloseReason> {
+        let ticket = self.host.port.asked.remove(at);
+        let answer = if found { OperationAnswer::Done } else { OperationAnswer::NotFound };
+        self.host.session.operation_result(ticket, answer, &mut self.host.port)
+    }
+
     fn judge(&mut self, accepted: bool) -> Option<CloseReason> {
-        let grant = Grant { account: ACCOUNT, window: 4, deliver_window: 2 };
+        let grant = Grant {
+            account: ACCOUNT,
+            window: 4,
+            deliver_window: 2,
+            data_sm: crate::session::DataSmUse::default(),
+        };
         let verdict = if accepted { Ok(grant) } else { Err(CommandStatus::ESME_RBINDFAIL) };
         let host = &mut self.host;
         host.session.authenticated(verdict, host.now, &host.settings, &mut host.port)
@@ -131,6 +146,10 @@ impl Shell {
             self.note(close);
             while !self.host.port.in_flight.is_empty() {
                 let close = self.decide(0, true);
+                self.note(close);
+            }
+            while !self.host.port.asked.is_empty() {
+                let close = self.answer(0, false);
                 self.note(close);
             }
             let close = self.arrive(usize::MAX);
@@ -244,6 +263,7 @@ fn next_event(input: &mut impl Iterator<Item = u8>) -> Option<Event> {
             _ => Disposition::Stall(StallReason::Lane),
         }),
         12 => Event::Decide(octet().into(), octet() & 1 == 0),
+        13 if octet() & 1 == 0 => Event::Answer(octet().into(), octet() & 1 == 0),
         13 => Event::Judge(octet() & 3 != 0),
         14 => Event::Deliver,
         _ if octet() < 250 => Event::Pass(u64::from(octet()) * 500),

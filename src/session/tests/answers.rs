@@ -1,13 +1,16 @@
 //! What each request gets in each state (5.0 table 2-1, and the policy for errors), binds, and the submit window.
 
 use super::*;
+use crate::base::WallTime;
 use crate::session::StallReason;
+use crate::smpp::{MessageState, OperationAnswer, PduBody, QueriedState, QuerySm};
 
 /// Columns of [`TABLE`].
 const STATES: [&str; 6] = ["open", "tx", "rx", "trx", "unbinding", "draining"];
 
 /// Per command_id, the answer in each state: `ok`, the command_status in hex, `nack` (generic_nack ESME_RINVCMDID), or
-/// `-` for none. The sessions are of 3.4; the draining one has a submission in flight.
+/// `-` for none. The sessions are of 3.4; the draining one has a submission in flight. Operations on stored messages have
+/// no body here, which is too short a one.
 const TABLE: &[(CommandId, [&str; 6])] = &[
     (CommandId::BIND_RECEIVER, ["ok", "05", "05", "05", "05", "05"]),
     (CommandId::BIND_TRANSMITTER, ["ok", "05", "05", "05", "05", "05"]),
@@ -17,11 +20,11 @@ const TABLE: &[(CommandId, [&str; 6])] = &[
     (CommandId::ENQUIRE_LINK, ["ok", "ok", "ok", "ok", "ok", "ok"]),
     (CommandId::SUBMIT_SM, ["04", "ok", "04", "ok", "ok", "04"]),
     (CommandId::DELIVER_SM, ["04", "04", "04", "04", "04", "04"]),
-    (CommandId::DATA_SM, ["04", "03", "03", "03", "03", "04"]),
-    (CommandId::QUERY_SM, ["04", "03", "04", "03", "03", "04"]),
-    (CommandId::CANCEL_SM, ["04", "03", "04", "03", "03", "04"]),
-    (CommandId::REPLACE_SM, ["04", "03", "04", "03", "03", "04"]),
-    (CommandId::SUBMIT_MULTI, ["04", "03", "04", "03", "03", "04"]),
+    (CommandId::DATA_SM, ["04", "02", "02", "02", "02", "04"]),
+    (CommandId::QUERY_SM, ["04", "02", "04", "02", "02", "04"]),
+    (CommandId::CANCEL_SM, ["04", "02", "04", "02", "02", "04"]),
+    (CommandId::REPLACE_SM, ["04", "02", "04", "02", "02", "04"]),
+    (CommandId::SUBMIT_MULTI, ["04", "02", "04", "02", "02", "04"]),
     (CommandId::BROADCAST_SM, ["04", "03", "04", "03", "03", "04"]),
     (CommandId::QUERY_BROADCAST_SM, ["04", "03", "04", "03", "03", "04"]),
     (CommandId::CANCEL_BROADCAST_SM, ["04", "03", "04", "03", "03", "04"]),
@@ -79,6 +82,77 @@ fn each_request_has_its_answer_in_each_state() {
             assert_eq!(matches!(stop, Stop::Close(_)), closes, "{id} in {state}: {stop:?}");
         }
     }
+}
+
+fn query(sequence_number: u32) -> Vec<u8> {
+    let mut body = Vec::new();
+    QuerySm { message_id: b"0123456789ABCDEF", source_addr: b"ACME", ..QuerySm::default() }
+        .encode_body(&mut body);
+    with_body(CommandId::QUERY_SM, sequence_number, &body)
+}
+
+#[test]
+fn an_operation_is_answered_when_every_shard_has_answered() {
+    let mut host = Host::trx();
+    host.port.disposition = Disposition::InFlight;
+    host.feed(&query(5));
+    assert_eq!((host.heads(), host.session.in_flight()), (vec![], (1, 4)));
+    let ticket = host.port.asked[0];
+    let state = QueriedState {
+        message_id: MESSAGE_ID,
+        state: MessageState::Delivered,
+        error_code: 0,
+        final_date: Some(WallTime::from_unix_millis(1_763_899_200_000)),
+    };
+    host.session.operation_result(ticket, OperationAnswer::State(state), &mut host.port);
+    assert_eq!(host.heads(), []);
+    // One who does not know the message does not make it unknown.
+    host.session.operation_result(ticket, OperationAnswer::NotFound, &mut host.port);
+    let sent = host.sent();
+    assert_eq!((sent[0].id, sent[0].status, sent[0].sequence_number), (CommandId::QUERY_SM_RESP, OK, 5));
+    assert_eq!(sent[0].body, b"0123456789ABCDEF\x00251123120000000+\x00\x02\x00");
+    assert_eq!(host.session.in_flight(), (0, 4));
+    // A third answer means nothing.
+    host.session.operation_result(ticket, OperationAnswer::Done, &mut host.port);
+    assert_eq!(host.heads(), []);
+}
+
+#[test]
+fn congestion_state_is_told_to_5_0_peers_only() {
+    for (version, tlv) in [(0x33, &b""[..]), (0x34, b""), (0x50, &[0x04, 0x28, 0x00, 0x01, 85])] {
+        let mut host = Host::bound(BindMode::Transceiver, version);
+        host.port.congestion_state = Some(85);
+        host.feed(&submit(3));
+        assert_eq!(host.sent()[0].body, [b"0123456789ABCDEF\0", tlv].concat(), "{version:x}");
+        host.port.disposition = Disposition::InFlight;
+        for answer in [OperationAnswer::Done, OperationAnswer::NotFound] {
+            host.feed(&query(4));
+            for ticket in std::mem::take(&mut host.port.asked) {
+                host.session.operation_result(ticket, answer, &mut host.port);
+            }
+            // A refusal stays without a body.
+            let expected = if answer == OperationAnswer::Done { tlv } else { b"" };
+            assert_eq!(host.sent()[0].body, expected, "{version:x}");
+        }
+    }
+}
+
+#[test]
+fn an_unbind_waits_for_operations_and_the_window_holds_them() {
+    let mut host = Host::trx();
+    host.port.disposition = Disposition::InFlight;
+    for sequence_number in 1..=4 {
+        host.feed(&query(sequence_number));
+    }
+    assert_eq!(host.feed(&query(9)), Stop::Stalled(StallReason::Window));
+    host.unread.clear();
+    host.feed(&request(CommandId::UNBIND, 10));
+    for ticket in std::mem::take(&mut host.port.asked) {
+        assert!(!host.heads().contains(&(CommandId::UNBIND_RESP, OK, 10)));
+        host.session.operation_result(ticket, OperationAnswer::NotFound, &mut host.port);
+    }
+    let last = host.heads();
+    assert_eq!(last.last(), Some(&(CommandId::UNBIND_RESP, OK, 10)), "{last:?}");
 }
 
 #[test]
@@ -189,7 +263,12 @@ fn a_refused_bind_is_answered_and_closed() {
 fn what_is_glued_to_a_bind_waits_for_its_verdict() {
     let glued =
         [bind(BindMode::Transceiver, 1, 0x34), submit(2), request(CommandId::ENQUIRE_LINK, 3)].concat();
-    let grant = Grant { account: ACCOUNT, window: 4, deliver_window: 2 };
+    let grant = Grant {
+        account: ACCOUNT,
+        window: 4,
+        deliver_window: 2,
+        data_sm: crate::session::DataSmUse::default(),
+    };
 
     let mut at_once = Host::open();
     at_once.feed(&glued);

@@ -8,6 +8,7 @@ use super::*;
 use crate::session::StallReason;
 use crate::session::esme::DeliverDisposition;
 use crate::session::harness::{Event, Shell, drive};
+use crate::smpp::{CancelSm, PduBody, QuerySm, ReplaceSm};
 
 /// Few numbers, so that they repeat and match.
 fn sequence_number() -> impl Strategy<Value = u32> {
@@ -26,11 +27,32 @@ fn pdu() -> impl Strategy<Value = Vec<u8>> {
         3 => (mode, sequence_number(), any::<u8>()).prop_map(|(mode, number, version)| bind(mode, number, version)),
         6 => sequence_number().prop_map(submit),
         2 => sequence_number().prop_map(|number| request(CommandId::DELIVER_SM_RESP, number)),
+        4 => (operation_id(), sequence_number()).prop_map(|(id, number)| operation(id, number)),
         1 => sequence_number().prop_map(|number| request(CommandId::ENQUIRE_LINK, number)),
         1 => sequence_number().prop_map(|number| request(CommandId::UNBIND, number)),
         3 => (any_id.clone(), status, sequence_number()).prop_map(|(id, status, number)| header_only(id, status, number)),
         3 => (any_id, sequence_number(), body).prop_map(|(id, number, body)| with_body(id, number, &body)),
     ]
+}
+
+fn operation_id() -> impl Strategy<Value = CommandId> {
+    prop::sample::select(vec![CommandId::QUERY_SM, CommandId::CANCEL_SM, CommandId::REPLACE_SM])
+}
+
+/// A well-formed operation on a stored message.
+fn operation(id: CommandId, sequence_number: u32) -> Vec<u8> {
+    let (message_id, source_addr) = (&b"0123456789ABCDEF"[..], &b"ACME"[..]);
+    let mut body = Vec::new();
+    match id {
+        CommandId::QUERY_SM => {
+            QuerySm { message_id, source_addr, ..QuerySm::default() }.encode_body(&mut body);
+        }
+        CommandId::CANCEL_SM => {
+            CancelSm { message_id, source_addr, ..CancelSm::default() }.encode_body(&mut body);
+        }
+        _ => ReplaceSm { message_id, source_addr, ..ReplaceSm::default() }.encode_body(&mut body),
+    }
+    with_body(id, sequence_number, &body)
 }
 
 fn disposition() -> impl Strategy<Value = Disposition> {
@@ -50,6 +72,7 @@ fn event() -> impl Strategy<Value = Event> {
         20 => (1..150usize).prop_map(Event::Arrive),
         5 => disposition().prop_map(Event::Disposition),
         8 => (any::<usize>(), any::<bool>()).prop_map(|(which, ok)| Event::Decide(which, ok)),
+        8 => (any::<usize>(), any::<bool>()).prop_map(|(which, found)| Event::Answer(which, found)),
         3 => prop::bool::weighted(0.8).prop_map(Event::Judge),
         4 => Just(Event::Deliver),
         3 => prop::sample::select(vec![1, 1_000, 5_000, 20_000, 60_000]).prop_map(Event::Pass),

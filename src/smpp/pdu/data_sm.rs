@@ -2,12 +2,13 @@
 
 use bytes::BufMut;
 
+use super::sm::DeliverSm;
 use super::{PduBody, put_c_octets};
 use crate::smpp::error::DecodeError;
 use crate::smpp::fields::{DESTINATION_ADDR_LONG, SERVICE_TYPE, SOURCE_ADDR_LONG};
 use crate::smpp::flags::{EsmClass, RegisteredDelivery};
 use crate::smpp::reader::Reader;
-use crate::smpp::tlv::Tlvs;
+use crate::smpp::tlv::{Tlvs, push_tlv};
 use crate::smpp::tlv_tag::TlvTag;
 
 /// data_sm, in either direction.
@@ -41,6 +42,48 @@ impl<'a> DataSm<'a> {
     /// The user data: message_payload, else nothing.
     pub fn user_data(&self) -> &'a [u8] {
         self.tlvs.find(TlvTag::MESSAGE_PAYLOAD).unwrap_or_default()
+    }
+}
+
+/// A deliver_sm in the form of a data_sm: its short_message as message_payload, and without what data_sm has no field for
+/// (protocol_id, priority_flag).
+#[derive(Clone, Copy, Debug)]
+pub struct AsDataSm<'b, 'a>(pub &'b DeliverSm<'a>);
+
+impl AsDataSm<'_, '_> {
+    /// Octets of the body.
+    pub fn body_len(&self) -> usize {
+        self.fields().body_len() + self.payload().map_or(0, |payload| payload.len() + 4)
+    }
+
+    /// Appends the body.
+    pub fn encode_body(&self, out: &mut impl BufMut) {
+        self.fields().encode_body(out);
+        if let Some(payload) = self.payload() {
+            push_tlv(out, TlvTag::MESSAGE_PAYLOAD, payload);
+        }
+    }
+
+    /// What becomes of short_message: the one message_payload that data_sm must have.
+    fn payload(&self) -> Option<&[u8]> {
+        self.0.tlvs.find(TlvTag::MESSAGE_PAYLOAD).is_none().then_some(self.0.short_message)
+    }
+
+    const fn fields(&self) -> DataSm<'_> {
+        let sm = self.0;
+        DataSm {
+            service_type: sm.service_type,
+            source_addr_ton: sm.source_addr_ton,
+            source_addr_npi: sm.source_addr_npi,
+            source_addr: sm.source_addr,
+            dest_addr_ton: sm.dest_addr_ton,
+            dest_addr_npi: sm.dest_addr_npi,
+            destination_addr: sm.destination_addr,
+            esm_class: sm.esm_class,
+            registered_delivery: sm.registered_delivery,
+            data_coding: sm.data_coding,
+            tlvs: sm.tlvs,
+        }
     }
 }
 

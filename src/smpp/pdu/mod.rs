@@ -27,7 +27,7 @@ use crate::limits::HEADER_LEN;
 pub use alert::AlertNotification;
 pub use bind::{Bind, BindResp, Outbind};
 pub use broadcast::{BroadcastSm, CancelBroadcastSm, QueryBroadcastSm, QueryBroadcastSmResp};
-pub use data_sm::DataSm;
+pub use data_sm::{AsDataSm, DataSm};
 pub use manage::{CancelSm, QuerySm, QuerySmResp, ReplaceSm};
 pub use responses::{BroadcastSmResp, DataSmResp, DeliverSmResp, HeaderOnly, MessageIdResp, SubmitSmResp};
 pub use sm::{DeliverSm, SmFields, SubmitSm};

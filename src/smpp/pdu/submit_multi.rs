@@ -307,6 +307,11 @@ impl<'a> UnsuccessSmes<'a> {
         Ok(Self { octets, no_unsuccess })
     }
 
+    /// The entries as octets.
+    pub const fn as_bytes(self) -> &'a [u8] {
+        self.octets
+    }
+
     /// no_unsuccess.
     pub const fn no_unsuccess(self) -> u8 {
         self.no_unsuccess

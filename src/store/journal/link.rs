@@ -93,12 +93,17 @@ impl<F: SegmentFile> Writer<F> {
         Self { store_id, progress, dirty: Vec::with_capacity(4), written, synced }
     }
 
+    /// Whether `batch` is the one that comes next in the log.
+    pub const fn is_next(&self, batch: &Batch<F>) -> bool {
+        batch.first_lsn == self.written + 1
+    }
+
     /// Writes a batch as the next frame.
     ///
     /// # Errors
     /// The file's.
     pub fn write(&mut self, batch: &mut Batch<F>) -> io::Result<()> {
-        debug_assert_eq!(batch.first_lsn, self.written + 1);
+        debug_assert!(self.is_next(batch));
         if self.dirty.last().is_none_or(|(segment, _)| *segment != batch.segment) {
             self.dirty.push((batch.segment, Arc::clone(&batch.file)));
         }
@@ -207,8 +212,8 @@ pub enum Answer<F> {
     },
 }
 
-/// Octets of zeros written at once.
-const FILL_BYTES: usize = 1 << 20;
+/// Octets of zeros written at once, and synced at once: what somebody else's sync may have to wait for.
+const FILL_BYTES: usize = 1 << 18;
 
 /// The keeper's part.
 #[derive(Debug)]
@@ -237,11 +242,8 @@ impl<D: Disk> Keeper<D> {
                 self.zeros.resize(FILL_BYTES, 0);
                 let bytes = FILL_BYTES.min((file.len() - from) as usize);
                 let to = from + bytes as u32;
-                let mut done = write_all(&*file, &self.zeros[..bytes], from);
-                if done.is_ok() && to == file.len() {
-                    done = file.sync();
-                }
-                match done {
+                // Synced part by part: 64 MiB of it at once would hold up the syncs of messages.
+                match write_all(&*file, &self.zeros[..bytes], from).and_then(|()| file.sync()) {
                     Ok(()) => Answer::Filled { number, file, to },
                     Err(_) => {
                         // What is left of it is found at the next start.

@@ -291,6 +291,16 @@ impl<L: Link> Journal<L> {
         end + frame <= u64::from(capacity)
     }
 
+    /// Whether a put of so many octets is taken in, as far as disk and memory go.
+    #[inline]
+    fn takes(&self, len: usize) -> bool {
+        self.has_disk_room(len)
+            && self.segments.live_bytes() < self.live_bytes_max()
+            && self.backlog_bytes < self.backlog_max()
+            && len <= BODY_BYTES_MAX.min(self.settings.segment_bytes as usize / 4)
+            && self.failure.is_none()
+    }
+
     /// Whether the open batch is better filled further: nobody waits for it, and disk is too short for a page with
     /// next to nothing on it.
     fn is_better_kept(&self, open: &Batch<L::File>) -> bool {
@@ -510,11 +520,7 @@ impl<L: Link> Journal<L> {
 impl<L: Link> MessageStore for Journal<L> {
     #[inline]
     fn put_as(&mut self, record: &Record, body: &[u8], durability: Durability) -> Result<Stored, StoreFull> {
-        let has_room = self.has_disk_room(body.len())
-            && self.segments.live_bytes() < self.live_bytes_max()
-            && self.backlog_bytes < self.backlog_max()
-            && body.len() <= BODY_BYTES_MAX.min(self.settings.segment_bytes as usize / 4)
-            && self.failure.is_none();
+        let has_room = self.takes(body.len());
         let bytes = self.settings.accounts.encode(record);
         let name = if has_room { self.slots.insert(&bytes) } else { None };
         let Some(name) = name else {
@@ -561,8 +567,35 @@ impl<L: Link> MessageStore for Journal<L> {
         Lsn(lsn)
     }
 
+    /// A put of the same name, which replay takes in place of the one before.
+    fn replace_as(
+        &mut self,
+        location: Location,
+        record: &Record,
+        body: &[u8],
+        durability: Durability,
+    ) -> Result<Stored, StoreFull> {
+        let (name, bytes) = (name_of(location), self.settings.accounts.encode(record));
+        let place = self.slots.place(name).ok_or(StoreFull)?;
+        if !self.takes(body.len()) || !self.append_put(name, &bytes, body, Some(durability)) {
+            self.tally.refused += 1;
+            return Err(StoreFull);
+        }
+        if let Some(before) = self.slots.set_record(name, &bytes) {
+            self.tally.sub(stage_of(&before));
+            self.tally.add(record.stage);
+        }
+        self.segments.remove_live(place.segment, put_bytes(place.length));
+        let lsn = self.lsn;
+        if let Some(segment) = self.segments.get_mut(place.segment) {
+            // As for a copy: the old one is needed until this is on disk.
+            segment.copied_lsn = lsn;
+        }
+        Ok(Stored { location, lsn: Lsn(lsn) })
+    }
+
     #[inline]
-    fn remove(&mut self, location: Location) -> Lsn {
+    fn remove_as(&mut self, location: Location, durability: Durability) -> Lsn {
         let name = name_of(location);
         let Some((place, record)) = self.slots.remove(name) else { return Lsn(self.lsn) };
         self.tally.sub(stage_of(&record));
@@ -571,6 +604,8 @@ impl<L: Link> MessageStore for Journal<L> {
         if let Some(batch) = self.room(REMOVE_BYTES) {
             push_remove(&mut batch.bytes, name);
             batch.entries += 1;
+            batch.wants_sync |= durability == Durability::Sync;
+            batch.wants_write |= durability == Durability::Buffered;
             self.lsn = lsn;
         }
         Lsn(lsn)

@@ -254,12 +254,12 @@ fn failed(what: impl Into<String>, error: io::Error) -> OpenError {
 
 /// Which segment a file holds, by its first frame; by any frame when the first can't be read. `None`: it holds none.
 fn identify<F: SegmentFile>(file: &F, store_id: u64, image: &mut Vec<u8>) -> Option<u32> {
-    image.resize(FRAME_ALIGN, 0);
-    let read = read_full(file, image, 0).unwrap_or(0);
-    image.truncate(read);
-    if let Some(header) = frame::peek(image, store_id, 0) {
-        image.resize(HEADER_BYTES + header.payload_len as usize, 0);
-        if read_full(file, image, 0).is_ok() && frame::parse(image, store_id, 0).is_some() {
+    let mut head = [0; HEADER_BYTES];
+    if let Ok(HEADER_BYTES) = read_full(file, &mut head, 0)
+        && let Some(header) = frame::peek(&head, store_id, 0)
+    {
+        let mut first = vec![0; HEADER_BYTES + header.payload_len as usize];
+        if read_full(file, &mut first, 0).is_ok() && frame::parse(&first, store_id, 0).is_some() {
             return Some(header.segment);
         }
     }
@@ -274,8 +274,12 @@ fn identify<F: SegmentFile>(file: &F, store_id: u64, image: &mut Vec<u8>) -> Opt
 
 /// Reads a whole segment. What the device refuses to read is zeros, and so no frame.
 fn read_image<F: SegmentFile>(file: &F, image: &mut Vec<u8>) {
-    image.clear();
-    image.resize(file.len() as usize, 0);
+    let len = file.len() as usize;
+    if image.len() < len {
+        // Comes zeroed from the system, and is made once for all segments.
+        *image = vec![0; len];
+    }
+    image.truncate(len);
     match read_full(file, image, 0) {
         Ok(read) => image.truncate(read),
         Err(_) => {

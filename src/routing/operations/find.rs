@@ -1,0 +1,58 @@
+//! Finding the messages that an operation means: by id, or by their addresses.
+
+use super::super::Shard;
+use super::super::accept::owner_of;
+use super::super::message::{Queue, Role};
+use super::can_be_changed;
+use crate::base::mobile::MobileNetwork;
+use crate::base::{AccountId, MessageId};
+use crate::smpp::{PduBody, SmFields};
+use crate::store::MessageStore;
+
+/// What the messages of a group have in common.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Group<'a> {
+    pub(super) account: AccountId,
+    pub(super) source_addr: &'a [u8],
+    pub(super) destination_addr: &'a [u8],
+    /// `None`: any.
+    pub(super) service_type: Option<&'a [u8]>,
+}
+
+impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
+    /// The account's MT message with this id and source address, be it final or not.
+    pub(super) fn find_own(&mut self, account: AccountId, id: MessageId, source_addr: &[u8]) -> Option<u32> {
+        let slot = self.index.find(&self.messages, id)?;
+        let message = self.messages.get(slot)?;
+        if message.account != account || !matches!(message.role, Role::Mt | Role::Receipt) {
+            return None;
+        }
+        let stored = SmFields::decode(self.store.body(message.location)?).ok()?;
+        (stored.source_addr == source_addr).then_some(slot)
+    }
+
+    /// The messages of a group that can be changed, those that come first in line first. Those for an ESME that wait to
+    /// be repeated count as being attempted.
+    pub(super) fn find_group(&mut self, group: &Group<'_>) -> Vec<u32> {
+        let mut found = Vec::new();
+        self.subscribers.collect(&self.messages, self.names.name(group.destination_addr), &mut found);
+        if let Some(owner) = owner_of(&self.owners, &mut self.sessions, group.destination_addr)
+            && let Some(lanes) = self.sessions.queue_mut(Queue::Account(owner))
+        {
+            lanes.collect(&self.messages, &mut found);
+        }
+        found.retain(|&slot| {
+            let Some(message) = self.messages.get(slot) else { return false };
+            if message.account != group.account || !can_be_changed(message) {
+                return false;
+            }
+            let stored = self.store.body(message.location).and_then(|body| SmFields::decode(body).ok());
+            stored.is_some_and(|sm| {
+                sm.source_addr == group.source_addr
+                    && sm.destination_addr == group.destination_addr
+                    && group.service_type.is_none_or(|service_type| service_type == sm.service_type)
+            })
+        });
+        found
+    }
+}

@@ -1,0 +1,151 @@
+//! query_sm, cancel_sm and replace_sm: asked of every place where the message may be, answered once all have answered.
+
+use super::{Session, State};
+use crate::limits::HEADER_LEN;
+use crate::session::port::{
+    CloseReason, Fact, OperationDisposition, OperationRequest, Output, Port, StallReason,
+};
+use crate::session::received::Flow;
+use crate::session::wire::{header, send_header};
+use crate::smpp::frame::Frame;
+use crate::smpp::{
+    CommandId, CommandStatus, Operation, OperationAnswer, PduBody, QueriedState, QuerySmResp, SmppTime, Tlvs,
+};
+
+/// An operation that awaits answers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OpenOperation {
+    ticket: u32,
+    sequence_number: u32,
+    command_id: CommandId,
+    not_found: CommandStatus,
+    /// How many answers are still to come.
+    awaited: u16,
+    /// The best so far.
+    answer: OperationAnswer,
+}
+
+impl Session {
+    /// A request that [`Operation::decode`] knows, in a state that allows it.
+    pub(super) fn operation(&mut self, frame: &Frame<'_>, port: &mut impl Port) -> Flow {
+        if self.in_flight >= self.in_flight_max {
+            return Flow::Stall(StallReason::Window);
+        }
+        let (command_id, sequence_number) = (frame.header.command_id, frame.header.sequence_number);
+        let operation = match Operation::decode(command_id, frame.body, self.version) {
+            Some(Ok(operation)) => operation,
+            Some(Err(error)) => {
+                port.fact(Fact::MalformedPdu);
+                self.refuse_operation(command_id, sequence_number, error.status, port);
+                return Flow::Next;
+            }
+            None => {
+                self.refuse_operation(command_id, sequence_number, CommandStatus::ESME_RINVCMDID, port);
+                return Flow::Next;
+            }
+        };
+        let ticket = self.next_ticket;
+        let request = OperationRequest {
+            session: self.handle,
+            ticket,
+            account: self.account,
+            version: self.version,
+            command_id,
+            operation: &operation,
+            body: frame.body,
+        };
+        let (awaited, answer) = match port.operate(&request) {
+            OperationDisposition::Asked { awaited, answer } => (awaited, answer),
+            OperationDisposition::Stall(reason) => return Flow::Stall(reason),
+        };
+        self.next_ticket = ticket.wrapping_add(1);
+        let not_found = operation.not_found();
+        let open = OpenOperation { ticket, sequence_number, command_id, not_found, awaited, answer };
+        if awaited == 0 {
+            self.answer_operation(&open, port);
+        } else {
+            self.in_flight += 1;
+            self.operations.push(open);
+        }
+        Flow::Next
+    }
+
+    /// One of the answers to an operation that was asked for. Returns why to close, if that was all a drain waited for.
+    pub fn operation_result(
+        &mut self,
+        ticket: u32,
+        answer: OperationAnswer,
+        port: &mut impl Output,
+    ) -> Option<CloseReason> {
+        if let State::Closing(_) = self.state {
+            return None;
+        }
+        let index = self.operations.iter().position(|open| open.ticket == ticket)?;
+        let open = self.operations.get_mut(index)?;
+        open.answer = open.answer.or(answer);
+        open.awaited = open.awaited.saturating_sub(1);
+        if open.awaited > 0 {
+            return None;
+        }
+        let open = self.operations.swap_remove(index);
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.answer_operation(&open, port);
+        self.finish_drain(port)
+    }
+
+    fn answer_operation(&self, open: &OpenOperation, port: &mut impl Output) {
+        let OpenOperation { command_id, sequence_number, .. } = *open;
+        match open.answer {
+            OperationAnswer::NotFound => {
+                self.refuse_operation(command_id, sequence_number, open.not_found, port);
+            }
+            OperationAnswer::Refused(status) => {
+                self.refuse_operation(command_id, sequence_number, status, port);
+            }
+            OperationAnswer::Done => {
+                let congestion = self.congestion_tlv(port);
+                let len = HEADER_LEN + congestion.as_bytes().len();
+                port.send(len, |out| {
+                    let head = header(command_id.response(), CommandStatus::ESME_ROK, sequence_number, len);
+                    out.extend_from_slice(&head.encode());
+                    out.extend_from_slice(congestion.as_bytes());
+                });
+            }
+            OperationAnswer::State(state) => {
+                let congestion = self.congestion_tlv(port);
+                send_state(&state, sequence_number, congestion.as_bytes(), port);
+            }
+        }
+    }
+
+    fn refuse_operation(
+        &self,
+        command_id: CommandId,
+        sequence_number: u32,
+        status: CommandStatus,
+        port: &mut impl Output,
+    ) {
+        send_header(command_id.response(), status.for_version(self.version), sequence_number, port);
+    }
+}
+
+/// query_sm_resp (3.4 section 4.8.2).
+fn send_state(state: &QueriedState, sequence_number: u32, tlvs: &[u8], port: &mut impl Output) {
+    let id = state.message_id.text();
+    let date = state
+        .final_date
+        .map(|at| SmppTime::Absolute(i64::try_from(at.unix_millis()).unwrap_or(i64::MAX)).format());
+    let response = QuerySmResp {
+        message_id: id.as_bytes(),
+        final_date: date.as_ref().map_or(b"", |date| date.as_slice()),
+        message_state: state.state.octet(),
+        error_code: state.error_code,
+        tlvs: Tlvs::decode_lenient(tlvs),
+    };
+    let len = HEADER_LEN + response.body_len();
+    port.send(len, |out| {
+        let header = header(CommandId::QUERY_SM_RESP, CommandStatus::ESME_ROK, sequence_number, len);
+        out.extend_from_slice(&header.encode());
+        response.encode_body(out);
+    });
+}

@@ -1,0 +1,120 @@
+//! The conformance page, docs/conformance.md: what the running daemon answers to each operation in each state and
+//! interface_version, asked with octets that owe nothing to this crate's codec. The page that the run gives must be the
+//! one that is checked in. The same conversations, as a capture file, are for decoders written elsewhere (`decode`).
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod capture;
+mod operations;
+mod page;
+mod talk;
+
+use operations::OPERATIONS;
+use page::{Outcome, Page};
+use support::esme::*;
+use support::{Daemon, Layout};
+use talk::Talk;
+
+/// Set to anything, the page is written instead of compared.
+const WRITE: &str = "SMSCD_WRITE_CONFORMANCE";
+/// Names the capture file to write.
+const CAPTURE: &str = "SMSCD_CAPTURE";
+/// The interface_version bytes asked with: 3.3, 3.4 and 5.0.
+const VERSIONS: [u8; 3] = [0x33, 0x34, 0x50];
+
+#[test]
+fn the_page_says_what_the_daemon_does() {
+    let daemon = Daemon::start("", Layout::ONE_BY_ONE);
+    let mut talks = Vec::new();
+    let mut page = Page::default();
+    for operation in &OPERATIONS {
+        let mut talk = Talk::connect(daemon.smpp.addr);
+        page.unbound(operation.name, &ask(&mut talk, operation, ""));
+        talks.push(talk);
+        for version in VERSIONS {
+            let outcomes = Mode::ALL.map(|mode| {
+                let id = waiting_message(&daemon, version, &mut talks);
+                let mut talk = Talk::bind(daemon.smpp.addr, mode, version);
+                let outcome = ask(&mut talk, operation, &id);
+                talks.push(talk);
+                outcome
+            });
+            page.bound(version, operation.name, &outcomes);
+        }
+    }
+    // On its own: the sessions above are bound still, and would be given what is delivered.
+    let daemon = Daemon::start("", Layout::ONE_BY_ONE);
+    for version in VERSIONS {
+        talks.push(receipt_and_mo(&daemon, version));
+    }
+    if let Some(path) = std::env::var_os(CAPTURE) {
+        std::fs::write(&path, capture::pcap(&talks)).expect("the capture can be written");
+    }
+    page.compare_or_write(std::env::var_os(WRITE).is_some());
+}
+
+/// Sends the operation, then an enquire_link, and takes the answers.
+fn ask(talk: &mut Talk, operation: &operations::Operation, message_id: &str) -> Outcome {
+    let sequence = talk.send(operation.command_id, &(operation.body)(message_id));
+    let mut outcome = Outcome { request: operation.command_id, answers: Vec::new(), closed: false };
+    // Behind an unbind that is granted nothing may follow.
+    let ends = operation.command_id == UNBIND;
+    if !ends {
+        talk.send(ENQUIRE_LINK, &[]);
+    }
+    // The answer to a submission may come behind that of the enquire_link: requests are waited for until answered.
+    let mut owed = operation.is_answered();
+    let mut is_alive = ends;
+    while owed || !is_alive || ends {
+        let Some(pdu) = talk.receive() else {
+            outcome.closed = true;
+            break;
+        };
+        if pdu.sequence != sequence {
+            assert!(
+                !is_alive && pdu.id == ENQUIRE_LINK | RESP,
+                "one answer to each request, nothing else: {pdu:?}"
+            );
+            is_alive = true;
+            continue;
+        }
+        assert!(std::mem::replace(&mut owed, false), "not to be answered, or answered twice: {pdu:?}");
+        outcome.answers.push((pdu.id, pdu.status));
+        if ends && pdu.status != ESME_ROK {
+            break;
+        }
+    }
+    outcome
+}
+
+/// The id of a message that waits for a day, from 12345, for those who ask about one.
+fn waiting_message(daemon: &Daemon, version: u8, talks: &mut Vec<Talk>) -> String {
+    let mut talk = Talk::bind(daemon.smpp.addr, Mode::Transmitter, version);
+    let sm = Sm { schedule: "000001000000000R".to_owned(), ..Sm::new("12345", "447012345678", "waits") };
+    talk.send(SUBMIT_SM, &sm.encode());
+    let response = talk.receive().expect("an answer");
+    assert_eq!((response.id, response.status), (SUBMIT_SM | RESP, ESME_ROK));
+    talks.push(talk);
+    Fields(&response.body).text()
+}
+
+/// A receipt and a mobile-originated message, both in deliver_sm.
+fn receipt_and_mo(daemon: &Daemon, version: u8) -> Talk {
+    let mut talk = Talk::bind(daemon.smpp.addr, Mode::Transceiver, version);
+    let sm = Sm::with_receipt("12345", "447012345678", "with a receipt");
+    talk.send(SUBMIT_SM, &sm.encode());
+    assert_eq!(talk.receive().map(|pdu| (pdu.id, pdu.status)), Some((SUBMIT_SM | RESP, ESME_ROK)));
+    let receipt = talk.receive().expect("a receipt");
+    talk.respond(&receipt);
+    assert!(Sm::decode(&receipt.body).text().contains("stat:DELIVRD"));
+    assert_eq!(Sm::decode(&receipt.body).tlvs.is_empty(), version < 0x34, "TLVs only to who knows of them");
+    daemon.inject_mo("491701", "12345", "hello");
+    let mo = talk.receive().expect("the message");
+    talk.respond(&mo);
+    assert_eq!(Sm::decode(&mo.body).text(), "hello");
+    talk.send(UNBIND, &[]);
+    assert_eq!(talk.receive().map(|pdu| pdu.id), Some(UNBIND | RESP));
+    assert_eq!(talk.receive(), None);
+    talk
+}

@@ -1,0 +1,228 @@
+//! The running daemon's data folder: what `smscd store` says of it, other numbers of shards, folders that can't be used,
+//! damage, and a store that is full.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use support::esme::{ESME_RMSGQFUL, Mode, Sm};
+use support::{Daemon, Layout, run};
+
+/// Segments as small as may be, and 8 of them in all.
+const SMALL: &str = r#"
+[store]
+segment_bytes = 2097152
+disk_bytes_max = 16777216
+"#;
+
+fn tool(command: &str, data: &Path, flags: &[&str]) -> (Option<i32>, String, String) {
+    let data = data.to_str().expect("a name");
+    run(&[&["store", command, "--data-dir", data], flags].concat())
+}
+
+/// Every file below, with its content.
+fn content(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            files.extend(content(&path));
+        } else {
+            files.insert(path.clone(), fs::read(&path).expect("readable"));
+        }
+    }
+    files
+}
+
+/// A daemon that was killed with so many messages scheduled an hour ahead; their ids.
+fn killed_with(data: &Path, messages: usize, layout: Layout) -> Vec<String> {
+    let mut daemon = Daemon::start_on(Some(data), SMALL, layout);
+    let mut esme = daemon.bind(Mode::Transmitter);
+    let ids = (0..messages)
+        .map(|number| {
+            let sm = Sm::with_receipt("12345", &format!("4477009{number:05}"), "secret");
+            esme.submit(&Sm { schedule: "000000010000000R".to_owned(), ..sm })
+        })
+        .collect();
+    daemon.kill();
+    ids
+}
+
+/// The first segment of shard 0 that holds something.
+fn segment(data: &Path) -> PathBuf {
+    let used = |(_, bytes): &(&PathBuf, &Vec<u8>)| bytes.starts_with(b"SMJ1");
+    content(&data.join("layout-1/shard-0")).iter().find(used).expect("a segment in use").0.clone()
+}
+
+#[test]
+fn the_tools_tell_what_is_there_and_change_nothing() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let ids = killed_with(folder.path(), 20, Layout::ONE_BY_ONE);
+    let before = content(folder.path());
+    let (code, stdout, stderr) = tool("check", folder.path(), &[]);
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    for line in ["pending in all: 20", "no damage", "shard 0: 20 messages"] {
+        assert!(stdout.contains(line), "{line}: {stdout}");
+    }
+    let (code, stdout, stderr) = tool("dump", folder.path(), &[]);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    let lines: Vec<serde_json::Value> =
+        stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let dumped: Vec<&str> = lines.iter().map(|line| line["message_id"].as_str().expect("an id")).collect();
+    assert_eq!(dumped, ids);
+    assert!(lines.iter().all(|line| line["account"] == "demo" && line["kind"] == "mt"));
+    assert!(!stdout.contains("body") && !stdout.contains("destination_addr"), "{stdout}");
+    let (code, stdout, _) = tool("dump", folder.path(), &["--bodies"]);
+    assert_eq!(code, Some(0));
+    // "secret" in hexadecimal.
+    assert_eq!(stdout.matches("736563726574").count(), 20, "{stdout}");
+    let (code, stdout, _) = tool("stats", folder.path(), &[]);
+    assert_eq!(code, Some(0));
+    assert!(stdout.contains("shard 0: 20 messages in "), "{stdout}");
+    assert!(content(folder.path()) == before, "only to be read");
+}
+
+#[test]
+fn damage_is_told_with_its_place_and_the_daemon_keeps_the_rest() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let ids = killed_with(folder.path(), 20, Layout::ONE_BY_ONE);
+    let path = segment(folder.path());
+    let mut bytes = fs::read(&path).expect("readable");
+    // In the third frame: frames are a page each, with one message, since each submission waited for its answer.
+    bytes[2 * 4096 + 100] ^= 0x10;
+    fs::write(&path, &bytes).expect("written");
+    let (code, stdout, stderr) = tool("check", folder.path(), &[]);
+    assert_eq!(code, Some(1), "{stdout}{stderr}");
+    let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
+    let place = format!("DAMAGE in {name} (segment ");
+    assert!(stdout.contains(&place) && stdout.contains(") at 8192: 1 entries lost"), "{stdout}");
+    assert!(stdout.contains("pending in all: 19") && stdout.contains("the store is damaged"), "{stdout}");
+
+    let daemon = Daemon::start_on(Some(folder.path()), SMALL, Layout::ONE_BY_ONE);
+    daemon.await_stats(&[("/messages/pending", 19)]);
+    assert!(daemon.stderr().contains("the store is damaged"), "{}", daemon.stderr());
+    let known = |id: &&String| daemon.get(&format!("/messages/{id}")).status == 200;
+    assert_eq!(ids.iter().filter(known).count(), 19);
+}
+
+#[test]
+fn another_number_of_shards_finds_every_message() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let ids = killed_with(folder.path(), 30, Layout::ONE_BY_ONE);
+    for layout in [Layout::TWO_BY_TWO, Layout::ONE_BY_THREE, Layout::ONE_BY_ONE] {
+        let mut daemon = Daemon::start_on(Some(folder.path()), SMALL, layout);
+        daemon.await_stats(&[("/messages/pending", 30)]);
+        for id in &ids {
+            let response = daemon.get(&format!("/messages/{id}"));
+            assert_eq!(response.status, 200, "{id} with {layout:?}");
+            assert_eq!(response.json()["waits_for"], "schedule");
+        }
+        daemon.kill();
+        let (code, stdout, _) = tool("check", folder.path(), &[]);
+        assert_eq!(code, Some(0), "{stdout}");
+        assert!(stdout.contains("pending in all: 30"), "{stdout}");
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_used_is_refused_by_name() {
+    let refused = |data: &Path, what: &str| {
+        let data = data.to_str().expect("a name");
+        let (code, stdout, stderr) =
+            run(&["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--no-pin", "--data-dir", data]);
+        assert_eq!((code, stdout.as_str()), (Some(1), ""), "{stderr}");
+        assert!(stderr.contains(what) && stderr.contains(data), "{what}: {stderr}");
+    };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = folder.path().join("data");
+    {
+        // In use: by another daemon, and by one while the tools are to look.
+        let _daemon = Daemon::start_on(Some(&data), SMALL, Layout::ONE_BY_ONE);
+        refused(&data, "in use by another smscd");
+        for command in ["check", "dump", "stats"] {
+            let (code, _, stderr) = tool(command, &data, &[]);
+            assert_eq!(code, Some(1));
+            assert!(stderr.contains("in use by another smscd"), "{stderr}");
+        }
+    }
+    // Of an older and of a newer version.
+    let manifest = data.join("store.toml");
+    let text = fs::read_to_string(&manifest).expect("readable");
+    for format in ["0", "2"] {
+        fs::write(&manifest, text.replace("format = 1", &format!("format = {format}"))).expect("written");
+        refused(&data, &format!("the store has format {format}, this version of smscd reads format 1 only"));
+        assert_eq!(tool("check", &data, &[]).0, Some(1));
+    }
+    // A file where the shard's folder should be: not to be written, whoever asks.
+    fs::write(&manifest, &text).expect("written");
+    fs::remove_dir_all(data.join("layout-1")).expect("removed");
+    fs::write(data.join("layout-1"), "a file").expect("written");
+    refused(&data, "the store in ");
+    // Somebody else's.
+    let foreign = folder.path().join("foreign");
+    fs::create_dir(&foreign).expect("made");
+    fs::write(foreign.join("thesis.doc"), "precious").expect("written");
+    refused(&foreign, "no data folder of smscd: it holds thesis.doc");
+    assert_eq!(fs::read(foreign.join("thesis.doc")).expect("still there"), b"precious");
+    // A file.
+    let file = folder.path().join("file");
+    fs::write(&file, "").expect("written");
+    refused(&file, "creating the data folder");
+}
+
+#[test]
+fn a_full_store_refuses_and_takes_again_when_there_is_room() {
+    let daemon = Daemon::start(SMALL, Layout::ONE_BY_ONE);
+    let mut esme = daemon.bind(Mode::Transmitter);
+    let large = Sm {
+        // Due so late that the store fills up before, and then all goes.
+        schedule: "000000000008000R".to_owned(),
+        tlvs: vec![(0x1401, vec![0x5A; 30_000])],
+        ..Sm::new("12345", "447700900000", "large")
+    };
+    let mut taken = 0;
+    let request = |esme: &mut support::esme::RawEsme| {
+        let sequence = esme.request(support::esme::SUBMIT_SM, &large.encode());
+        let response = esme.receive();
+        assert_eq!(response.sequence, sequence);
+        response.status
+    };
+    loop {
+        match request(&mut esme) {
+            0 => taken += 1,
+            status => break assert_eq!(status, ESME_RMSGQFUL),
+        }
+        assert!(taken < 2_000, "16 MiB take no 60 MB");
+    }
+    assert!(taken > 100, "{taken}");
+    // They are due after eight seconds, and delivered; until then there is no room.
+    let start = std::time::Instant::now();
+    while request(&mut esme) != 0 {
+        assert!(start.elapsed() < support::DEADLINE, "no room again: {}", daemon.stats());
+        std::thread::yield_now();
+    }
+    assert_eq!(daemon.stat("/messages/undeliverable"), 0);
+}
+
+#[test]
+fn a_store_that_becomes_unreadable_stops_the_daemon() {
+    let mut daemon = Daemon::start(SMALL, Layout::ONE_BY_ONE);
+    let mut esme = daemon.bind(Mode::Transmitter);
+    let kept = Sm { schedule: "000000010000000R".to_owned(), ..Sm::new("12345", "447700900000", "kept") };
+    esme.submit(&kept);
+    esme.submit(&kept);
+    // The disk turns bits under a message that stays, so that it must be copied out of the way of the others.
+    let path = segment(daemon.data_dir());
+    let file = fs::OpenOptions::new().write(true).open(path).expect("writable");
+    std::os::unix::fs::FileExt::write_all_at(&file, &[0xFF; 8], 100).expect("written");
+    let large = Sm { tlvs: vec![(0x1401, vec![0x5A; 30_000])], ..Sm::new("12345", "447700900001", "large") };
+    let octets = support::esme::pdu(support::esme::SUBMIT_SM, 0, 100, &large.encode());
+    let answered = (0..2_000).take_while(|_| esme.send_some(&octets) && esme.receive_or_end().is_some());
+    let answered = answered.count();
+    assert!(answered < 2_000, "the segments went round over the damage");
+    assert_eq!(daemon.wait().code(), Some(1));
+    let stderr = daemon.stderr();
+    assert!(stderr.contains("has become unreadable") && stderr.contains("stopping: "), "{stderr}");
+}
