@@ -25,7 +25,7 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<(Report, Tally)> {
     let start = Instant::now();
     let outcomes: Vec<anyhow::Result<(Tally, Option<Log>)>> = thread::scope(|scope| {
         let line = std::io::stderr().is_terminal().then(|| scope.spawn(|| progress.draw(plan, start)));
-        #[expect(clippy::needless_collect, reason = "every thread must run before the first is waited for")]
+        // Collected: every thread must run before the first is waited for.
         let workers: Vec<_> = bound
             .into_iter()
             .enumerate()

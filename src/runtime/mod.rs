@@ -1,8 +1,8 @@
-//! The only place with mio, sockets, channels, pinning and clocks. It hosts the sans-IO cores.
+//! The only place with mio, sockets, certificates, channels, pinning and clocks. It hosts the sans-IO cores.
 //!
 //! ```text
 //!                     ┌───────────┐  sockets   ┌──────────────────────────┐
-//!   ESMEs ──TCP─────▶│ acceptor  │───────────▶│ worker 0..W-1            │  sessions, buffers, windows, timers
+//!   ESMEs ──TCP/TLS─▶│ acceptor  │───────────▶│ worker 0..W-1            │  sessions, buffers, windows, timers
 //!                     └───────────┘            └─────▲──────────────┬─────┘
 //!                        responses, receipts, MO     │  lanes        │ MT
 //!                                              ┌─────┴──────────────▼─────┐
