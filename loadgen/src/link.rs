@@ -271,3 +271,109 @@ impl<S: fmt::Debug> fmt::Debug for Link<S> {
         f.debug_struct("Link").field("stream", &self.stream).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::path::Path;
+
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+    use super::*;
+
+    /// A server that sends back what it is sent, and its certificate in PEM.
+    fn echo() -> (SocketAddr, String) {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+        let config = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let config = Arc::new(config);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let server = ServerConnection::new(Arc::clone(&config)).unwrap();
+                let mut stream = StreamOwned::new(server, stream.unwrap());
+                std::thread::spawn(move || {
+                    let mut chunk = vec![0; 50_000];
+                    while let Ok(len @ 1..) = stream.read(&mut chunk) {
+                        if stream.write_all(&chunk[..len]).and_then(|()| stream.flush()).is_err() {
+                            break;
+                        }
+                    }
+                    stream.conn.send_close_notify();
+                    let _ = stream.flush();
+                });
+            }
+        });
+        (address, made.cert.pem())
+    }
+
+    fn connect(address: SocketAddr, trust: &Trust, buffers: &mut Buffers) -> anyhow::Result<Link<TcpStream>> {
+        let tls = Tls::new("localhost", trust)?;
+        Ok(Link::connect(TcpStream::connect(address)?, &tls, buffers)?)
+    }
+
+    /// Sends `message` in pieces over a socket that does not wait, and reads as much.
+    fn there_and_back(link: &mut Link<TcpStream>, message: &[u8], buffers: &mut Buffers) -> Vec<u8> {
+        link.stream.set_nonblocking(true).unwrap();
+        let (mut sent, mut back, mut chunk) = (0, Vec::new(), vec![0; READ_BYTES]);
+        while back.len() < message.len() {
+            let middle = sent + (message.len() - sent) / 3;
+            match link.write(&message[sent..middle], &message[middle..], buffers) {
+                Ok(written) => sent += written,
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+            }
+            link.flush_sealed().unwrap();
+            match link.read(&mut chunk, buffers) {
+                Ok(got) => back.extend_from_slice(&chunk[..got.len]),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+            }
+        }
+        back
+    }
+
+    #[test]
+    fn octets_go_there_and_back() {
+        let (address, pem) = echo();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ca.pem");
+        std::fs::write(&path, pem).unwrap();
+        let message: Vec<u8> = (0..3_000_000_u32).map(|i| (i >> 3) as u8).collect();
+        for trust in [Trust::Anybody, Trust::Authorities(path)] {
+            let mut buffers = Buffers::new(true);
+            let mut link = connect(address, &trust, &mut buffers).unwrap();
+            assert!(there_and_back(&mut link, &message, &mut buffers) == message, "{trust:?}");
+        }
+    }
+
+    #[test]
+    fn the_end_is_told_once_all_is_read() {
+        let (address, _) = echo();
+        let mut buffers = Buffers::new(true);
+        let mut link = connect(address, &Trust::Anybody, &mut buffers).unwrap();
+        assert_eq!(there_and_back(&mut link, b"bye", &mut buffers), b"bye");
+        link.stream.set_nonblocking(false).unwrap();
+        link.stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let got = link.read(&mut vec![0; READ_BYTES], &mut buffers).unwrap();
+        assert_eq!(got.len, 0);
+    }
+
+    #[test]
+    fn who_is_not_trusted_is_refused() {
+        let ((address, _), (_, other)) = (echo(), echo());
+        let dir = tempfile::tempdir().unwrap();
+        let (path, empty) = (dir.path().join("ca.pem"), dir.path().join("empty.pem"));
+        std::fs::write(&path, other).unwrap();
+        std::fs::write(&empty, "").unwrap();
+        let refused = |path: &Path| {
+            let trust = Trust::Authorities(path.to_owned());
+            connect(address, &trust, &mut Buffers::new(true)).unwrap_err().to_string()
+        };
+        assert!(refused(&path).contains("certificate"), "{}", refused(&path));
+        assert!(refused(&empty).contains("has no certificate"), "{}", refused(&empty));
+    }
+}
