@@ -47,7 +47,7 @@ fn run(seed: u64, steps: u64) -> World {
 fn every_promise_holds() {
     let (first, seeds) = (knob("SMSCD_SIM_SEED", 1), knob("SMSCD_SIM_SEEDS", 40));
     let steps = knob("SMSCD_SIM_STEPS", 3_000);
-    let mut totals = [0; 7];
+    let mut totals = [0; 9];
     for seed in first..first + seeds {
         let World { model, crashes, .. } = run(seed, steps);
         let seen = [
@@ -57,11 +57,15 @@ fn every_promise_holds() {
             model.stale,
             model.refused,
             model.recovered,
+            model.paused,
+            model.timed_out,
             u64::from(crashes),
         ];
         totals.iter_mut().zip(seen).for_each(|(total, seen)| *total += seen);
     }
-    println!("submitted, receipts, forwarded, stale outcomes, refused, recovered, crashes: {totals:?}");
+    println!(
+        "submitted, receipts, forwarded, stale outcomes, refused, recovered, paused, timed out, crashes: {totals:?}"
+    );
     // A simulation in which nothing happens finds nothing.
     assert!(seeds < 10 || steps < 1_000 || totals.iter().all(|&total| total > 0), "{totals:?}");
 }

@@ -95,6 +95,8 @@ pub(crate) struct Model {
     pub(crate) stale: u64,
     pub(crate) refused: u64,
     pub(crate) recovered: u64,
+    pub(crate) paused: u64,
+    pub(crate) timed_out: u64,
 }
 
 fn key(shard: u16, session: SessionHandle) -> (u16, u32, u16, u32) {
@@ -229,6 +231,7 @@ impl Model {
             return;
         };
         self.note(&[3, u64::from(handed.number)]);
+        self.timed_out += u64::from(result == DeliveryResult::TimedOut);
         let is_final = matches!(
             result,
             DeliveryResult::Answered(CommandStatus::ESME_ROK | CommandStatus::ESME_RX_P_APPN)

@@ -286,6 +286,7 @@ impl Worker {
                         && !connection.is_paused
                     {
                         (connection.is_paused, connection.unheard) = (true, shards);
+                        around.model.paused += 1;
                         for lane in &mut *around.to_shards {
                             lane.push_reply(ToShard::Paused { session: to });
                         }

@@ -190,7 +190,7 @@ impl World {
                 let ms = [1, 20, 300, 2_000, 6_000][self.below(5) as usize];
                 self.pass(ms);
             }
-            _ if self.seed % 4 != 0 && self.below(6) == 0 => self.crash(),
+            _ if !self.seed.is_multiple_of(4) && self.below(6) == 0 => self.crash(),
             _ => {}
         }
         if self.hosts.iter().any(|host| host.backend.has_failed || host.shard.store().failure().is_some()) {
