@@ -36,6 +36,8 @@ enum Asked {
     Submit(u32),
     /// To be answered with this command_id and status.
     Known(u32, u32),
+    /// A submit_sm that ends in the middle of a field.
+    Malformed,
 }
 
 #[derive(Debug, Default)]
@@ -195,6 +197,11 @@ impl Esme {
             }
             // A response to what was never asked is not answered.
             4 => connection.unsent.extend(raw::pdu(raw::DELIVER_SM | raw::RESP, 0, 0x7000_0000, &[0])),
+            7 if connection.may_submit => {
+                let body = raw::Sm::new("100", "447700900001", "cut off").encode();
+                let len = below(rng, body.len() as u64) as usize;
+                connection.request(raw::SUBMIT_SM, &body[..len], Asked::Malformed);
+            }
             5 | 6 if manner == Manner::Rebinding => {
                 connection.is_unbinding = true;
                 let asked = Asked::Known(raw::UNBIND | raw::RESP, raw::ESME_ROK);
@@ -263,6 +270,10 @@ impl Esme {
                     assert!([raw::ESME_ROK, raw::ESME_RMSGQFUL].contains(&pdu.status), "{pdu:?}");
                     let id = if pdu.body.is_empty() { String::new() } else { raw::Fields(&pdu.body).text() };
                     model.answered(number, pdu.status, &id);
+                }
+                Asked::Malformed => {
+                    assert_eq!(pdu.id, raw::SUBMIT_SM | raw::RESP);
+                    assert_ne!(pdu.status, raw::ESME_ROK, "{pdu:?}");
                 }
                 Asked::Known(id, status) => {
                     assert_eq!((pdu.id, pdu.status), (id, status), "{pdu:?}");

@@ -346,6 +346,15 @@ impl Worker {
     /// The session is over, if there is a reason: the shards learn of it, and what is queued still goes out.
     fn end(&mut self, handle: SessionHandle, reason: Option<CloseReason>, around: &mut Around<'_>) {
         let Some(reason) = reason else { return };
+        let is_due = matches!(
+            reason,
+            CloseReason::PeerGone
+                | CloseReason::Unbound
+                | CloseReason::BindRefused
+                | CloseReason::Inactive
+                | CloseReason::SessionInitTimeout
+        );
+        assert!(is_due, "promise 8: a session was closed for {reason:?}");
         let Some(connection) = self.connection(handle) else { return };
         if connection.closing.replace(reason).is_some() {
             return;

@@ -231,6 +231,7 @@ impl World {
         let mut output =
             Output { to_workers: &mut self.to_workers[index], model: &mut self.model, may_deliver: false };
         self.hosts[index].turn(self.now, budget, from_workers, &mut output);
+        self.hosts[index].shard.check_invariants();
         assert!(self.hosts[index].shard.pending() <= MESSAGES_MAX, "promise 6: the shard holds too much");
     }
 
