@@ -111,6 +111,11 @@ impl Daemon {
         Self { child, smpp, http, stderr, readers, data_dir, _dir: dir }
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What the daemon has logged so far.
     pub fn stderr(&self) -> String {
         self.stderr.lock().expect("no reader panics").clone()
