@@ -127,6 +127,17 @@ pub struct MoMessage {
     pub short_message: Vec<u8>,
 }
 
+/// The TLS side of a session, for GET /sessions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsInfo {
+    /// `TLSv1.2` or `TLSv1.3`.
+    pub version: &'static str,
+    /// The cipher suite, as rustls names it.
+    pub cipher: &'static str,
+    /// The first name in the peer's certificate, if it showed one.
+    pub identity: Option<String>,
+}
+
 /// One bound session, for GET /sessions.
 #[derive(Clone, Debug)]
 pub struct SessionInfo {
@@ -156,6 +167,8 @@ pub struct SessionInfo {
     pub queued_bytes: u64,
     /// Why nothing is read from it at present: `window`, `rate`, `lane`, `peer_not_reading`, or nothing.
     pub throttled_by: Option<&'static str>,
+    /// `None`: without TLS.
+    pub tls: Option<TlsInfo>,
 }
 
 /// What is known of one message, for GET /messages/ID.

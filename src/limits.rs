@@ -116,3 +116,14 @@ pub const DISTRIBUTION_LISTS_MAX: usize = 1_000;
 /// Octets of the largest body that a lane carries: a PDU, or what a submit_multi has for one shard, whose destinations
 /// take at most 25 each.
 pub const LANE_BODY_BYTES_MAX: usize = PDU_BYTES_MAX + 25 * MULTI_DESTINATIONS_MAX;
+
+/// Octets of TLS that may wait for the rest of a record, or of a handshake message in several; a record has at most
+/// 18,437. Beyond: the handshake is given up. At most half of [`READ_BYTES`].
+pub const TLS_PENDING_BYTES_MAX: usize = 32 * 1024;
+
+/// Time that one worker may spend on TLS handshakes in one turn, in nanoseconds, the one that it has begun not counted.
+/// Beyond: they wait for the next turn, behind the sessions that are up.
+pub const TLS_HANDSHAKE_TURN_NANOS: u64 = 500_000;
+
+/// TLS sessions that can be taken up again without a whole handshake. Beyond: the oldest is forgotten.
+pub const TLS_SESSIONS_REMEMBERED: usize = 4_096;

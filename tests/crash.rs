@@ -220,7 +220,7 @@ fn kill_9_loses_nothing_and_repeats_nothing_settled() {
             }
         }
         let mut daemon = Daemon::start_on(Some(&data), CONFIG, Layout::AUTOMATIC);
-        let esmes = start_esmes(daemon.smpp, round, &shared);
+        let esmes = start_esmes(daemon.smpp.addr, round, &shared);
         let target = shared.ledger().events + 200 + draw(&mut random, 4_000);
         shared.wait(&daemon, |ledger| ledger.events >= target);
         frame_bytes += daemon.stat("/store/frame_bytes");
@@ -233,7 +233,7 @@ fn kill_9_loses_nothing_and_repeats_nothing_settled() {
     // The last run takes nothing new in, and everything owed arrives.
     shared.submitting.store(false, Ordering::Relaxed);
     let daemon = Daemon::start_on(Some(&data), CONFIG, Layout::AUTOMATIC);
-    let esmes = start_esmes(daemon.smpp, rounds, &shared);
+    let esmes = start_esmes(daemon.smpp.addr, rounds, &shared);
     let (start, owed) = (Instant::now(), shared.ledger().owed.len());
     shared.wait(&daemon, |ledger| ledger.owed.is_empty());
     println!("the {owed} receipts owed at the end came within {:?}", start.elapsed());

@@ -342,7 +342,7 @@ fn not_ready_while_shutting_down() {
     assert_eq!(daemon.get("/stats").json()["ready"], false);
     let body = br#"{"source_addr":"1","destination_addr":"12345","text":"x"}"#;
     assert_eq!(http::request(daemon.http, "POST", "/mo", &[], body).status, 503);
-    assert!(std::net::TcpStream::connect(daemon.smpp).is_err(), "no more connections are accepted");
+    assert!(std::net::TcpStream::connect(daemon.smpp.addr).is_err(), "no more connections are accepted");
     esme.respond(&unbind, ESME_ROK);
     esme.expect_end();
     drop(esme);

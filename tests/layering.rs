@@ -45,6 +45,7 @@ const LAYERS: &[Layer] = &[
             "limits",
             "smpp",
             "stats",
+            "tls",
             "config",
             "session",
             "store",

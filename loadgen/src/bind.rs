@@ -1,15 +1,16 @@
 //! Connects and binds, blocking: the one part of a session that is not fast.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::TcpStream;
 use std::time::Duration;
 
 use smscd::smpp::{Bind, CommandId, CommandStatus, InterfaceVersion, encode_pdu};
 
+use crate::link::{Buffers, Link};
 use crate::plan::Plan;
 use crate::status;
-use crate::wire::{BadLength, Frames, HEADER_LEN, PDU_BYTES_MAX, be32};
+use crate::wire::{BadLength, Frames, HEADER_LEN, READ_BYTES, be32};
 
 /// How long to wait for a connection, and then for the bind's response.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,23 +41,31 @@ impl fmt::Display for Role {
     }
 }
 
-/// Opens one bound connection. Errors say what a person can do about them.
-pub(crate) fn bind(plan: &Plan, role: Role) -> anyhow::Result<TcpStream> {
+/// Opens one bound connection; with it, what came behind the bind's response. Errors say what a person can do about them.
+pub(crate) fn bind(
+    plan: &Plan,
+    role: Role,
+    buffers: &mut Buffers,
+) -> anyhow::Result<(Link<TcpStream>, Vec<u8>)> {
     let target = &plan.target;
-    let mut stream =
-        TcpStream::connect_timeout(&plan.address, TIMEOUT).map_err(|error| match error.kind() {
-            io::ErrorKind::ConnectionRefused => {
-                anyhow::anyhow!("{target}: connection refused; nothing listens there")
-            }
-            io::ErrorKind::TimedOut => {
-                anyhow::anyhow!("{target}: no connection within {} s", TIMEOUT.as_secs())
-            }
-            _ => anyhow::anyhow!("{target}: cannot connect: {error}"),
-        })?;
+    let stream = TcpStream::connect_timeout(&plan.address, TIMEOUT).map_err(|error| match error.kind() {
+        io::ErrorKind::ConnectionRefused => {
+            anyhow::anyhow!("{target}: connection refused; nothing listens there")
+        }
+        io::ErrorKind::TimedOut => {
+            anyhow::anyhow!("{target}: no connection within {} s", TIMEOUT.as_secs())
+        }
+        _ => anyhow::anyhow!("{target}: cannot connect: {error}"),
+    })?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.write_all(&request(plan, role))?;
-    let pdu = read_pdu(&mut stream).map_err(|error| match error.kind() {
+    let mut link = match &plan.tls {
+        None => Link::plain(stream),
+        Some(tls) => Link::connect(stream, tls, buffers)
+            .map_err(|error| anyhow::anyhow!("{target}: no TLS connection: {error}"))?,
+    };
+    write_all(&mut link, &request(plan, role), buffers)?;
+    let (pdu, rest) = read_pdu(&mut link, buffers).map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
             anyhow::anyhow!(
                 "{target}: no answer to {role} within {} s; is it an SMPP port?",
@@ -80,8 +89,8 @@ pub(crate) fn bind(plan: &Plan, role: Role) -> anyhow::Result<TcpStream> {
         let status = status::describe(command_status);
         anyhow::bail!("{target} refused {role} as \"{}\": {status}", plan.system_id);
     }
-    stream.set_read_timeout(None)?;
-    Ok(stream)
+    link.stream.set_read_timeout(None)?;
+    Ok((link, rest))
 }
 
 fn request(plan: &Plan, role: Role) -> Vec<u8> {
@@ -97,15 +106,34 @@ fn request(plan: &Plan, role: Role) -> Vec<u8> {
     pdu
 }
 
-/// Reads exactly one PDU: what follows it stays in the socket for the event loop.
-fn read_pdu(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
-    let mut pdu = vec![0; HEADER_LEN];
-    stream.read_exact(&mut pdu)?;
-    if let Some(Err(BadLength(_))) = Frames::new(&pdu).next() {
-        let start = pdu.escape_ascii();
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("it answered \"{start}\"")));
+fn write_all(link: &mut Link<TcpStream>, octets: &[u8], buffers: &mut Buffers) -> io::Result<()> {
+    let mut written = 0;
+    while written < octets.len() {
+        written += link.write(&[], &octets[written..], buffers)?;
     }
-    pdu.resize((be32(&pdu, 0) as usize).min(PDU_BYTES_MAX), 0);
-    stream.read_exact(&mut pdu[HEADER_LEN..])?;
-    Ok(pdu)
+    link.flush_sealed()?;
+    Ok(())
+}
+
+/// Reads one PDU, and whatever comes with it.
+fn read_pdu(link: &mut Link<TcpStream>, buffers: &mut Buffers) -> io::Result<(Vec<u8>, Vec<u8>)> {
+    let mut octets = Vec::new();
+    let mut chunk = vec![0; READ_BYTES];
+    loop {
+        match Frames::new(&octets).next() {
+            Some(Ok(_)) => {
+                let rest = octets.split_off(be32(&octets, 0) as usize);
+                return Ok((octets, rest));
+            }
+            Some(Err(BadLength(_))) => {
+                let start = octets[..octets.len().min(HEADER_LEN)].escape_ascii();
+                return Err(io::Error::new(io::ErrorKind::InvalidData, format!("it answered \"{start}\"")));
+            }
+            None => {}
+        }
+        match link.read(&mut chunk, buffers)?.len {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            len => octets.extend_from_slice(&chunk[..len]),
+        }
+    }
 }

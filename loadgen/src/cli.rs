@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::link::{Tls, Trust};
 use crate::matching::LOG_MAX;
 use crate::plan::{BindMode, Load, Plan};
 use crate::schedule::Arrivals;
@@ -64,6 +65,15 @@ pub(crate) struct RunArgs {
     /// The SMSC: host and port.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:2775")]
     target: String,
+    /// Speak TLS; with --tls-ca or --tls-insecure.
+    #[arg(long, requires = "trust")]
+    tls: bool,
+    /// The target's certificate must lead to an authority in this PEM file.
+    #[arg(long, value_name = "FILE", group = "trust", requires = "tls")]
+    tls_ca: Option<PathBuf>,
+    /// Take any certificate.
+    #[arg(long, group = "trust", requires = "tls")]
+    tls_insecure: bool,
     /// system_id of every bind, at most 15 characters.
     #[arg(long, value_name = "S", default_value = "demo")]
     system_id: String,
@@ -212,9 +222,13 @@ impl RunArgs {
                 "--pin {pin} with {threads} threads needs more than the {cores} cores of this machine"
             ));
         }
+        let trust = self.tls_ca.clone().map_or(Trust::Anybody, Trust::Authorities);
+        let host = self.target.rsplit_once(':').map_or("", |(host, _)| host);
+        let tls = self.tls.then(|| Tls::new(host.trim_matches(['[', ']']), &trust));
         Ok(Plan {
             target: self.target.clone(),
             address,
+            tls: tls.transpose().map_err(|error| format!("{error:#}"))?,
             system_id: self.system_id.clone(),
             password: self.password.clone(),
             bind: self.bind,
@@ -274,6 +288,7 @@ mod tests {
             plan(&["--rate", "200000", "--arrivals", "poisson", "--bind", "tx+rx", "--count", "5"]).unwrap();
         assert_eq!(plan.load, Load::Open { rate: 200_000.0, arrivals: Arrivals::Poisson, window: None });
         assert_eq!((plan.connections(), plan.count, plan.duration), (16, Some(5), None));
+        assert!(plan.tls.is_none() && self::plan(&["--tls", "--tls-insecure"]).unwrap().tls.is_some());
         assert_eq!(self::plan(&["--idle", "9000"]).unwrap().load, Load::Idle);
     }
 
@@ -292,6 +307,9 @@ mod tests {
             (&["--duration", "10 parsecs"], "--duration"),
             (&["--text-len", "255"], "--text-len"),
             (&["--verify", "--count", "99999999999"], "--count"),
+            (&["--tls"], "--tls-ca"),
+            (&["--tls-insecure"], "--tls"),
+            (&["--tls", "--tls-ca", "/nowhere/ca.pem"], "--tls-ca /nowhere/ca.pem"),
         ] {
             let error = plan(flags).unwrap_err();
             assert!(error.contains(named), "{flags:?}: {error}");

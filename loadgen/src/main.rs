@@ -3,6 +3,7 @@
 //! | module | owns |
 //! |---|---|
 //! | `cli`, `plan` | flags; the checked run that they describe |
+//! | `link` | the octets of a connection, as they are or within TLS |
 //! | `bind` | connecting and binding |
 //! | `worker` | one thread: event loop and phases of a run |
 //! | `session` | one connection: reading, answering, writing |
@@ -16,6 +17,7 @@ mod bind;
 mod cli;
 mod flight;
 mod floor;
+mod link;
 mod matching;
 mod message_key;
 mod plan;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::link::Tls;
 use crate::schedule::Arrivals;
 use crate::template::Shape;
 
@@ -44,6 +45,8 @@ pub(crate) struct Plan {
     pub(crate) target: String,
     /// The same, resolved.
     pub(crate) address: SocketAddr,
+    /// What its connections go by over TLS; `None`: without.
+    pub(crate) tls: Option<Tls>,
     pub(crate) system_id: String,
     pub(crate) password: String,
     pub(crate) bind: BindMode,

@@ -3,13 +3,14 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::io::{self, IoSlice, Read, Write};
+use std::io;
 use std::time::Instant;
 
 use mio::net::TcpStream;
 use smscd::smpp::CommandStatus;
 
 use crate::flight::{Answer, Flight};
+use crate::link::{Buffers, Got, Link};
 use crate::matching::Matching;
 use crate::message_key::MessageKey;
 use crate::receipt::{self, Delivery};
@@ -74,6 +75,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) template: Template,
     pub(crate) scratch: Box<[u8]>,
+    pub(crate) buffers: Buffers,
     pub(crate) tally: Tally,
     pub(crate) matching: Matching,
     /// Messages sent before this time are not measured.
@@ -100,7 +102,7 @@ pub(crate) enum State {
 
 /// One bound connection.
 pub(crate) struct Session {
-    pub(crate) stream: TcpStream,
+    pub(crate) link: Link<TcpStream>,
     pub(crate) state: State,
     /// Whether it sends messages: not so the receiver of a `tx+rx` pair.
     pub(crate) sends: bool,
@@ -117,6 +119,8 @@ pub(crate) struct Session {
     offset: usize,
     /// Answers to the target's requests, waiting to be written.
     control: Vec<u8>,
+    /// What came behind the bind's response, until it is looked at.
+    early: Vec<u8>,
     half_read: Vec<u8>,
     writable: bool,
     /// Reading stopped because the target does not take our answers.
@@ -124,15 +128,16 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// A session on a bound, non-blocking connection.
+    /// A session on a bound, non-blocking connection, that has brought `early` behind the bind's response.
     pub(crate) fn new(
-        stream: TcpStream,
+        link: Link<TcpStream>,
+        early: Vec<u8>,
         sends: bool,
         flight_capacity: usize,
         destination_offset: u64,
     ) -> Self {
         Self {
-            stream,
+            link,
             state: State::Bound,
             sends,
             flight: Flight::new(if sends { flight_capacity } else { 1 }),
@@ -143,6 +148,7 @@ impl Session {
             destination_offset,
             offset: 0,
             control: Vec::new(),
+            early,
             half_read: Vec::new(),
             writable: true,
             read_held: false,
@@ -196,21 +202,18 @@ impl Session {
             let window_left = shared.window.saturating_sub(self.flight.unanswered());
             let n = self.flight.unwritten().min(window_left).min(shared.template.capacity() as u64);
             if n == 0 && self.control.is_empty() {
+                self.writable = self.link.flush_sealed()?;
                 return Ok(());
             }
             let run = shared.template.fill(self.flight.written(), n as usize, self.destination_offset);
             let run = &run[self.offset.min(run.len())..];
             shared.tally.system_calls += 1;
             // A message begun must be finished before an answer may follow it.
-            let wrote = if self.offset > 0 && !run.is_empty() || self.control.is_empty() {
-                self.stream.write(run).map(|wrote| (0, wrote))
-            } else {
-                let both = [IoSlice::new(&self.control), IoSlice::new(run)];
-                self.stream.write_vectored(&both).map(|wrote| {
-                    let control = wrote.min(self.control.len());
-                    (control, wrote - control)
-                })
-            };
+            let control = if self.offset > 0 && !run.is_empty() { &[][..] } else { &self.control };
+            let wrote = self.link.write(control, run, &mut shared.buffers).map(|wrote| {
+                let control = wrote.min(control.len());
+                (control, wrote - control)
+            });
             let (control, messages) = match wrote {
                 Ok(wrote) => wrote,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -245,6 +248,11 @@ impl Session {
     }
 
     fn read_into(&mut self, scratch: &mut [u8], shared: &mut Shared) -> Result<(), Lost> {
+        if !self.early.is_empty() {
+            let early = std::mem::take(&mut self.early);
+            let now = shared.clock.now();
+            self.handle(&early, shared, now)?;
+        }
         loop {
             if self.control.len() >= CONTROL_MAX {
                 self.read_held = true;
@@ -253,9 +261,9 @@ impl Session {
             let kept = self.half_read.len();
             scratch[..kept].copy_from_slice(&self.half_read);
             shared.tally.system_calls += 1;
-            let read = match self.stream.read(&mut scratch[kept..]) {
-                Ok(0) => return Err(Lost::Closed),
-                Ok(read) => read,
+            let Got { len: read, more } = match self.link.read(&mut scratch[kept..], &mut shared.buffers) {
+                Ok(Got { len: 0, .. }) => return Err(Lost::Closed),
+                Ok(got) => got,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error.into()),
@@ -264,7 +272,7 @@ impl Session {
             self.half_read.clear();
             self.handle(&scratch[..kept + read], shared, now)?;
             // A stream that gave less than was asked for is empty: the next octet makes a new event.
-            if kept + read < scratch.len() {
+            if !more {
                 return Ok(());
             }
         }

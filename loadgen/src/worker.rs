@@ -13,6 +13,7 @@ use rustix::time::{
     timerfd_create, timerfd_settime,
 };
 
+use crate::link::{Buffers, Link};
 use crate::matching::{LOG_MAX, Log, Matching, Table};
 use crate::plan::{BindMode, Load, Plan};
 use crate::progress::Progress;
@@ -36,7 +37,9 @@ const SLEEP: Duration = Duration::from_millis(100);
 
 /// A connection that [`crate::bind`] bound, and whether it sends.
 pub(crate) struct Bound {
-    pub(crate) stream: std::net::TcpStream,
+    pub(crate) link: Link<std::net::TcpStream>,
+    /// What came behind the bind's response.
+    pub(crate) early: Vec<u8>,
     pub(crate) sends: bool,
 }
 
@@ -111,6 +114,7 @@ impl<'a> Worker<'a> {
             clock,
             template: Template::new(&plan.shape, run_template),
             scratch: vec![0; READ_BYTES].into_boxed_slice(),
+            buffers: Buffers::new(plan.tls.is_some()),
             tally: Tally::new(),
             matching,
             measure_from,
@@ -122,13 +126,23 @@ impl<'a> Worker<'a> {
         };
         let mut sessions = Vec::with_capacity(bound.len());
         for (ordinal, connection) in bound.into_iter().enumerate() {
-            connection.stream.set_nonblocking(true)?;
-            let mut stream = TcpStream::from_std(connection.stream);
-            poll.registry().register(&mut stream, Token(ordinal), Interest::READABLE | Interest::WRITABLE)?;
+            connection.link.stream.set_nonblocking(true)?;
+            let mut link = connection.link.map(TcpStream::from_std);
+            poll.registry().register(
+                &mut link.stream,
+                Token(ordinal),
+                Interest::READABLE | Interest::WRITABLE,
+            )?;
             // Sessions begin at different destinations.
             let place = (index + ordinal * plan.threads) as u64;
             let offset = place * plan.shape.destinations / plan.connections() as u64;
-            sessions.push(Session::new(stream, connection.sends, plan.flight_capacity(), offset));
+            sessions.push(Session::new(
+                link,
+                connection.early,
+                connection.sends,
+                plan.flight_capacity(),
+                offset,
+            ));
         }
         let pace = match plan.load {
             Load::Open { rate, arrivals, .. } => {
@@ -158,7 +172,7 @@ impl<'a> Worker<'a> {
         let mut events = Events::with_capacity(1024);
         let cpu_before = thread_cpu_ns();
         for session in 0..self.sessions.len() {
-            self.serve(session, false);
+            self.serve(session, true);
         }
         loop {
             let now = self.shared.clock.now();
@@ -213,14 +227,15 @@ impl<'a> Worker<'a> {
                 session.flush(&mut self.shared)
             });
             if let Err(lost) = done {
-                let expected =
-                    session.state == State::Unbinding && matches!(lost, Lost::Closed | Lost::Unbound);
+                // Ended: its end comes with the unbind_resp.
+                let expected = matches!(session.state, State::Unbinding | State::Ended)
+                    && matches!(lost, Lost::Closed | Lost::Unbound);
                 session.state = State::Ended;
                 if !expected {
                     self.shared.tally.lose_session(lost.to_string());
                 }
                 // A closed socket would stay readable for ever.
-                let _ = self.poll.registry().deregister(&mut session.stream);
+                let _ = self.poll.registry().deregister(&mut session.link.stream);
                 return;
             }
             readable = session.take_held();
@@ -419,13 +434,18 @@ fn thread_cpu_ns() -> u64 {
 pub(crate) fn bind_share(plan: &Plan, index: usize) -> anyhow::Result<Vec<Bound>> {
     use crate::bind::{Role, bind};
     let mut bound = Vec::new();
+    let mut buffers = Buffers::new(plan.tls.is_some());
+    let mut open = |role, sends| -> anyhow::Result<Bound> {
+        let (link, early) = bind(plan, role, &mut buffers)?;
+        Ok(Bound { link, early, sends })
+    };
     for _ in 0..plan.share(plan.sessions as u64, index) {
         match plan.bind {
-            BindMode::Trx => bound.push(Bound { stream: bind(plan, Role::Transceiver)?, sends: true }),
+            BindMode::Trx => bound.push(open(Role::Transceiver, true)?),
             BindMode::TxRx => {
                 // The receiver first: no receipt finds its account without one.
-                bound.push(Bound { stream: bind(plan, Role::Receiver)?, sends: false });
-                bound.push(Bound { stream: bind(plan, Role::Transmitter)?, sends: true });
+                bound.push(open(Role::Receiver, false)?);
+                bound.push(open(Role::Transmitter, true)?);
             }
         }
     }

@@ -91,7 +91,7 @@ impl<T> Slab<T> {
     }
 
     /// Puts `value` into a slot and names it; `None` (and the value dropped) when full.
-    #[inline]
+    #[inline(always)]
     pub fn insert(&mut self, value: T) -> Option<u32> {
         if self.len == self.maximum {
             return None;
@@ -112,6 +112,7 @@ impl<T> Slab<T> {
         self.insert(value)
     }
 
+    #[cold]
     fn insert_fresh(&mut self, value: T) -> u32 {
         let slot = self.touched;
         if slot & CHUNK_MASK == 0 {

@@ -302,7 +302,7 @@ pub(super) fn validate(
         if exposed && account.is_public() {
             findings.add(
                 format!("{key}.password"),
-                "smpp.listen is reachable from other machines while account demo has the password demo: change the \
+                "a listener is reachable from other machines while account demo has the password demo: change the \
                  password, set enabled = false, or listen on loopback",
             );
         }

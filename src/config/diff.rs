@@ -135,6 +135,7 @@ fn is_live(key: &str) -> bool {
     let (section, rest) = key.split_once('.').unwrap_or((key, ""));
     match section {
         "smpp" => rest != "listen",
+        "tls" => rest != "listen",
         "http" => rest == "admin_token",
         "limits" | "retry" => true,
         "log" => rest == "level",
@@ -176,6 +177,7 @@ impl Config {
         let mut after = self.clone();
         after.accounts.clone_from(&new.accounts);
         after.smpp = super::SmppConfig { listen: self.smpp.listen.clone(), ..new.smpp.clone() };
+        after.tls = super::TlsConfig { listen: self.tls.listen.clone(), ..new.tls.clone() };
         after.http.admin_token = new.http.admin_token.clone();
         after.limits = new.limits.clone();
         after.retry = new.retry.clone();

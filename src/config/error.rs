@@ -38,6 +38,11 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
+    /// `key` of a configuration that comes from `origin` is wrong because of `what`.
+    pub fn at(origin: &Origin, key: &str, what: String) -> Self {
+        Self::one(origin.place_of(key), key.to_owned(), what)
+    }
+
     pub(super) fn one(place: Option<String>, key: String, what: String) -> Self {
         Self { problems: vec![Problem { place, key, what }] }
     }

@@ -18,6 +18,7 @@ mod retry;
 mod secret;
 mod smpp;
 mod store;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -39,6 +40,7 @@ pub use retry::{RetryConfig, RetrySchedule};
 pub use secret::Secret;
 pub use smpp::SmppConfig;
 pub use store::{Durability, StoreConfig};
+pub use tls::{CertificateConfig, ClientAuth, IdentityConfig, TlsConfig, TlsVersion};
 
 /// The commented default configuration, as `smscd default-config` prints it.
 pub const DEFAULT_TOML: &str = include_str!("default.toml");
@@ -49,6 +51,8 @@ pub const DEFAULT_TOML: &str = include_str!("default.toml");
 pub struct Config {
     /// `[smpp]`
     pub smpp: SmppConfig,
+    /// `[tls]`
+    pub tls: TlsConfig,
     /// `[http]`
     pub http: HttpConfig,
     /// `[engine]`
@@ -74,6 +78,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             smpp: SmppConfig::default(),
+            tls: TlsConfig::default(),
             http: HttpConfig::default(),
             engine: EngineConfig::default(),
             store: StoreConfig::default(),
@@ -159,7 +164,8 @@ impl Config {
     /// Names every key that is wrong, with its place as `origin` knows it.
     pub fn validate(&self, origin: &Origin) -> Result<(), ConfigError> {
         let mut findings = error::Findings::default();
-        self.smpp.validate(&mut findings);
+        self.smpp.validate(self.tls.is_on(), &mut findings);
+        self.tls.validate(&self.smpp.listen, &mut findings);
         self.http.validate(&mut findings);
         self.engine.validate(&mut findings);
         self.store.validate(&mut findings);
@@ -167,7 +173,8 @@ impl Config {
         self.limits.validate(&mut findings);
         self.edr.validate(&mut findings);
         self.network.validate(&mut findings);
-        let exposed = self.smpp.listen.iter().any(|addr| !addr.ip().to_canonical().is_loopback());
+        let mut listeners = self.smpp.listen.iter().chain(self.tls.listeners());
+        let exposed = listeners.any(|addr| !addr.ip().to_canonical().is_loopback());
         account::validate(&self.accounts, &self.store, exposed, &mut findings);
         findings.into_result(origin)
     }

@@ -14,7 +14,7 @@ const TIMER_MS_MAX: u64 = 24 * 3600 * 1000;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SmppConfig {
-    /// Addresses to listen on; port 0 picks a free one.
+    /// Addresses to listen on without TLS; port 0 picks a free one. None: only over TLS.
     pub listen: Vec<SocketAddr>,
     /// system_id of bind responses (3.4 section 5.2.1), 1 to 15 characters.
     pub system_id: String,
@@ -60,9 +60,9 @@ impl Default for SmppConfig {
 }
 
 impl SmppConfig {
-    pub(super) fn validate(&self, findings: &mut Findings) {
-        if self.listen.is_empty() {
-            findings.add("smpp.listen", "needs at least one address");
+    pub(super) fn validate(&self, has_tls: bool, findings: &mut Findings) {
+        if self.listen.is_empty() && !has_tls {
+            findings.add("smpp.listen", "needs at least one address, unless there is a tls.certificate");
         }
         for (i, addr) in self.listen.iter().enumerate() {
             if addr.port() != 0 && self.listen[..i].contains(addr) {

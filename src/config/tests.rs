@@ -14,6 +14,8 @@ fn the_default_file_shows_every_key_with_a_comment() {
     config.accounts[0].password_hash = Some(Secret::new("x"));
     config.accounts[0].durability = Some(Durability::None);
     config.accounts[0].distribution_lists.push(DistributionListConfig::default());
+    config.tls.certificates.push(CertificateConfig::default());
+    config.tls.identities.push(IdentityConfig::default());
     let value = toml::Table::try_from(&config).unwrap();
     let mut section = String::new();
     let mut shown = Vec::new();
@@ -174,7 +176,7 @@ fn every_problem_is_named_at_once_and_no_secret_with_it() {
 #[test]
 fn the_demo_account_stays_on_loopback() {
     let found = problems("[smpp]\nlisten = [\"127.0.0.1:2775\", \"0.0.0.0:2776\"]");
-    assert!(found.contains("account[0].password: smpp.listen is reachable"), "{found}");
+    assert!(found.contains("account[0].password: a listener is reachable"), "{found}");
     let other = "[smpp]\nlisten = [\"[::]:0\"]\n[[account]]\nsystem_id = \"demo\"\npassword = ";
     assert!(problems(&format!("{other}\"demo\"")).contains("f.toml:5: account[0].password: "));
     assert!(Config::from_toml(&format!("{other}\"else\""), "f").is_ok());

@@ -304,6 +304,9 @@ fn session_row(shared: &Shared, session: &SessionInfo) -> Value {
         "delivered": session.delivered,
         "queued_bytes": session.queued_bytes,
         "throttled_by": session.throttled_by,
+        "tls": session.tls.as_ref().map(|tls| json!({
+            "version": tls.version, "cipher": tls.cipher, "identity": tls.identity
+        })),
     })
 }
 

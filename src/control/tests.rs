@@ -222,6 +222,7 @@ fn session(thread: usize) -> SessionInfo {
         delivered: 2,
         queued_bytes: 0,
         throttled_by: (thread == 1).then_some("window"),
+        tls: None,
     }
 }
 

@@ -155,22 +155,25 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
 
     /// Puts a message into store, slab and index; `None`: one of them is full. Its slot, and whether it is durable
     /// already; if not, it is in the list of those.
-    #[inline]
+    #[inline(always)]
     pub(super) fn enter(
         &mut self,
-        mut message: Message,
+        message: Message,
         due: Time,
         body: &[u8],
         now: Now,
     ) -> Option<(u32, bool)> {
         let durability = self.accounts.get(message.account).durability;
-        let stored = self.store.put_as(&message.record(due, now), body, durability).ok()?;
-        message.location = stored.location;
-        let is_durable = self.is_held(durability, stored.lsn);
-        let Some(slot) = self.messages.insert(message) else {
-            self.store.remove(stored.location);
+        // First of all: the copy waits for every store before it, and those of the body are slow.
+        let slot = self.messages.insert(message)?;
+        let Ok(stored) = self.store.put_as(&message.record(due, now), body, durability) else {
+            self.messages.remove(slot);
             return None;
         };
+        if let Some(message) = self.messages.get_mut(slot) {
+            message.location = stored.location;
+        }
+        let is_durable = self.is_held(durability, stored.lsn);
         if message.role != Role::Notification {
             self.index.insert(&mut self.messages, slot);
         }

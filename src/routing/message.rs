@@ -212,7 +212,7 @@ pub(super) const fn wall_of(seconds: u32) -> WallTime {
 
 impl Message {
     /// A message with nothing set that depends on how it came in.
-    #[inline]
+    #[inline(always)]
     pub(super) fn blank(id: MessageId, account: AccountId, role: Role, now: Now) -> Self {
         Self {
             id,
@@ -280,7 +280,7 @@ impl Message {
     }
 
     /// Sets what follows from the fields of its submit_sm.
-    #[inline]
+    #[inline(always)]
     pub(super) fn set_fields(&mut self, sm: &SmFields<'_>, names: SubscriberNames) {
         // Datagram mode: a single attempt, and no receipt (5.0 section 4.2.10.4).
         let datagram = sm.esm_class.is_datagram();

@@ -14,6 +14,7 @@ use tracing::{info, warn};
 
 use super::admission::{Admission, Load};
 use super::thread::ThreadWaker;
+use super::tls::{HandshakePlace, ServerTls};
 use crate::control_lane::Wake;
 use crate::stats::{Counter, ThreadCounters};
 
@@ -24,6 +25,8 @@ pub struct Arrival {
     pub stream: TcpStream,
     /// The peer.
     pub peer: SocketAddr,
+    /// On a TLS listener: the place of its handshake.
+    pub handshake: Option<HandshakePlace>,
 }
 
 /// The way to one worker.
@@ -57,6 +60,8 @@ impl AcceptorStop {
 pub struct AcceptorParts {
     /// Bound and listening, non-blocking.
     pub listeners: Vec<std::net::TcpListener>,
+    /// The same for TLS, and what handshakes there go by.
+    pub tls: Option<(Vec<std::net::TcpListener>, Arc<ServerTls>)>,
     /// The workers.
     pub doors: Vec<WorkerDoor>,
     /// The limits.
@@ -76,11 +81,14 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 pub fn start(parts: AcceptorParts) -> io::Result<(AcceptorStop, JoinHandle<()>)> {
     let poll = Poll::new()?;
     let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+    let (tls_listeners, tls) = parts.tls.unzip();
+    let plain = parts.listeners.into_iter().map(|listener| (listener, None));
+    let with_tls = tls_listeners.into_iter().flatten().map(|listener| (listener, tls.clone()));
     let mut listeners = Vec::new();
-    for (index, listener) in parts.listeners.into_iter().enumerate() {
+    for (index, (listener, tls)) in plain.chain(with_tls).enumerate() {
         let mut listener = TcpListener::from_std(listener);
         poll.registry().register(&mut listener, Token(index), Interest::READABLE)?;
-        listeners.push(listener);
+        listeners.push(Listener { listener, tls });
     }
     let stop = AcceptorStop { stop: Arc::new(AtomicBool::new(false)), waker };
     let acceptor = Acceptor {
@@ -94,8 +102,13 @@ pub fn start(parts: AcceptorParts) -> io::Result<(AcceptorStop, JoinHandle<()>)>
     Ok((stop, thread))
 }
 
+struct Listener {
+    listener: TcpListener,
+    tls: Option<Arc<ServerTls>>,
+}
+
 struct Acceptor {
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     doors: Vec<WorkerDoor>,
     admission: Arc<Admission>,
     counters: Arc<ThreadCounters>,
@@ -125,8 +138,8 @@ impl Acceptor {
     fn accept_all(&self, index: usize) -> bool {
         let Some(listener) = self.listeners.get(index) else { return false };
         loop {
-            match listener.accept() {
-                Ok((stream, peer)) => self.place(stream.into(), peer),
+            match listener.listener.accept() {
+                Ok((stream, peer)) => self.place(stream.into(), peer, listener.tls.as_deref()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 // The peer was gone before we took it, or a signal came: the next one may be fine.
                 Err(error)
@@ -142,7 +155,13 @@ impl Acceptor {
         }
     }
 
-    fn place(&self, stream: TcpStream, peer: SocketAddr) {
+    fn place(&self, stream: TcpStream, peer: SocketAddr, tls: Option<&ServerTls>) {
+        let handshake = tls.map(ServerTls::begin_handshake);
+        if let Some(None) = handshake {
+            info!(%peer, "connection refused: as many TLS handshakes are under way as may be");
+            self.counters.add(Counter::TlsHandshakesRefused, 1);
+            return;
+        }
         if let Err(limit) = self.admission.admit(peer.ip()) {
             info!(?limit, %peer, "connection refused");
             // Dropping the stream closes it.
@@ -154,7 +173,7 @@ impl Acceptor {
             // Each response must leave at once (field-notes quirk 27); writes are batched per turn anyway.
             drop(stream.set_nodelay(true));
             door.load.take();
-            let taken = door.arrivals.send(Arrival { stream, peer }).is_ok();
+            let taken = door.arrivals.send(Arrival { stream, peer, handshake: handshake.flatten() }).is_ok();
             if taken {
                 door.waker.wake();
             } else {

@@ -7,6 +7,7 @@ use mio::net::TcpStream;
 
 use super::out_queue::OutQueue;
 use super::pool::ChunkPool;
+use super::tls::TlsSession;
 use crate::base::{SessionHandle, Time};
 use crate::session::{CloseReason, Session, SessionSettings, StallReason};
 use crate::stats::{Latency, LatencySet};
@@ -55,6 +56,8 @@ pub struct Connection {
     pub heard: bool,
     /// What its entry in the timer wheel is set to.
     pub armed_for: Time,
+    /// Its TLS side, on a TLS listener. Looked at once per read and write.
+    pub tls: Option<Box<TlsSession>>,
     runs: Vec<Run>,
 }
 
@@ -99,6 +102,7 @@ impl Connection {
             blocked_since: Time::NEVER,
             heard: false,
             armed_for: Time::NEVER,
+            tls: None,
             runs: Vec::new(),
         }
     }
@@ -113,8 +117,8 @@ impl Connection {
     }
 
     /// Splits off what a session's output needs.
-    pub const fn parts(&mut self) -> (&mut Session, &mut OutQueue, ResponseRuns<'_>) {
-        (&mut self.session, &mut self.out, ResponseRuns(&mut self.runs))
+    pub fn parts(&mut self) -> (&mut Session, &mut OutQueue, ResponseRuns<'_>, Option<&TlsSession>) {
+        (&mut self.session, &mut self.out, ResponseRuns(&mut self.runs), self.tls.as_deref())
     }
 
     /// Records the latency of every response noted, now that the queue has been written.
@@ -140,7 +144,8 @@ impl Connection {
         }
         self.session
             .next_deadline(settings)
-            .min(self.fragment_since.plus_millis(pdu_timeout_ms))
+            .min(self.handshake_deadline())
+            .min(self.half_read_since().plus_millis(pdu_timeout_ms))
             .min(self.blocked_since.plus_millis(write_timeout_ms))
     }
 
@@ -152,13 +157,33 @@ impl Connection {
         if now >= self.blocked_since.plus_millis(write_timeout_ms) {
             return Some(CloseReason::WriteTimeout);
         }
-        (now >= self.fragment_since.plus_millis(pdu_timeout_ms)).then_some(CloseReason::PduTimeout)
+        if now >= self.handshake_deadline() {
+            return Some(CloseReason::TlsHandshakeTimeout);
+        }
+        (now >= self.half_read_since().plus_millis(pdu_timeout_ms)).then_some(CloseReason::PduTimeout)
+    }
+
+    /// Since when a PDU, or the TLS record that it is in, is half-read.
+    pub fn half_read_since(&self) -> Time {
+        self.tls.as_ref().map_or(self.fragment_since, |tls| tls.record_since.min(self.fragment_since))
+    }
+
+    fn handshake_deadline(&self) -> Time {
+        self.tls.as_ref().map_or(Time::NEVER, |tls| tls.handshake_deadline())
+    }
+
+    /// Octets that its socket has not taken.
+    pub fn unsent_bytes(&self) -> usize {
+        self.out.len() + self.tls.as_ref().map_or(0, |tls| tls.sealed.len())
     }
 
     /// Gives every buffer back.
     pub fn release(&mut self, pool: &mut ChunkPool) {
         self.out.clear(pool);
         self.unread.clear(pool);
+        if let Some(tls) = &mut self.tls {
+            tls.release(pool);
+        }
     }
 }
 
@@ -179,6 +204,11 @@ impl Unread {
     /// What waits.
     pub fn as_slice(&self) -> &[u8] {
         self.bytes.get(self.start..).unwrap_or_default()
+    }
+
+    /// What waits.
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.start..).unwrap_or_default()
     }
 
     /// Whether nothing waits.

@@ -38,5 +38,6 @@ pub mod shard_host;
 pub mod sleeper;
 pub mod start;
 pub mod thread;
+pub mod tls;
 pub mod values;
 pub mod worker;

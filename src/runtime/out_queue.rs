@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice, Write};
 
 use super::pool::ChunkPool;
+use crate::limits::OUT_CHUNK_BYTES;
 
 /// Slices handed to one vectored write.
 const IO_SLICES: usize = 16;
@@ -86,7 +87,20 @@ impl OutQueue {
         self.len = 0;
     }
 
-    fn consume(&mut self, mut written: usize, pool: &mut ChunkPool) {
+    /// The octets at its front that lie together.
+    pub fn front(&self) -> &[u8] {
+        self.chunks.front().and_then(|chunk| chunk.get(self.head..)).unwrap_or_default()
+    }
+
+    /// Appends octets, over as many chunks as they take.
+    pub fn extend(&mut self, octets: &[u8], pool: &mut ChunkPool) {
+        for part in octets.chunks(OUT_CHUNK_BYTES) {
+            self.append(part.len(), pool, |chunk| chunk.extend_from_slice(part));
+        }
+    }
+
+    /// Drops octets at its front; chunks that are done with go back.
+    pub fn consume(&mut self, mut written: usize, pool: &mut ChunkPool) {
         self.len -= written;
         while let Some(first) = self.chunks.front() {
             let left = first.len() - self.head;
@@ -106,7 +120,6 @@ impl OutQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::OUT_CHUNK_BYTES;
 
     /// Takes at most `step` octets per write and blocks after `limit`.
     struct Throttled {

@@ -22,6 +22,7 @@ use super::lane::{self, LaneReceiver};
 use super::reconfigure::{Reconfigurer, workers_change};
 use super::shard_host::{HostedShard, ShardHost, ToWorkerLane};
 use super::thread::{Leaving, RuntimeThread, ThreadStats, ThreadWaker};
+use super::tls::ServerTls;
 use super::values::{ToShard, ToWorker};
 use super::worker::{ShardLink, ShardLinks, Worker, WorkerParts};
 use crate::base::MessageIdSource;
@@ -40,6 +41,8 @@ pub struct EngineParts<'a> {
     pub plan: &'a EnginePlan,
     /// Bound and listening, non-blocking.
     pub listeners: Vec<TcpListener>,
+    /// The same for TLS, and what handshakes there go by.
+    pub tls: Option<(Vec<TcpListener>, Arc<ServerTls>)>,
     /// The routing cores, by shard index.
     pub shards: Vec<HostedShard>,
     /// The threads of their stores.
@@ -100,7 +103,8 @@ impl Engine {
 /// # Errors
 /// When a poll, a waker or a thread can't be made.
 pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
-    let EngineParts { config, plan, listeners, shards, store_threads, id_high_water, clock, notify } = parts;
+    let EngineParts { config, plan, listeners, tls, shards, store_threads, id_high_water, clock, notify } =
+        parts;
     let threads = plan.threads.len();
     let accounts = Arc::new(AccountTable::new(config).map_err(anyhow::Error::msg)?);
     let congestion = config.smpp.congestion_state.then(|| Arc::new(Congestion::new(plan.shards)));
@@ -176,6 +180,7 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
                     questions: questions.clone(),
                     answers,
                     arrivals,
+                    tls: tls.as_ref().map(|(_, tls)| Arc::clone(tls)),
                     load,
                     ids: MessageIdSource::for_worker(
                         config.engine.node,
@@ -228,7 +233,7 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
     counters.push(Arc::clone(&acceptor_counters));
     counters.extend(event_counters);
     let (acceptor, acceptor_thread) =
-        acceptor::start(AcceptorParts { listeners, doors, admission, counters: acceptor_counters })
+        acceptor::start(AcceptorParts { listeners, tls, doors, admission, counters: acceptor_counters })
             .context("starting the acceptor")?;
     let threads = runtime_threads
         .into_iter()

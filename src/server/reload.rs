@@ -4,11 +4,14 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tracing::warn;
+
 use super::data_dir::DataDir;
 use super::{shards, stores};
 use crate::config::{Applied, Config, ConfigError, Origin, Overrides};
 use crate::control::{Reload, ReloadError, Reloaded};
 use crate::runtime::reconfigure::{Reconfigurer, ShardsChange};
+use crate::runtime::tls::{self, ServerTls, TlsError};
 
 /// Where the configuration comes from: the file, and what the command line sets on top of it.
 #[derive(Clone, Debug, Default)]
@@ -20,12 +23,16 @@ pub struct ConfigSource {
 }
 
 impl ConfigSource {
-    /// Reads and validates it.
+    /// Reads and validates it, with the certificates that it names.
     ///
     /// # Errors
-    /// As [`Config::load`].
+    /// As [`Config::load`], and when a certificate, a key or an authority can't be used.
     pub fn load(&self) -> Result<(Config, Origin), ConfigError> {
-        Config::load_with_origin(self.path.as_deref(), &self.overrides)
+        let (config, origin) = Config::load_with_origin(self.path.as_deref(), &self.overrides)?;
+        if let Err(TlsError { key, what }) = tls::Settings::load(&config.tls) {
+            return Err(ConfigError::at(&origin, &key, what));
+        }
+        Ok((config, origin))
     }
 }
 
@@ -34,6 +41,23 @@ impl ConfigSource {
 pub type Hook = Box<dyn Fn(&Config) -> Result<TakeOver, String> + Send>;
 /// See [`Hook`].
 pub type TakeOver = Box<dyn FnOnce() + Send>;
+
+/// Takes over certificates and all else that TLS handshakes go by; the files are read again at every reload. Sessions that
+/// stand are not touched. `None`: there are no TLS listeners in this run.
+pub(super) fn tls_hook(server: Option<Arc<ServerTls>>) -> Hook {
+    Box::new(move |config| {
+        let settings = tls::Settings::load(&config.tls).map_err(|error| error.to_string())?;
+        let server = server.clone();
+        Ok(Box::new(move || match (server, settings) {
+            (Some(server), Some(settings)) => server.take_over(settings),
+            (None, None) => {}
+            (None, Some(_)) => warn!("tls.certificate: TLS is switched on at the next start"),
+            (Some(_), None) => {
+                warn!("tls.certificate: TLS is switched off at the next start, the certificates in use stay");
+            }
+        }))
+    })
+}
 
 /// Reloads, one at a time.
 pub(super) struct Reloader {

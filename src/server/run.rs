@@ -12,13 +12,14 @@ use tracing::{info, warn};
 
 use super::data_dir::DataDir;
 use super::id_lease::IdLease;
-use super::reload::{ConfigSource, Hook, Reloader};
+use super::reload::{ConfigSource, Hook, Reloader, tls_hook};
 use super::{shards, stores};
 use crate::config::{Config, Durability, EnginePlan};
 use crate::control::{self, ControlSetup};
 use crate::routing::shard_of;
 use crate::runtime::clock::Clock;
 use crate::runtime::start::{self, Engine, EngineParts};
+use crate::runtime::tls::{self, ServerTls};
 
 /// Connections that the kernel may hold for a listener before the acceptor takes them.
 const BACKLOG: i32 = 4_096;
@@ -32,6 +33,7 @@ pub struct Daemon {
     started: Instant,
     http: TcpListener,
     smpp_addresses: Vec<SocketAddr>,
+    tls_addresses: Vec<SocketAddr>,
     reply_notify: Arc<Notify>,
     engine: Engine,
     reloader: Arc<Reloader>,
@@ -45,12 +47,18 @@ pub struct Daemon {
 /// When an address can't be listened on, the data folder can't be used, or a thread can't be started or fails.
 pub fn run(config: Config, source: ConfigSource, hooks: Vec<Hook>) -> anyhow::Result<()> {
     let daemon = Daemon::start(config, source, hooks)?;
-    let smpp: Vec<String> = daemon.smpp_addresses.iter().map(ToString::to_string).collect();
+    let list = |addresses: &[SocketAddr]| -> String {
+        addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+    };
+    let (smpp, mut tls) = (list(&daemon.smpp_addresses), list(&daemon.tls_addresses));
+    if !tls.is_empty() {
+        tls.insert_str(0, " tls=");
+    }
     let http = daemon.http.local_addr()?;
     daemon.serve(|| {
         let mut stdout = std::io::stdout().lock();
         // Scripts wait for this line; nobody reading it is no reason to stop.
-        drop(writeln!(stdout, "smscd ready smpp={} http={http}", smpp.join(",")));
+        drop(writeln!(stdout, "smscd ready smpp={smpp} http={http}{tls}"));
         drop(stdout.flush());
     })
 }
@@ -60,16 +68,16 @@ impl Daemon {
     ///
     /// # Errors
     /// When an address can't be listened on, the data folder can't be used, or a thread can't be started.
-    pub fn start(config: Config, source: ConfigSource, hooks: Vec<Hook>) -> anyhow::Result<Self> {
+    pub fn start(config: Config, source: ConfigSource, mut hooks: Vec<Hook>) -> anyhow::Result<Self> {
         let started = Instant::now();
         let clock = Clock::start();
         let plan = EnginePlan::for_cores(cores(), &config.engine);
         raise_descriptor_limit(&config);
 
-        let listeners: Vec<TcpListener> =
-            config.smpp.listen.iter().map(|address| listen(*address)).collect::<anyhow::Result<_>>()?;
-        let smpp_addresses =
-            listeners.iter().map(TcpListener::local_addr).collect::<std::io::Result<Vec<_>>>()?;
+        let (listeners, smpp_addresses) = listen_all(&config.smpp.listen)?;
+        let tls = tls::Settings::load(&config.tls)?.map(|settings| Arc::new(ServerTls::new(settings)));
+        let (tls_listeners, tls_addresses) = listen_all(config.tls.listeners())?;
+        hooks.push(tls_hook(tls.clone()));
         let http = listen(config.http.listen)?;
 
         let data_dir = Arc::new(DataDir::take(&config.store.data_dir)?);
@@ -89,6 +97,7 @@ impl Daemon {
             config: &config,
             plan: &plan,
             listeners,
+            tls: tls.map(|tls| (tls_listeners, tls)),
             shards,
             store_threads: store_threads.into_iter().flatten().collect(),
             id_high_water: lease.high_water(),
@@ -104,6 +113,7 @@ impl Daemon {
             started,
             http,
             smpp_addresses,
+            tls_addresses,
             reply_notify,
             engine,
             reloader: Arc::new(reloader),
@@ -114,6 +124,11 @@ impl Daemon {
     /// Where it listens for ESMEs.
     pub fn smpp_addresses(&self) -> &[SocketAddr] {
         &self.smpp_addresses
+    }
+
+    /// The same over TLS.
+    pub fn tls_addresses(&self) -> &[SocketAddr] {
+        &self.tls_addresses
     }
 
     /// Serves HTTP on the calling thread until SIGTERM or SIGINT, then takes everything down in order.
@@ -149,6 +164,14 @@ impl Daemon {
 /// Cores that this process may use.
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Listens on all of them; where, since a port may have been picked.
+fn listen_all(addresses: &[SocketAddr]) -> anyhow::Result<(Vec<TcpListener>, Vec<SocketAddr>)> {
+    let listeners: Vec<TcpListener> =
+        addresses.iter().map(|&address| listen(address)).collect::<anyhow::Result<_>>()?;
+    let addresses = listeners.iter().map(TcpListener::local_addr).collect::<std::io::Result<_>>()?;
+    Ok((listeners, addresses))
 }
 
 fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -261,6 +261,10 @@ pub enum CloseReason {
     WriteTimeout,
     /// The peer took nothing off its socket, or left a PDU half-read, while memory for buffers was short.
     OverMemory,
+    /// A TLS handshake that failed, or a TLS record that could not be opened.
+    TlsFailed,
+    /// The TLS handshake was not finished in time.
+    TlsHandshakeTimeout,
 }
 
 /// What happened, for the shell to count and record.

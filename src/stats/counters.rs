@@ -84,8 +84,32 @@ counters! {
         BytesSent => "bytes_sent",
         /// Broken frames (command_length out of range); each closes its session.
         FramesBroken => "frames_broken",
-        /// HTTP requests, TLS handshakes and the like on the SMPP port; each closes its connection.
+        /// HTTP or TLS on the SMPP port, SMPP without TLS on the TLS port and the like; each closes its connection.
         ForeignProtocols => "foreign_protocols",
+        /// TLS handshakes finished.
+        TlsHandshakes => "tls_handshakes",
+        /// TLS handshakes finished that took up an earlier session; among those finished.
+        TlsResumptions => "tls_resumptions",
+        /// Connections refused at accept: as many TLS handshakes were under way as may be.
+        TlsHandshakesRefused => "tls_handshakes_refused",
+        /// TLS handshakes not finished in time.
+        TlsHandshakeTimeouts => "tls_handshake_timeouts",
+        /// TLS handshakes that the peer gave up, with an alert or by closing.
+        TlsHandshakesAborted => "tls_handshakes_aborted",
+        /// TLS handshakes that failed since peer and smscd have no version or cipher suite in common.
+        TlsNothingInCommon => "tls_nothing_in_common",
+        /// TLS handshakes that failed since the peer's certificate is missing, expired or not of our authorities.
+        TlsCertificatesRefused => "tls_certificates_refused",
+        /// TLS handshakes that failed since what the peer sent breaks the protocol.
+        TlsHandshakesBroken => "tls_handshakes_broken",
+        /// TLS records of finished handshakes that could not be opened, or break the protocol; each closes its session.
+        TlsRecordsBroken => "tls_records_broken",
+        /// Renegotiations refused.
+        TlsRenegotiationsRefused => "tls_renegotiations_refused",
+        /// TLS sessions that the peer ended without close_notify.
+        TlsTruncations => "tls_truncations",
+        /// Binds refused since the peer's certificate does not allow that system_id.
+        TlsIdentitiesRefused => "tls_identities_refused",
         /// Requests with an unknown command_id, answered by generic_nack.
         UnknownCommands => "unknown_commands",
         /// Requests that the session's state does not allow, answered ESME_RINVBNDSTS.

@@ -42,7 +42,13 @@ fn large(n: usize) -> Sm {
 #[test]
 fn deliveries_to_a_peer_that_does_not_read_wait_in_the_store() {
     const MESSAGES: usize = 200;
-    for layout in [Layout::ONE_BY_ONE, Layout::TWO_BY_TWO, Layout::ONE_BY_THREE] {
+    for layout in [
+        Layout::ONE_BY_ONE,
+        Layout::TWO_BY_TWO,
+        Layout::ONE_BY_THREE,
+        Layout::TLS_AUTOMATIC,
+        Layout::TLS_TWO_BY_TWO,
+    ] {
         let daemon = Daemon::start(&format!("{ACCOUNTS}[store]\ndurability = \"none\"\n"), layout);
         let healthy = Healthy::beside(&daemon);
         let mut deaf = RawEsme::connect_deaf(daemon.smpp);
@@ -143,7 +149,7 @@ fn a_log_that_nobody_reads_holds_nothing_up() {
     let stdout = child.stdout.as_mut().expect("piped");
     std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).expect("the ready line");
     let smpp = line.strip_prefix("smscd ready smpp=").and_then(|rest| rest.split(' ').next());
-    let smpp = smpp.expect("an address").parse().expect("an address");
+    let smpp: std::net::SocketAddr = smpp.expect("an address").parse().expect("an address");
     for _ in 0..100 {
         let mut esme = RawEsme::bind(smpp, Mode::Transceiver, "demo", "demo");
         esme.submit(&Sm::new("12345", "4470", "x"));

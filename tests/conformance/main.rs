@@ -29,13 +29,13 @@ fn the_page_says_what_the_daemon_does() {
     let mut talks = Vec::new();
     let mut page = Page::default();
     for operation in &OPERATIONS {
-        let mut talk = Talk::connect(daemon.smpp);
+        let mut talk = Talk::connect(daemon.smpp.addr);
         page.unbound(operation.name, &ask(&mut talk, operation, ""));
         talks.push(talk);
         for version in VERSIONS {
             let outcomes = Mode::ALL.map(|mode| {
                 let id = waiting_message(&daemon, version, &mut talks);
-                let mut talk = Talk::bind(daemon.smpp, mode, version);
+                let mut talk = Talk::bind(daemon.smpp.addr, mode, version);
                 let outcome = ask(&mut talk, operation, &id);
                 talks.push(talk);
                 outcome
@@ -90,7 +90,7 @@ fn ask(talk: &mut Talk, operation: &operations::Operation, message_id: &str) -> 
 
 /// The id of a message that waits for a day, from 12345, for those who ask about one.
 fn waiting_message(daemon: &Daemon, version: u8, talks: &mut Vec<Talk>) -> String {
-    let mut talk = Talk::bind(daemon.smpp, Mode::Transmitter, version);
+    let mut talk = Talk::bind(daemon.smpp.addr, Mode::Transmitter, version);
     let sm = Sm { schedule: "000001000000000R".to_owned(), ..Sm::new("12345", "447012345678", "waits") };
     talk.send(SUBMIT_SM, &sm.encode());
     let response = talk.receive().expect("an answer");
@@ -101,7 +101,7 @@ fn waiting_message(daemon: &Daemon, version: u8, talks: &mut Vec<Talk>) -> Strin
 
 /// A receipt and a mobile-originated message, both in deliver_sm.
 fn receipt_and_mo(daemon: &Daemon, version: u8) -> Talk {
-    let mut talk = Talk::bind(daemon.smpp, Mode::Transceiver, version);
+    let mut talk = Talk::bind(daemon.smpp.addr, Mode::Transceiver, version);
     let sm = Sm::with_receipt("12345", "447012345678", "with a receipt");
     talk.send(SUBMIT_SM, &sm.encode());
     assert_eq!(talk.receive().map(|pdu| (pdu.id, pdu.status)), Some((SUBMIT_SM | RESP, ESME_ROK)));

@@ -1,5 +1,5 @@
-//! Scripted conversations of ESMEs with the running daemon, octet by octet, each on every layout of its threads: what
-//! an ESME sees must not depend on how many there are.
+//! Scripted conversations of ESMEs with the running daemon, octet by octet, each on every layout of its threads, with
+//! and without TLS: what an ESME sees must not depend on that.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -147,6 +147,8 @@ macro_rules! on_every_layout {
         on_every_layout!(@ one_by_one ONE_BY_ONE $($script)+);
         on_every_layout!(@ two_by_two TWO_BY_TWO $($script)+);
         on_every_layout!(@ one_by_three ONE_BY_THREE $($script)+);
+        on_every_layout!(@ tls_automatic TLS_AUTOMATIC $($script)+);
+        on_every_layout!(@ tls_two_by_two TLS_TWO_BY_TWO $($script)+);
     };
     (@ $layout:ident $constant:ident $($script:ident)+) => {
         mod $layout {

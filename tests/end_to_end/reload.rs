@@ -6,7 +6,13 @@ use serde_json::Value;
 use crate::support::esme::*;
 use crate::support::{Daemon, Layout};
 
-const LAYOUTS: [Layout; 3] = [Layout::AUTOMATIC, Layout::TWO_BY_TWO, Layout::ONE_BY_THREE];
+const LAYOUTS: [Layout; 5] = [
+    Layout::AUTOMATIC,
+    Layout::TWO_BY_TWO,
+    Layout::ONE_BY_THREE,
+    Layout::TLS_AUTOMATIC,
+    Layout::TLS_TWO_BY_TWO,
+];
 
 fn account(system_id: &str, rest: &str) -> String {
     format!("[[account]]\nsystem_id = \"{system_id}\"\npassword = \"{system_id}\"\n{rest}\n")

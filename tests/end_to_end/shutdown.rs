@@ -6,8 +6,14 @@ use crate::CONFIG;
 use crate::support::esme::*;
 use crate::support::{Daemon, Layout};
 
-const LAYOUTS: [Layout; 4] =
-    [Layout::AUTOMATIC, Layout::ONE_BY_ONE, Layout::TWO_BY_TWO, Layout::ONE_BY_THREE];
+const LAYOUTS: [Layout; 6] = [
+    Layout::AUTOMATIC,
+    Layout::ONE_BY_ONE,
+    Layout::TWO_BY_TWO,
+    Layout::ONE_BY_THREE,
+    Layout::TLS_AUTOMATIC,
+    Layout::TLS_TWO_BY_TWO,
+];
 
 #[test]
 fn sessions_are_unbound_and_the_daemon_exits_0() {

@@ -2,12 +2,13 @@
 //! the daemon's codec can't hide itself.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
 
 use socket2::{Domain, Socket, Type};
 
 use super::DEADLINE;
+use super::tls::{Endpoint, Octets};
 
 pub const BIND_RECEIVER: u32 = 0x01;
 pub const BIND_TRANSMITTER: u32 = 0x02;
@@ -247,37 +248,48 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// No connection of a test waits for ever, or for more to send.
+pub fn set_up(stream: &TcpStream) {
+    stream.set_nodelay(true).expect("no delay");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+    stream.set_write_timeout(Some(DEADLINE)).expect("a timeout");
+}
+
 /// A connection to the daemon's SMPP port.
 pub struct RawEsme {
-    stream: TcpStream,
+    stream: Octets,
     unread: Vec<u8>,
     next_sequence: u32,
 }
 
 impl RawEsme {
-    /// Connects and says nothing.
-    pub fn connect(addr: SocketAddr) -> Self {
-        Self::over(TcpStream::connect_timeout(&addr, DEADLINE).expect("SMPP listens"))
+    /// Connects, over TLS if that is the way there, and says nothing.
+    pub fn connect(endpoint: impl Into<Endpoint>) -> Self {
+        let Endpoint { addr, tls } = endpoint.into();
+        let stream = TcpStream::connect_timeout(&addr, DEADLINE).expect("SMPP listens");
+        set_up(&stream);
+        Self::over(Octets::new(stream, tls))
     }
 
-    fn over(stream: TcpStream) -> Self {
-        stream.set_nodelay(true).expect("no delay");
-        stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
-        stream.set_write_timeout(Some(DEADLINE)).expect("a timeout");
+    /// On a connection that is up.
+    pub fn over(stream: Octets) -> Self {
         Self { stream, unread: Vec::new(), next_sequence: 1 }
     }
 
     /// Connects with a small receive buffer, so that what is not read here is soon felt at the other end.
-    pub fn connect_deaf(addr: SocketAddr) -> Self {
+    pub fn connect_deaf(endpoint: impl Into<Endpoint>) -> Self {
+        let Endpoint { addr, tls } = endpoint.into();
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None).expect("a socket");
         socket.set_recv_buffer_size(4096).expect("a size");
         socket.connect_timeout(&addr.into(), DEADLINE).expect("SMPP listens");
-        Self::over(socket.into())
+        let stream = socket.into();
+        set_up(&stream);
+        Self::over(Octets::new(stream, tls))
     }
 
     /// Connects and binds with interface_version 0x34.
-    pub fn bind(addr: SocketAddr, mode: Mode, system_id: &str, password: &str) -> Self {
-        let mut esme = Self::connect(addr);
+    pub fn bind(endpoint: impl Into<Endpoint>, mode: Mode, system_id: &str, password: &str) -> Self {
+        let mut esme = Self::connect(endpoint);
         let response = esme.try_bind(mode, system_id, password, 0x34, "");
         assert_eq!((response.id, response.status), (mode.command_id() | RESP, ESME_ROK), "{response:?}");
         esme
@@ -299,9 +311,14 @@ impl RawEsme {
         response
     }
 
+    /// The octets of the connection.
+    pub const fn octets(&mut self) -> &mut Octets {
+        &mut self.stream
+    }
+
     /// Our end of the connection.
     pub fn local_addr(&self) -> SocketAddr {
-        self.stream.local_addr().expect("connected")
+        self.stream.socket().local_addr().expect("connected")
     }
 
     /// Sends octets as they are.
@@ -311,9 +328,9 @@ impl RawEsme {
 
     /// Sends as much of `octets` as is taken without waiting; false once nothing is.
     pub fn send_some(&mut self, octets: &[u8]) -> bool {
-        self.stream.set_nonblocking(true).expect("a mode");
+        self.stream.socket().set_nonblocking(true).expect("a mode");
         let sent = self.stream.write(octets);
-        self.stream.set_nonblocking(false).expect("a mode");
+        self.stream.socket().set_nonblocking(false).expect("a mode");
         sent.is_ok_and(|sent| sent == octets.len())
     }
 
@@ -350,7 +367,12 @@ impl RawEsme {
                     return None;
                 }
                 Ok(len) => self.unread.extend(&chunk[..len]),
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
+                // The latter: without close_notify.
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof) =>
+                {
+                    return None;
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => (),
                 Err(error) => panic!("no PDU within {:?}: {error}", start.elapsed()),
             }
@@ -422,13 +444,13 @@ impl RawEsme {
     }
 
     /// Closes our sending direction only.
-    pub fn finish_sending(&self) {
-        self.stream.shutdown(Shutdown::Write).expect("shut down");
+    pub fn finish_sending(&mut self) {
+        self.stream.finish_sending();
     }
 
     /// Resets the connection.
     pub fn reset(self) {
-        let socket = Socket::from(self.stream);
+        let socket = Socket::from(self.stream.into_socket());
         socket.set_linger(Some(std::time::Duration::ZERO)).expect("a linger");
     }
 

@@ -8,6 +8,7 @@
 
 pub mod esme;
 pub mod http;
+pub mod tls;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -23,34 +24,44 @@ use tempfile::TempDir;
 
 use esme::{Mode, RawEsme};
 use http::Response;
+use tls::{Endpoint, Version};
 
 /// How long anything may take before a test fails. Far more than is needed, for machines that do much at once.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
-/// How the daemon's threads are laid out.
+/// How the daemon's threads are laid out, and whether its ESMEs come over TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Layout(pub &'static [&'static str]);
+pub struct Layout(pub &'static [&'static str], pub Option<Version>);
 
 impl Layout {
     /// As the machine has it: on few cores each worker shares its thread with a shard.
-    pub const AUTOMATIC: Self = Self(&[]);
+    pub const AUTOMATIC: Self = Self(&[], None);
     /// One worker, one shard.
-    pub const ONE_BY_ONE: Self = Self(&["--workers", "1", "--shards", "1"]);
+    pub const ONE_BY_ONE: Self = Self(&["--workers", "1", "--shards", "1"], None);
     /// Two of each: answers and deliveries cross threads.
-    pub const TWO_BY_TWO: Self = Self(&["--workers", "2", "--shards", "2"]);
+    pub const TWO_BY_TWO: Self = Self(&["--workers", "2", "--shards", "2"], None);
     /// Most messages cross threads.
-    pub const ONE_BY_THREE: Self = Self(&["--workers", "1", "--shards", "3"]);
+    pub const ONE_BY_THREE: Self = Self(&["--workers", "1", "--shards", "3"], None);
+    /// On one thread, over TLS.
+    pub const TLS_AUTOMATIC: Self = Self(&[], Some(Version::V13));
+    /// Two of each, over the older TLS.
+    pub const TLS_TWO_BY_TWO: Self = Self(Self::TWO_BY_TWO.0, Some(Version::V12));
 }
 
 /// A running daemon. Killed when dropped.
 pub struct Daemon {
     child: Child,
-    pub smpp: SocketAddr,
+    /// Where its ESMEs connect to.
+    pub smpp: Endpoint,
+    /// The TLS listener, if it has one.
+    pub tls: Option<SocketAddr>,
     pub http: SocketAddr,
     stderr: Arc<Mutex<String>>,
     readers: Vec<JoinHandle<()>>,
     data_dir: PathBuf,
-    _dir: TempDir,
+    /// Follows on every configuration.
+    tls_section: String,
+    dir: TempDir,
 }
 
 impl Daemon {
@@ -64,7 +75,8 @@ impl Daemon {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let file = dir.path().join("smscd.toml");
         let data_dir = data_dir.map_or_else(|| dir.path().join("data"), Path::to_path_buf);
-        std::fs::write(&file, config).expect("written");
+        let tls_section = layout.1.map(|_| tls::section(dir.path())).unwrap_or_default();
+        std::fs::write(&file, config.to_owned() + &tls_section).expect("written");
         let mut child = Command::new(env!("CARGO_BIN_EXE_smscd"))
             .args(["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--no-pin", "--config"])
             .arg(&file)
@@ -99,7 +111,7 @@ impl Daemon {
             let _ = stdout.read_to_end(&mut Vec::new());
         }));
         let line = ready.recv_timeout(DEADLINE).unwrap_or_default();
-        let Some((smpp, http)) = addresses(&line) else {
+        let Some((smpp, http, tls)) = addresses(&line) else {
             let _ = child.kill();
             let status = child.wait();
             for reader in readers {
@@ -108,7 +120,11 @@ impl Daemon {
             let stderr = stderr.lock().expect("no reader panics");
             panic!("not ready: {line:?}, {status:?}, stderr:\n{stderr}");
         };
-        Self { child, smpp, http, stderr, readers, data_dir, _dir: dir }
+        let smpp = match (tls, layout.1) {
+            (Some(addr), version @ Some(_)) => Endpoint { addr, tls: version },
+            _ => smpp.into(),
+        };
+        Self { child, smpp, tls, http, stderr, readers, data_dir, tls_section, dir }
     }
 
     /// Its process.
@@ -128,7 +144,8 @@ impl Daemon {
 
     /// Replaces the text of its configuration file.
     pub fn rewrite_config(&self, config: &str) {
-        std::fs::write(self._dir.path().join("smscd.toml"), config).expect("written");
+        let text = config.to_owned() + &self.tls_section;
+        std::fs::write(self.dir.path().join("smscd.toml"), text).expect("written");
     }
 
     /// POST over HTTP.
@@ -263,10 +280,11 @@ impl Drop for Daemon {
     }
 }
 
-/// The addresses of the ready line.
-fn addresses(line: &str) -> Option<(SocketAddr, SocketAddr)> {
-    let (smpp, http) = line.trim_end().strip_prefix("smscd ready smpp=")?.split_once(" http=")?;
-    Some((smpp.parse().ok()?, http.parse().ok()?))
+/// The addresses of the ready line: SMPP, HTTP, and SMPP over TLS if there is that.
+fn addresses(line: &str) -> Option<(SocketAddr, SocketAddr, Option<SocketAddr>)> {
+    let (smpp, rest) = line.trim_end().strip_prefix("smscd ready smpp=")?.split_once(" http=")?;
+    let (http, tls) = rest.split_once(" tls=").map_or((rest, None), |(http, tls)| (http, Some(tls)));
+    Some((smpp.parse().ok()?, http.parse().ok()?, tls.map(str::parse).transpose().ok()?))
 }
 
 /// Runs the binary to its end: exit code, stdout, stderr.

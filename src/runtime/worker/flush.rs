@@ -29,12 +29,18 @@ impl Worker {
     fn flush(&mut self, slot: u32, stats: &mut ThreadStats) -> Option<CloseReason> {
         let connection = self.connections.get_mut(slot)?;
         connection.in_dirty = false;
-        let Ok(written) = connection.out.flush(&mut connection.stream, &mut self.pool) else {
+        let written = if connection.tls.is_none() {
+            connection.out.flush(&mut connection.stream, &mut self.pool)
+        } else {
+            self.flush_by_tls(slot)
+        };
+        let Ok(written) = written else {
             return Some(CloseReason::PeerGone);
         };
         stats.counters.add(Counter::BytesSent, written as u64);
         let now = self.clock.time();
-        if connection.out.is_empty() {
+        let connection = self.connections.get_mut(slot)?;
+        if connection.unsent_bytes() == 0 {
             connection.record_responses(now, &mut stats.latencies);
             connection.blocked_since = Time::NEVER;
             if let Some(closing) = &mut connection.closing

@@ -23,6 +23,16 @@ impl Worker {
             let now = self.clock.time();
             let worker = self.index;
             let (mut stream, peer) = (TcpStream::from_std(arrival.stream), arrival.peer);
+            let mut side = None;
+            if let Some(place) = arrival.handshake {
+                let begun = self.begin_handshake(place, now);
+                if begun.is_none() {
+                    stats.counters.add(Counter::TlsHandshakesBroken, 1);
+                    self.load.release(peer.ip());
+                    continue;
+                }
+                side = begun;
+            }
             let registry = &self.registry;
             let slot = self.connections.insert_with(|slot, generation| {
                 let handle = SessionHandle { slot, generation, worker };
@@ -30,7 +40,9 @@ impl Worker {
                 // A failure shows as a connection that never has anything to say; the init timer ends it.
                 let registered = registry.register(&mut stream, Token(slot as usize), interest);
                 debug_assert!(registered.is_ok(), "{registered:?}");
-                Connection::new(stream, peer, handle, now)
+                let mut connection = Connection::new(stream, peer, handle, now);
+                connection.tls = side.take();
+                connection
             });
             let Some(slot) = slot else {
                 // The acceptor knows the bound; this is a second lock on the same door.
@@ -99,7 +111,8 @@ pub(super) fn session_info(connection: &Connection, worker: u16, now: Time) -> O
         deliver_window: session.deliver_window(),
         submitted,
         delivered,
-        queued_bytes: connection.out.len() as u64,
+        queued_bytes: connection.unsent_bytes() as u64,
         throttled_by: connection.stalled.map(StallReason::name),
+        tls: connection.tls.as_ref().map(|tls| tls.info()),
     })
 }

@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 
 use tracing::{debug, info, trace};
 
+use super::super::tls::Failure;
 use crate::session::{BindMode, CloseReason};
 use crate::smpp::CommandStatus;
+use crate::stats::Counter;
 
 /// An ESME has bound.
 pub(super) fn bound(system_id: &str, mode: BindMode, peer: SocketAddr) {
@@ -34,4 +36,33 @@ pub(super) fn closed(system_id: Option<&str>, reason: CloseReason, heard: bool, 
         (None, CloseReason::PeerGone) if !heard => trace!(%peer, "connection ended without an octet"),
         (None, _) => debug!(?reason, %peer, "connection ended without a bind"),
     }
+}
+
+/// A bind under a system_id that the peer's certificate does not allow.
+pub(super) fn identity_refused(system_id: &[u8], identity: &str, peer: SocketAddr) {
+    let system_id = String::from_utf8_lossy(system_id);
+    info!(?system_id, ?identity, %peer, "bind refused: the peer's certificate does not allow this system_id");
+}
+
+/// TLS can't go on.
+pub(super) fn tls_failed(failure: &Failure, is_handshaking: bool, peer: SocketAddr) {
+    let error = &failure.error;
+    match failure.counter {
+        // Of another protocol: said when the connection ends.
+        Counter::ForeignProtocols => (),
+        // Somebody who means us, with a certificate that has run out or is not the right one.
+        Counter::TlsCertificatesRefused => info!(%error, %peer, "client certificate refused"),
+        _ if is_handshaking => debug!(%error, %peer, "TLS handshake failed"),
+        _ => info!(%error, %peer, "TLS record refused"),
+    }
+}
+
+/// A peer has asked for a renegotiation.
+pub(super) fn renegotiation_refused(peer: SocketAddr) {
+    info!(%peer, "TLS renegotiation refused");
+}
+
+/// The stream has ended without a close_notify.
+pub(super) fn cut_off(peer: SocketAddr) {
+    debug!(%peer, "TLS session ended without close_notify");
 }

@@ -14,6 +14,7 @@ mod pauses;
 mod ports;
 mod read;
 mod reconfigure;
+mod tls;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use mio::{Events, Registry, Token};
 use intake::session_info;
 use multi::OpenMultis;
 pub use ports::{ShardLink, ShardLinks};
+use tls::TlsWorker;
 
 use super::accounts::AccountTable;
 use super::authenticator::{Answer, Question};
@@ -32,6 +34,7 @@ use super::connection::Connection;
 use super::pool::ChunkPool;
 use super::reconfigure::WorkersChange;
 use super::shard_host::ShardHost;
+use super::tls::ServerTls;
 use super::values::ToWorker;
 use super::{acceptor::Arrival, admission::Load, clock::Clock, lane::LaneReceiver, thread::ThreadStats};
 use crate::base::slab::Slab;
@@ -62,6 +65,8 @@ pub struct WorkerParts {
     pub answers: Receiver<Answer>,
     /// New connections.
     pub arrivals: Receiver<Arrival>,
+    /// What handshakes on TLS listeners go by, if there are any.
+    pub tls: Option<Arc<ServerTls>>,
     /// Where their end is noted.
     pub load: Arc<Load>,
     /// Ids for submit_multi.
@@ -100,6 +105,7 @@ pub struct Worker {
     timers: Wheel,
     pool: ChunkPool,
     scratch: Box<[u8]>,
+    tls: Option<TlsWorker>,
     /// Sessions paused since the shard on this thread was last told.
     paused: Vec<SessionHandle>,
     /// Slots with something to read or take.
@@ -152,6 +158,7 @@ impl Worker {
             timers: Wheel::new(),
             pool: ChunkPool::new(POOL_CHUNKS_PREALLOCATED, POOL_CHUNKS_KEPT),
             scratch: vec![0; READ_BYTES].into_boxed_slice(),
+            tls: parts.tls.map(TlsWorker::new),
             paused: Vec::new(),
             ready: VecDeque::new(),
             dirty: Vec::new(),
@@ -184,7 +191,7 @@ impl Worker {
                     self.ready.push_back(slot);
                 }
             }
-            if event.is_writable() && !connection.out.is_empty() && !connection.in_dirty {
+            if event.is_writable() && connection.unsent_bytes() > 0 && !connection.in_dirty {
                 connection.in_dirty = true;
                 self.dirty.push(slot);
             }
@@ -326,6 +333,7 @@ impl Worker {
             CloseReason::Inactive => Counter::InactivityTimeouts,
             CloseReason::PduTimeout => Counter::PduTimeouts,
             CloseReason::WriteTimeout => Counter::WriteTimeouts,
+            CloseReason::TlsHandshakeTimeout => Counter::TlsHandshakeTimeouts,
             CloseReason::OverMemory => Counter::MemoryEvictions,
             CloseReason::PeerGone if !heard => Counter::ConnectionsEmpty,
             _ => return,

@@ -13,6 +13,7 @@ use super::super::out_queue::OutQueue;
 use super::super::pool::ChunkPool;
 use super::super::shard_host::ShardHost;
 use super::super::thread::{ThreadStats, ThreadWaker};
+use super::super::tls::{ClientIdentity, ServerTls, TlsSession};
 use super::super::values::{AddressRange, ToShard};
 use super::multi::OpenMultis;
 use super::operations::ask_shards;
@@ -172,6 +173,14 @@ pub(super) struct SessionPort<'a> {
     peer: SocketAddr,
     pub(super) multis: &'a mut OpenMultis,
     body_scratch: &'a mut Vec<u8>,
+    certified: Option<Certified<'a>>,
+}
+
+/// A peer that has shown a certificate, and what certificates may bind as.
+#[derive(Clone, Copy)]
+struct Certified<'a> {
+    identity: &'a ClientIdentity,
+    tls: &'a ServerTls,
 }
 
 impl Output for SessionPort<'_> {
@@ -207,6 +216,13 @@ impl SessionPort<'_> {
 impl Port for SessionPort<'_> {
     fn authenticate(&mut self, bind: &BindRequest<'_>) -> Authentication {
         let refused = Authentication::Refused(CommandStatus::ESME_RBINDFAIL);
+        if let Some(Certified { identity, tls }) = self.certified
+            && !tls.current().identities.allow(identity, bind.system_id)
+        {
+            log::identity_refused(bind.system_id, identity.name(), self.peer);
+            self.output.stats.counters.add(Counter::TlsIdentitiesRefused, 1);
+            return refused;
+        }
         match self.accounts.judge(bind, self.peer.ip(), self.now.mono) {
             Judgement::Now(authentication) => {
                 if let Authentication::Refused(status) = authentication {
@@ -346,10 +362,13 @@ impl Worker {
     ) -> Option<R> {
         let connection = self.connections.get_mut(slot)?;
         let (handle, peer) = (connection.handle, connection.peer);
-        let (session, out, runs) = connection.parts();
+        let (session, out, runs, tls) = connection.parts();
         let account = session.account();
         let congestion_state = self.congestion_state;
         let (pool, received_at) = (&mut self.pool, now.mono);
+        let identity = tls.and_then(TlsSession::identity);
+        let certified = identity.zip(self.tls.as_ref());
+        let certified = certified.map(|(identity, tls)| Certified { identity, tls: tls.server() });
         let mut port = SessionPort {
             output: SessionOutput { out, runs, pool, stats, account, received_at, congestion_state },
             handle,
@@ -361,6 +380,7 @@ impl Worker {
             peer,
             multis: &mut self.multis,
             body_scratch: &mut self.body_scratch,
+            certified,
         };
         let result = f(session, &mut port);
         if !connection.out.is_empty() && !connection.in_dirty {
@@ -386,7 +406,7 @@ impl Worker {
             stats.counters.add(Counter::StaleSessionHandles, 1);
             return None;
         };
-        let (session, out, runs) = connection.parts();
+        let (session, out, runs, _) = connection.parts();
         let account = session.account();
         let (pool, congestion_state) = (&mut self.pool, self.congestion_state);
         let mut output = SessionOutput { out, runs, pool, stats, account, received_at, congestion_state };

@@ -4,7 +4,7 @@
 //! Octets are read into one scratch that all sessions share and parsed in place. Only what is left over, a fragment
 //! of a PDU or what a stall leaves, is copied to a buffer of the connection.
 
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::sync::Arc;
 
 use super::super::connection::Connection;
@@ -27,11 +27,22 @@ enum Left {
     Close(CloseReason),
 }
 
+/// What a read has put into the scratch.
+pub(super) enum Filled {
+    /// So many octets for the session; none need not mean that there are none to come.
+    Octets(usize),
+    /// Nothing in this turn.
+    Later,
+    /// Nothing any more.
+    Close(CloseReason),
+}
+
 impl Worker {
     /// Gives every ready session its go.
     pub(super) fn read_ready(&mut self, shard: &mut Option<ShardHost>, stats: &mut ThreadStats) {
         self.lane_stalled = 0;
         self.multis.begin_turn();
+        self.renew_handshake_budget();
         for _ in 0..self.ready.len() {
             let Some(slot) = self.ready.pop_front() else { break };
             let Some(connection) = self.connections.get_mut(slot) else { continue };
@@ -69,26 +80,30 @@ impl Worker {
             if pdus_left == 0 || bytes_left == 0 {
                 return Left::More;
             }
-            let room = self.scratch.len().min(bytes_left);
-            let read = connection.stream.read(self.scratch.get_mut(..room).unwrap_or_default());
-            match read {
-                Ok(0) => return Left::Close(CloseReason::PeerGone),
-                Ok(len) => {
-                    connection.heard = true;
-                    // A short read means that the socket is empty; a new octet makes a new event. The end of the
-                    // stream does not if it was already announced, so then read on.
-                    connection.readable = len == room || connection.read_closed;
-                    bytes_left -= len;
-                    stats.counters.add(Counter::BytesReceived, len as u64);
+            let filled = if connection.tls.is_none() {
+                self.fill(slot, &mut bytes_left, stats)
+            } else {
+                self.fill_by_tls(slot, &mut bytes_left, stats)
+            };
+            match filled {
+                Filled::Octets(0) => (),
+                Filled::Octets(len) => {
                     if let Some(left) = self.take_scratch(slot, len, &mut pdus_left, shard, stats) {
                         return left;
                     }
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => connection.readable = false,
-                Err(error) if error.kind() == ErrorKind::Interrupted => (),
-                Err(_) => return Left::Close(CloseReason::PeerGone),
+                Filled::Later => return Left::More,
+                Filled::Close(reason) => return Left::Close(reason),
             }
         }
+    }
+
+    /// Reads a socket into the scratch.
+    fn fill(&mut self, slot: u32, bytes_left: &mut usize, stats: &ThreadStats) -> Filled {
+        let Some(connection) = self.connections.get_mut(slot) else { return Filled::Octets(0) };
+        let room = self.scratch.len().min(*bytes_left);
+        let read = connection.stream.read(self.scratch.get_mut(..room).unwrap_or_default());
+        connection.note_read(read, room, bytes_left, stats)
     }
 
     /// Hands over what was left unread earlier. `None`: go on reading.
@@ -221,6 +236,32 @@ impl Worker {
 }
 
 impl Connection {
+    /// Draws the conclusions from a read of at most `room` octets.
+    pub(super) fn note_read(
+        &mut self,
+        read: io::Result<usize>,
+        room: usize,
+        bytes_left: &mut usize,
+        stats: &ThreadStats,
+    ) -> Filled {
+        match read {
+            Ok(0) => return Filled::Close(CloseReason::PeerGone),
+            Ok(len) => {
+                self.heard = true;
+                // A short read means that the socket is empty; a new octet makes a new event. The end of the
+                // stream does not if it was already announced, so then read on.
+                self.readable = len == room || self.read_closed;
+                *bytes_left -= len;
+                stats.counters.add(Counter::BytesReceived, len as u64);
+                return Filled::Octets(len);
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => self.readable = false,
+            Err(error) if error.kind() == ErrorKind::Interrupted => (),
+            Err(_) => return Filled::Close(CloseReason::PeerGone),
+        }
+        Filled::Octets(0)
+    }
+
     /// Starts or stops the clock of a half-read PDU.
     fn note_fragment(&mut self, received: &Received, now: Now) {
         let fragment = matches!(received.stop, Stop::NeedMore(_)) && !self.unread.is_empty();
