@@ -197,7 +197,7 @@ fn a_crowd_of_bad_peers_costs_the_others_nothing_and_leaves_nothing() {
     let time = Duration::from_secs(knob("SMSCD_CHAOS_S", 10));
     let connections = knob("SMSCD_CHAOS_CONNECTIONS", 200).max(CROWD_THREADS);
     let daemon = Daemon::start(CONFIG, Layout::TWO_BY_TWO);
-    let (pid, addr) = (daemon.pid(), daemon.smpp);
+    let (pid, addr) = (daemon.pid(), daemon.smpp.addr);
     let esmes: Vec<RawEsme> = (0..VERIFIED).map(|_| daemon.bind(Mode::Transceiver)).collect();
     daemon.await_stats(&[("/sessions/bound", VERIFIED)]);
     let files_before = open_files(pid);
