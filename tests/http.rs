@@ -249,6 +249,24 @@ fn errors_in_mo_name_the_field() {
         (r#"{"source_addr":"1","destination_addr":"12345","text":""}"#, Some("text"), "1 to 254"),
         (r#"{"source_addr":"1","destination_addr":"12345","text":"x","txt":1}"#, None, "txt"),
     ];
+    let octets = [
+        (r#""text":"x","short_message_hex":"00""#, None, "text"),
+        (r#""text":"x","data_coding":4"#, Some("data_coding"), "short_message_hex"),
+        (r#""text":"x","esm_class":64"#, Some("esm_class"), "short_message_hex"),
+        (r#""short_message_hex":"00","esm_class":4"#, Some("esm_class"), "64"),
+        (r#""short_message_hex":"00","esm_class":"64""#, Some("esm_class"), "0 to 255"),
+        (r#""short_message_hex":"00","data_coding":256"#, Some("data_coding"), "0 to 255"),
+        (r#""short_message_hex":"00","data_coding":-1"#, Some("data_coding"), "0 to 255"),
+        (r#""short_message_hex":"0""#, Some("short_message_hex"), "hex digits"),
+        (r#""short_message_hex":"+0""#, Some("short_message_hex"), "hex digits"),
+        (r#""short_message_hex":7"#, Some("short_message_hex"), "hex digits"),
+        (r#""short_message_hex":"""#, Some("short_message_hex"), "1 to 254"),
+        (r#""short_message_hex":"0500","esm_class":64"#, Some("short_message_hex"), "UDH"),
+    ]
+    .map(|(rest, field, what)| {
+        (format!(r#"{{"source_addr":"1","destination_addr":"12345",{rest}}}"#), field, what)
+    });
+    let cases = cases.into_iter().map(|(body, field, what)| (body.to_owned(), field, what)).chain(octets);
     for (body, field, what) in cases {
         let response = http::request(daemon.http, "POST", "/mo", &[], body.as_bytes());
         assert_eq!(response.status, 400, "{body}: {response:?}");
@@ -263,6 +281,30 @@ fn errors_in_mo_name_the_field() {
     let huge = vec![b'x'; 100_000];
     assert_eq!(http::request(daemon.http, "POST", "/mo", &[], &huge).status, 413);
     daemon.await_stats(&[("/messages/mo_accepted", 0)]);
+}
+
+#[test]
+fn a_phones_octets_arrive_as_they_are() {
+    let daemon = Daemon::start("", Layout::TWO_BY_TWO);
+    let mut esme = daemon.bind(Mode::Transceiver);
+    for part in 1..=2u8 {
+        let mut octets = vec![5, 0, 3, 0xA7, 2, part];
+        octets.resize(254, part);
+        let hex: String = octets.iter().map(|octet| format!("{octet:02x}")).collect();
+        let body = serde_json::json!({
+            "source_addr": "491701", "destination_addr": "12345",
+            "esm_class": 0x40, "data_coding": 4, "short_message_hex": hex
+        });
+        assert_eq!(daemon.post("/mo", &[], &body.to_string()).status, 202);
+        let sm = esme.take_delivery();
+        assert_eq!((sm.esm_class, sm.data_coding, sm.text), (0x40, 4, octets));
+    }
+    let longer = format!(
+        r#"{{"source_addr":"1","destination_addr":"12345","short_message_hex":"{}"}}"#,
+        "00".repeat(255)
+    );
+    let response = daemon.post("/mo", &[], &longer);
+    assert_eq!((response.status, &response.json()["field"]), (400, &"short_message_hex".into()));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use rand_xoshiro::rand_core::Rng;
 
 use super::history::FinalRecord;
-use super::message::{Message, NETWORK, Role, Stage, Turn, seconds_of};
+use super::message::{Message, NETWORK, OnFailure, Role, Stage, Turn, seconds_of};
 use super::{Fact, RetrySettings, Shard, ShardOutput};
 use crate::base::mobile::{MobileNetwork, Outcome};
 use crate::base::{Now, Time};
@@ -80,17 +80,20 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     ) {
         let Some(message) = self.messages.get_mut(slot) else { return };
         message.error = error;
-        if message.single_attempt {
+        if message.on_failure == OnFailure::GiveUp {
             self.finish(slot, MessageState::Undeliverable, error, now, out);
             return;
         }
-        let wants_notification =
-            message.role == Role::Mt && message.registered_delivery.intermediate() && !message.notified;
+        let wants_notification = message.role == Role::Mt
+            && message.registered_delivery.intermediate()
+            && message.on_failure == OnFailure::Retry;
         let wait_ms = schedule.wait_ms(u32::from(message.attempts), self.rng.next_u64());
         let at = now.mono.plus_millis(wait_ms).min(at_latest).min(message.expires);
         message.stage = Stage::Waiting;
         message.first_delivery = 0;
-        message.notified |= wants_notification;
+        if wants_notification {
+            message.on_failure = OnFailure::RetryNotified;
+        }
         if message.role == Role::Mt {
             message.milestone = at;
         }
@@ -183,7 +186,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         message.target = account;
         message.attempts = 0;
         message.first_delivery = 0;
-        message.single_attempt = false;
+        message.on_failure = OnFailure::Retry;
         message.expires = now.mono.plus_millis(self.settings.receipt_validity_s.saturating_mul(1_000));
         let record = message.record(now.mono, now);
         // A receipt says that the state is final. So it goes out only when no restart can come to another one.

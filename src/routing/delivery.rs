@@ -38,12 +38,12 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     ) {
         let slot = token.slot;
         let open = self.messages.get(slot).and_then(|message| match message.stage {
-            Stage::HandedOut { session, delivery } if delivery == token.generation => {
-                Some((session, *message))
+            Stage::HandedOut { session, delivery, parts_after } if delivery == token.generation => {
+                Some((session, parts_after, *message))
             }
             _ => None,
         });
-        let Some((entry, message)) = open.filter(|_| token.shard == self.settings.shard) else {
+        let Some((entry, parts_after, message)) = open.filter(|_| token.shard == self.settings.shard) else {
             out.fact(Fact::StaleToken);
             return;
         };
@@ -58,6 +58,9 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             self.stop_serving(entry);
         }
         match result {
+            DeliveryResult::Answered(CommandStatus::ESME_ROK) if parts_after > 0 => {
+                self.next_part(slot, entry, now, out);
+            }
             DeliveryResult::Answered(CommandStatus::ESME_ROK) => self.settled(slot, &message, now, out),
             DeliveryResult::Answered(CommandStatus::ESME_RX_P_APPN | CommandStatus::ESME_RX_R_APPN) => {
                 self.abandon(slot, MessageState::Rejected, now, out);
@@ -72,6 +75,26 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             DeliveryResult::SessionLost | DeliveryResult::NotSent => self.requeue(slot),
         }
         self.sessions.credit_returned(entry);
+    }
+
+    /// The ESME has accepted a part of a message, and is to get the next: on the same session if that can take it now, else
+    /// before all that was never handed out.
+    #[cold]
+    fn next_part(&mut self, slot: u32, entry: u32, now: Now, out: &mut impl ShardOutput) {
+        let Some(message) = self.messages.get_mut(slot) else { return };
+        message.parts_settled = message.parts_settled.saturating_add(1);
+        let session = self.sessions.entries.get(entry);
+        if session.is_some_and(|session| !session.is_lost && self.sessions.can_take(session)) {
+            // Each part has as many attempts as a message.
+            message.attempts = message.attempts.saturating_sub(1);
+            if self.hand_out(slot, entry, now, out) != HandOut::NoRoom {
+                return;
+            }
+            if let Some(message) = self.messages.get_mut(slot) {
+                message.attempts = message.attempts.saturating_add(1);
+            }
+        }
+        self.requeue(slot);
     }
 
     /// The ESME has accepted a delivery.
@@ -243,7 +266,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             return HandOut::GivenUp;
         };
         let deliver_sm = outgoing::deliver_sm(message, &stored, session.version, dates, text, &mut tlvs);
-        let Ok(deliver_sm) = deliver_sm else {
+        let Ok((deliver_sm, parts_after)) = deliver_sm else {
             self.take(slot);
             self.abandon(slot, MessageState::Undeliverable, now, out);
             return HandOut::GivenUp;
@@ -266,7 +289,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             message.first_delivery = delivery;
         }
         message.attempts = message.attempts.saturating_add(1);
-        message.stage = Stage::HandedOut { session: entry, delivery };
+        message.stage = Stage::HandedOut { session: entry, delivery, parts_after };
         session.in_flight.push_back(&mut self.messages, slot);
         if out.is_full(handle) {
             self.sessions.pause(entry);

@@ -61,6 +61,17 @@ pub(super) enum Turn {
     Followed,
 }
 
+/// What follows when an attempt fails for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OnFailure {
+    /// No more than one attempt: datagram mode.
+    GiveUp,
+    /// Another attempt, and an intermediate notification if one is asked for.
+    Retry,
+    /// Another attempt; the notification has been made.
+    RetryNotified,
+}
+
 /// What a message waits for. It is on the wheel in exactly the stages that say so, and in a list in exactly those
 /// that say so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +98,8 @@ pub(super) enum Stage {
         session: u32,
         /// Number of that hand-out, shard-wide: the generation of its token.
         delivery: u32,
+        /// How many parts are to come after this one, if it went out as a part.
+        parts_after: u8,
     },
 }
 
@@ -155,10 +168,9 @@ pub(super) struct Message {
     /// Which lane it takes in every queue: 0 to 3, higher ones first.
     pub(super) priority: u8,
     pub(super) turn: Turn,
-    /// Datagram mode: a single attempt.
-    pub(super) single_attempt: bool,
-    /// An intermediate notification has been made.
-    pub(super) notified: bool,
+    pub(super) on_failure: OnFailure,
+    /// Where it goes out in parts: how many of them its ESME has accepted. A restart begins with the first again.
+    pub(super) parts_settled: u8,
 }
 
 // With its generation, a slot of the slab is two cache lines.
@@ -229,8 +241,8 @@ impl Message {
             version: InterfaceVersion::V34.octet(),
             priority: 0,
             turn: Turn::No,
-            single_attempt: false,
-            notified: false,
+            on_failure: OnFailure::Retry,
+            parts_settled: 0,
         }
     }
 
@@ -272,7 +284,11 @@ impl Message {
     pub(super) fn set_fields(&mut self, sm: &SmFields<'_>, names: SubscriberNames) {
         // Datagram mode: a single attempt, and no receipt (5.0 section 4.2.10.4).
         let datagram = sm.esm_class.is_datagram();
-        self.single_attempt = datagram;
+        self.on_failure = match self.on_failure {
+            _ if datagram => OnFailure::GiveUp,
+            OnFailure::GiveUp | OnFailure::Retry => OnFailure::Retry,
+            OnFailure::RetryNotified => OnFailure::RetryNotified,
+        };
         self.registered_delivery = if datagram { RegisteredDelivery::NONE } else { sm.registered_delivery };
         self.priority = sm.priority_flag.min(PRIORITY_MAX);
         self.subscriber = names.name(sm.destination_addr);
@@ -309,7 +325,9 @@ impl Message {
         if role != Role::Mo {
             message.set_fields(&sm, names);
             // It is made when the first attempt fails, so it was.
-            message.notified = record.attempts > 0;
+            if record.attempts > 0 && message.on_failure == OnFailure::Retry {
+                message.on_failure = OnFailure::RetryNotified;
+            }
         }
         // Only MT messages go to the network, all else to the account that it belongs to; only receipts outlive a
         // final state.

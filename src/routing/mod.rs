@@ -45,6 +45,7 @@ mod restore;
 mod sessions;
 mod settings;
 mod shard;
+mod split;
 mod subscribers;
 mod values;
 

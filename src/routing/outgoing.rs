@@ -3,6 +3,7 @@
 
 use super::message::{Message, Role, wall_of};
 use super::multi;
+use super::split;
 use crate::smpp::receipt::{RECEIPT_TEXT_MAX, ReceiptExcerpt, ReceiptText};
 use crate::smpp::time_format::{DateDigits, format_receipt_date};
 use crate::smpp::{
@@ -12,6 +13,7 @@ use crate::smpp::{
 
 /// Octets of a receipt's four TLVs: a message_id of 16 digits with its NUL, a state, an error code, a reference.
 const RECEIPT_TLVS_MAX: usize = (4 + 17) + (4 + 1) + (4 + 3) + (4 + 2);
+const _: () = assert!(split::PART_OCTETS_MAX <= RECEIPT_TEXT_MAX);
 /// Most user data that a peer without TLVs can be handed.
 const SHORT_MESSAGE_MAX: usize = 254;
 /// network_error_code's first octet: GSM (3.4 section 5.3.2.31).
@@ -43,10 +45,10 @@ impl Scratch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TooLong;
 
-/// What to hand out for `message`, whose stored body is `stored`.
+/// What to hand out for `message`, whose stored body is `stored`, and how many parts of it are to come after that.
 ///
 /// # Errors
-/// [`TooLong`]: the peer takes no TLVs, and the user data does not fit short_message.
+/// [`TooLong`]: the peer takes no TLVs, and the user data neither fits short_message nor can be split.
 #[inline]
 pub(super) fn deliver_sm<'a>(
     message: &Message,
@@ -55,12 +57,12 @@ pub(super) fn deliver_sm<'a>(
     dates: DateDigits,
     text: &'a mut [u8; RECEIPT_TEXT_MAX],
     tlvs: &'a mut TlvWriter<'_>,
-) -> Result<DeliverSm<'a>, TooLong> {
+) -> Result<(DeliverSm<'a>, u8), TooLong> {
     match message.role {
-        Role::Receipt | Role::Notification => Ok(receipt(message, stored, version, dates, text, tlvs)),
+        Role::Receipt | Role::Notification => Ok((receipt(message, stored, version, dates, text, tlvs), 0)),
         Role::Mt | Role::Mo => {
             let (_, tlvs) = multi::known_as(message, stored);
-            forwarded(&SmFields { tlvs, ..*stored }, version)
+            forwarded(message, &SmFields { tlvs, ..*stored }, version, text)
         }
     }
 }
@@ -119,7 +121,13 @@ fn receipt<'a>(
 }
 
 /// A message from a subscriber or another ESME.
-fn forwarded<'a>(stored: &SmFields<'a>, version: InterfaceVersion) -> Result<DeliverSm<'a>, TooLong> {
+#[inline]
+fn forwarded<'a>(
+    message: &Message,
+    stored: &SmFields<'a>,
+    version: InterfaceVersion,
+    part: &'a mut [u8; RECEIPT_TEXT_MAX],
+) -> Result<(DeliverSm<'a>, u8), TooLong> {
     const MODE_MASK: u8 = 0x03;
     const SME_ACKNOWLEDGEMENTS: u8 = 0x0C;
     let mut deliver_sm = DeliverSm {
@@ -136,10 +144,13 @@ fn forwarded<'a>(stored: &SmFields<'a>, version: InterfaceVersion) -> Result<Del
         deliver_sm.short_message = stored.user_data();
         deliver_sm.tlvs = Tlvs::EMPTY;
         if deliver_sm.short_message.len() > SHORT_MESSAGE_MAX {
-            return Err(TooLong);
+            let part = split::part(message.id, stored, message.parts_settled, part).ok_or(TooLong)?;
+            deliver_sm.esm_class = split::esm_class(deliver_sm.esm_class);
+            deliver_sm.short_message = part.user_data;
+            return Ok((deliver_sm, part.after));
         }
     }
-    Ok(deliver_sm)
+    Ok((deliver_sm, 0))
 }
 
 impl Scratch {

@@ -140,6 +140,11 @@ impl Daemon {
         Self { child, smpp, plain, tls, http, stderr, readers, data_dir, tls_section, dir }
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What the daemon has logged so far.
     pub fn stderr(&self) -> String {
         self.stderr.lock().expect("no reader panics").clone()

@@ -127,8 +127,9 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             message.milestone = replaced.milestone;
             message.expires = replaced.expires;
             message.registered_delivery = replaced.registered_delivery;
-            message.single_attempt = replaced.single_attempt;
+            message.on_failure = replaced.on_failure;
             message.priority = replaced.priority;
+            message.parts_settled = 0;
         }
         self.open(slot, now);
         Ok(stored.lsn)

@@ -214,26 +214,115 @@ fn nobody_bound_until_the_validity_ends_makes_it_expired() {
     bench.assert_drained();
 }
 
-#[test]
-fn a_payload_that_a_3_3_peer_cannot_take_is_undeliverable() {
+/// Submits a payload to 7000 towards a 3.3 session, accepts every delivery, and returns the short_messages.
+fn parts(bench: &mut Bench, data_coding: u8, esm_class: u8, payload: &[u8]) -> Vec<Vec<u8>> {
+    let mut buffer = vec![0; payload.len() + 4];
+    let mut tlvs = TlvWriter::new(&mut buffer);
+    assert!(tlvs.push(TlvTag::MESSAGE_PAYLOAD, payload));
+    let esm_class = EsmClass(esm_class);
+    let tlvs = tlvs.tlvs();
+    let sm =
+        SubmitSm { destination_addr: b"7000", short_message: b"", data_coding, esm_class, tlvs, ..sm(0) };
+    bench.submit(session(0), sm);
+    bench.turn();
+    let mut parts = Vec::new();
+    // One at a time: the next follows its answer at once.
+    while let [delivery] = &bench.deliveries()[..] {
+        assert!(bench.out.finals().is_empty());
+        assert!(delivery.sm().tlvs.is_empty());
+        assert_eq!(delivery.sm().esm_class.has_udh(), delivery.sm().short_message.len() < 200);
+        parts.push(delivery.sm().short_message.to_vec());
+        bench.accept(delivery);
+    }
+    parts
+}
+
+fn old_receiver() -> Bench {
     let mut bench = owners();
     bench.bind_as(Bound { version: InterfaceVersion::V33, ..range(session(1), BOB, b"") });
-    for (len, fits) in [(254, true), (255, false)] {
-        let payload = vec![b'x'; len];
-        let mut buffer = [0; 300];
-        let mut tlvs = TlvWriter::new(&mut buffer);
-        assert!(tlvs.push(TlvTag::MESSAGE_PAYLOAD, &payload));
-        let sm = SubmitSm { destination_addr: b"7000", short_message: b"", tlvs: tlvs.tlvs(), ..sm(0) };
-        bench.submit(session(0), sm);
-        bench.turn();
-        if fits {
-            let delivery = bench.delivery();
-            assert_eq!((delivery.sm().short_message.len(), delivery.sm().tlvs.is_empty()), (254, true));
-            bench.accept(&delivery);
+    bench
+}
+
+#[test]
+fn a_payload_that_a_3_3_peer_cannot_take_goes_in_parts() {
+    let mut escaped = vec![b'x'; 400];
+    escaped[152] = 0x1B;
+    let mut surrogates = [0x04, 0x1F].repeat(150);
+    surrogates[132..136].copy_from_slice(&[0xD8, 0x3D, 0xDE, 0x00]);
+    let with_ports = [&b"\x06\x05\x04\x0B\x84\x23\xF0"[..], &[7; 260]].concat();
+    for (data_coding, esm_class, payload, own, lens) in [
+        (0, 0, vec![b'x'; 254], 0, vec![254]),
+        (0, 0, vec![b'x'; 255], 0, vec![153, 102]),
+        (0, 0, vec![b'x'; 306], 0, vec![153, 153]),
+        (0, 0, escaped, 0, vec![152, 153, 95]),
+        (8, 0, surrogates, 0, vec![132, 134, 34]),
+        (4, 0, vec![9; 300], 0, vec![134, 134, 32]),
+        (4, 0x40, with_ports, 6, vec![128, 128, 4]),
+    ] {
+        let mut bench = old_receiver();
+        let parts = parts(&mut bench, data_coding, esm_class, &payload);
+        if let [whole] = &parts[..] {
+            assert_eq!((whole, lens.len()), (&payload, 1));
         } else {
-            assert_eq!(bench.out.finals().last(), Some(&MessageState::Undeliverable));
+            let own_elements = if own > 0 { &payload[1..=own] } else { &[][..] };
+            let mut text = payload[if own > 0 { own + 1 } else { 0 }..].to_vec();
+            for (n, (part, len)) in parts.iter().zip(&lens).enumerate() {
+                let head = [5 + own as u8, 0, 3, parts[0][3], lens.len() as u8, n as u8 + 1];
+                assert_eq!((&part[..6], &part[6..6 + own]), (&head[..], own_elements));
+                assert_eq!(part[6 + own..], text[..*len]);
+                text.drain(..len);
+            }
+            assert_eq!((parts.len(), text.len()), (lens.len(), 0));
         }
+        assert_eq!(bench.out.finals(), [MessageState::Delivered]);
+        bench.assert_drained();
     }
+}
+
+#[test]
+fn what_cannot_be_split_for_a_3_3_peer_is_undeliverable() {
+    let concatenated = [&b"\x05\x00\x03\x01\x02\x01"[..], &[b'x'; 260]].concat();
+    for (data_coding, esm_class, payload) in
+        [(0, 0x40, concatenated), (0, 0x40, vec![0xFF; 255]), (4, 0, vec![9; 255 * 134 + 1])]
+    {
+        let mut bench = old_receiver();
+        assert!(parts(&mut bench, data_coding, esm_class, &payload).is_empty());
+        assert_eq!(bench.out.finals(), [MessageState::Undeliverable]);
+        bench.assert_drained();
+    }
+    let mut bench = old_receiver();
+    assert_eq!(parts(&mut bench, 4, 0, &[9; 255 * 134]).len(), 255);
+    bench.assert_drained();
+}
+
+#[test]
+fn parts_go_on_where_they_were_and_end_with_a_refusal() {
+    let mut bench = old_receiver();
+    let mut buffer = [0; 600];
+    let mut tlvs = TlvWriter::new(&mut buffer);
+    assert!(tlvs.push(TlvTag::MESSAGE_PAYLOAD, &[b'x'; 500]));
+    let sm = SubmitSm { destination_addr: b"7000", short_message: b"", tlvs: tlvs.tlvs(), ..sm(0) };
+    let number = |delivery: &Delivery| delivery.sm().short_message[5];
+    bench.submit(session(0), sm);
+    bench.turn();
+    let first = bench.delivery();
+    bench.accept(&first);
+    let second = bench.delivery();
+    assert_eq!((number(&first), number(&second)), (1, 2));
+    // A doubled answer to the first says nothing of the second.
+    bench.result(&first, DeliveryResult::Answered(CommandStatus::ESME_ROK));
+    assert_eq!(bench.out.facts.last(), Some(&Fact::StaleToken));
+    bench.result(&second, DeliveryResult::Answered(CommandStatus::ESME_RMSGQFUL));
+    bench.pass(7_000);
+    let again = bench.delivery();
+    assert_eq!(again.sm().short_message, second.sm().short_message);
+    bench.unbind(session(1));
+    bench.bind_as(Bound { version: InterfaceVersion::V33, ..range(session(2), BOB, b"") });
+    bench.turn();
+    let again = bench.delivery();
+    assert_eq!((again.to, number(&again)), (session(2), 2));
+    bench.result(&again, DeliveryResult::Answered(CommandStatus::ESME_RX_P_APPN));
+    assert_eq!(bench.out.finals(), [MessageState::Rejected]);
     bench.assert_drained();
 }
 
