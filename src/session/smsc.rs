@@ -550,16 +550,31 @@ impl Session {
             Ok(sm) => sm,
             Err(error) => {
                 port.fact(Fact::MalformedPdu);
-                port.fact(Fact::Submitted);
-                self.submitted += 1;
-                self.answer_submit(operation, sequence_number, Err(error.status), port);
-                return Flow::Next;
+                return self.submitted(
+                    operation,
+                    sequence_number,
+                    Disposition::Answered(Err(error.status)),
+                    port,
+                );
             }
         };
         let origin = Origin { session: self.handle, sequence_number, operation, received_at: now };
         let request =
             SubmitRequest { origin, account: self.account, version: self.version, sm: &sm, body: frame.body };
-        match port.submit(&request) {
+        let disposition = port.submit(&request);
+        self.submitted(operation, sequence_number, disposition, port)
+    }
+
+    /// Counts a submission, and answers it if it is decided. One that stalls comes again.
+    #[inline]
+    fn submitted(
+        &mut self,
+        operation: SubmitOperation,
+        sequence_number: u32,
+        disposition: Disposition,
+        port: &mut impl Port,
+    ) -> Flow {
+        match disposition {
             Disposition::Answered(result) => self.answer_submit(operation, sequence_number, result, port),
             Disposition::InFlight => self.in_flight += 1,
             Disposition::Stall(reason) => return Flow::Stall(reason),

@@ -34,6 +34,8 @@
 mod disk;
 mod esme;
 mod lane;
+#[path = "../store_simulation/link.rs"]
+mod link;
 mod model;
 mod shard;
 mod store;

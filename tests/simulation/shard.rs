@@ -8,8 +8,9 @@ use smscd::smpp::{CommandStatus, DeliverSm, InterfaceVersion, OperationAnswer, P
 use smscd::store::Journal;
 
 use super::lane::Lane;
+use super::link::SimLink;
 use super::model::{Kind, Model, number_in, number_in_receipt};
-use super::store::{Backend, SimLink};
+use super::store::Backend;
 
 /// From a worker to a shard.
 #[derive(Clone, Debug)]

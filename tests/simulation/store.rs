@@ -1,62 +1,13 @@
 //! The journal of one shard on a simulated disk, with its committer and keeper one step at a time.
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use smscd::base::Time;
 use smscd::store::Durability;
-use smscd::store::journal::{
-    Access, Answer, Batch, Journal, JournalSettings, Keeper, Link, Progress, Request, Writer, open,
-};
+use smscd::store::journal::{Access, Batch, Journal, JournalSettings, Keeper, Progress, Writer, open};
 
 use super::disk::{SimDisk, SimFile};
-
-#[derive(Debug, Default)]
-struct Queues {
-    batch: Option<Box<Batch<SimFile>>>,
-    returned: VecDeque<Box<Batch<SimFile>>>,
-    requests: VecDeque<Request<SimFile>>,
-    answers: VecDeque<Answer<SimFile>>,
-}
-
-/// The way from the journal to its committer, for one batch at a time.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct SimLink(Rc<RefCell<Queues>>);
-
-impl Link for SimLink {
-    type File = SimFile;
-
-    fn has_room(&self) -> bool {
-        self.0.borrow().batch.is_none()
-    }
-
-    fn submit(&mut self, batch: Box<Batch<SimFile>>) -> Result<(), Box<Batch<SimFile>>> {
-        let mut queues = self.0.borrow_mut();
-        if queues.batch.is_some() {
-            return Err(batch);
-        }
-        queues.batch = Some(batch);
-        Ok(())
-    }
-
-    fn take_back(&mut self) -> Option<Box<Batch<SimFile>>> {
-        self.0.borrow_mut().batch.take()
-    }
-
-    fn returned(&mut self) -> Option<Box<Batch<SimFile>>> {
-        self.0.borrow_mut().returned.pop_front()
-    }
-
-    fn ask(&mut self, request: Request<SimFile>) {
-        self.0.borrow_mut().requests.push_back(request);
-    }
-
-    fn answer(&mut self) -> Option<Answer<SimFile>> {
-        self.0.borrow_mut().answers.pop_front()
-    }
-}
+use super::link::SimLink;
 
 /// What stands behind a journal.
 pub(crate) struct Backend {

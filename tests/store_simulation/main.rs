@@ -4,6 +4,7 @@
 //! failure names its seed.
 
 mod disk;
+mod link;
 mod world;
 
 use disk::Faults;

@@ -1,64 +1,19 @@
 //! A journal with its committer and keeper on a simulated disk, one step at a time, beside a model that knows what
 //! the log says.
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
-use std::rc::Rc;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use smscd::base::{AccountId, MessageId, Time, WallTime};
 use smscd::store::journal::{
-    Access, Answer, Batch, Journal, JournalSettings, Keeper, Link, Progress, Recovered, Request, Writer, open,
+    Access, Batch, Journal, JournalSettings, Keeper, Progress, Recovered, Writer, open,
 };
 use smscd::store::{Durability, Location, MessageStore, Record, Stored};
 
 use super::disk::{SimDisk, SimFile};
-
-#[derive(Debug, Default)]
-struct Queues {
-    batch: Option<Box<Batch<SimFile>>>,
-    returned: VecDeque<Box<Batch<SimFile>>>,
-    requests: VecDeque<Request<SimFile>>,
-    answers: VecDeque<Answer<SimFile>>,
-}
-
-#[derive(Clone, Debug, Default)]
-pub(crate) struct SimLink(Rc<RefCell<Queues>>);
-
-impl Link for SimLink {
-    type File = SimFile;
-
-    fn has_room(&self) -> bool {
-        self.0.borrow().batch.is_none()
-    }
-
-    fn submit(&mut self, batch: Box<Batch<SimFile>>) -> Result<(), Box<Batch<SimFile>>> {
-        let mut queues = self.0.borrow_mut();
-        if queues.batch.is_some() {
-            return Err(batch);
-        }
-        queues.batch = Some(batch);
-        Ok(())
-    }
-
-    fn take_back(&mut self) -> Option<Box<Batch<SimFile>>> {
-        self.0.borrow_mut().batch.take()
-    }
-
-    fn returned(&mut self) -> Option<Box<Batch<SimFile>>> {
-        self.0.borrow_mut().returned.pop_front()
-    }
-
-    fn ask(&mut self, request: Request<SimFile>) {
-        self.0.borrow_mut().requests.push_back(request);
-    }
-
-    fn answer(&mut self) -> Option<Answer<SimFile>> {
-        self.0.borrow_mut().answers.pop_front()
-    }
-}
+use super::link::SimLink;
 
 /// What is pending, by id.
 pub(crate) type Pending = BTreeMap<u64, (Record, Vec<u8>)>;

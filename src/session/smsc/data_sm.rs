@@ -25,21 +25,17 @@ impl Session {
             Ok(sm) => sm,
             Err(error) => {
                 port.fact(Fact::MalformedPdu);
-                port.fact(Fact::Submitted);
-                self.submitted += 1;
-                self.answer_submit(operation, sequence_number, Err(error.status), port);
-                return Flow::Next;
+                return self.submitted(
+                    operation,
+                    sequence_number,
+                    Disposition::Answered(Err(error.status)),
+                    port,
+                );
             }
         };
         let origin = Origin { session: self.handle, sequence_number, operation, received_at: now };
-        match port.submit_fields(origin, self.account, self.version, &sm) {
-            Disposition::Answered(result) => self.answer_submit(operation, sequence_number, result, port),
-            Disposition::InFlight => self.in_flight += 1,
-            Disposition::Stall(reason) => return Flow::Stall(reason),
-        }
-        port.fact(Fact::Submitted);
-        self.submitted += 1;
-        Flow::Next
+        let disposition = port.submit_fields(origin, self.account, self.version, &sm);
+        self.submitted(operation, sequence_number, disposition, port)
     }
 }
 
