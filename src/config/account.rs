@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::compat::CompatConfig;
 use super::error::Findings;
 use super::ip_range::IpRange;
 use super::password;
@@ -95,8 +96,6 @@ pub struct AccountConfig {
     pub prefixes: Vec<String>,
     /// Whether the address_range of a receiving bind makes addresses this account's too, after all configured ones.
     pub claims_by_address_range: bool,
-    /// Digits of the dates in a receipt's text: 10 or 12.
-    pub receipt_date_digits: u8,
     /// What its accepted messages survive; as `store.durability` says when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub durability: Option<Durability>,
@@ -126,8 +125,8 @@ pub struct AccountConfig {
     /// It was in an earlier configuration and is in this one no more: it keeps its number, so that what it has sent goes on.
     #[serde(skip)]
     pub removed: bool,
-    /// How messages are delivered to its sessions.
-    pub deliver_by: DeliverBy,
+    /// How it is spoken to.
+    pub compat: CompatConfig,
     /// Lists that it may submit to.
     #[serde(rename = "distribution_list", skip_serializing_if = "Vec::is_empty")]
     pub distribution_lists: Vec<DistributionListConfig>,
@@ -148,7 +147,6 @@ impl Default for AccountConfig {
             addresses: Vec::new(),
             prefixes: Vec::new(),
             claims_by_address_range: false,
-            receipt_date_digits: 10,
             durability: None,
             validity_default_s: 0,
             validity_max_s: 0,
@@ -162,7 +160,7 @@ impl Default for AccountConfig {
             destination_prefixes: Vec::new(),
             message_bytes_max: 0,
             removed: false,
-            deliver_by: DeliverBy::DeliverSm,
+            compat: CompatConfig::default(),
             distribution_lists: Vec::new(),
         }
     }
@@ -249,9 +247,7 @@ impl AccountConfig {
                 }
             }
         }
-        if !matches!(self.receipt_date_digits, 10 | 12) {
-            findings.add(format!("{key}.receipt_date_digits"), "must be 10 or 12");
-        }
+        self.compat.validate(&format!("{key}.compat"), findings);
         let on_disk = self.durability.filter(|&durability| durability != Durability::None);
         if let Some(durability) = on_disk.filter(|_| store.durability == Durability::None) {
             let what =

@@ -2,6 +2,7 @@
 //! Values only; nothing here opens a socket or starts a thread.
 
 mod account;
+mod compat;
 mod diff;
 mod edr;
 mod engine;
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use account::{AccountConfig, BindType, DeliverBy, DistributionListConfig};
+pub use compat::{CompatConfig, CompatSettings, IdNotation, Preset, ReceiptIdNotation};
 pub use diff::{Applied, Change};
 pub use edr::{EdrConfig, EdrFormat};
 pub use engine::EngineConfig;
@@ -186,6 +188,9 @@ impl Config {
     pub fn to_toml(&self) -> String {
         let mut shown = self.clone();
         shown.accounts.retain(|account| !account.removed);
+        for account in &mut shown.accounts {
+            account.compat = account.compat.in_full();
+        }
         toml::to_string(&shown).unwrap_or_else(|error| unreachable!("configuration as TOML: {error}"))
     }
 }

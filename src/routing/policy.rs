@@ -1,7 +1,7 @@
 //! What routing goes by for each account, small and side by side: the hot path looks it up for every message.
 
 use super::{SettingsError, ShardSettings};
-use crate::base::AccountId;
+use crate::base::{AccountId, IdForms};
 use crate::limits::ACCOUNTS_MAX;
 use crate::smpp::time_format::DateDigits;
 use crate::store::Durability;
@@ -15,6 +15,7 @@ pub(super) struct Policy {
     pub(super) duplicate_window_ms: u64,
     pub(super) durability: Durability,
     pub(super) receipt_dates: DateDigits,
+    pub(super) ids: IdForms,
 }
 
 /// The policies of all accounts of the configuration.
@@ -39,6 +40,7 @@ impl Policies {
             duplicate_window_ms: 0,
             durability: settings.durability,
             receipt_dates: DateDigits::default(),
+            ids: IdForms::default(),
         };
         let policies = settings.accounts.iter().map(|account| {
             let validity_max_ms = account.validity_max_s.map_or(former.validity_max_ms, ms);
@@ -51,6 +53,7 @@ impl Policies {
                 duplicate_window_ms: account.duplicate_window_ms,
                 durability: account.durability.unwrap_or(settings.durability),
                 receipt_dates: account.receipt_dates,
+                ids: account.ids,
             }
         });
         Ok(Self { policies: policies.collect(), former })

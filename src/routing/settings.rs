@@ -1,5 +1,6 @@
 //! What a shard is told once, at its start.
 
+use crate::base::IdForms;
 use crate::limits::ACCOUNTS_MAX;
 use crate::smpp::time_format::DateDigits;
 use crate::store::Durability;
@@ -126,6 +127,8 @@ pub struct AccountRouting {
     pub claims_by_address_range: bool,
     /// How receipts write their dates (UTC).
     pub receipt_dates: DateDigits,
+    /// How its message ids are written and read.
+    pub ids: IdForms,
 }
 
 /// Why settings were refused.

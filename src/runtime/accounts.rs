@@ -15,14 +15,15 @@ use super::failed_binds::{Culprit, FailedBinds, Leniency};
 use super::message_policy::{DailyCount, MessagePolicy};
 use crate::base::{AccountId, Now, Time};
 use crate::config::password::{self, Seal, Sealer};
-use crate::config::{AccountConfig, BindType, Config, DeliverBy, DistributionListConfig, LimitsConfig};
-use crate::session::{Authentication, BindMode, BindRequest, DataSmUse, Grant};
+use crate::config::{AccountConfig, BindType, CompatSettings, Config, DeliverBy, DistributionListConfig, LimitsConfig};
+use crate::session::{Authentication, BindMode, BindRequest, Compat, DataSmUse, Grant};
 use crate::smpp::{CommandStatus, SubmitSm};
 
 /// One account: its rules, and what all tables share of it.
 #[derive(Debug)]
 pub struct Account {
     config: AccountConfig,
+    compat: Compat,
     rate: Rate,
     policy: Option<Box<MessagePolicy>>,
     distribution_lists: HashMap<Vec<u8>, Vec<ListMember>>,
@@ -140,6 +141,11 @@ impl Account {
         self.policy.as_ref().map_or(Ok(()), |policy| policy.take_quota(1, &self.live.today, now.wall))
     }
 
+    /// How its sessions are spoken to.
+    pub const fn compat(&self) -> Compat {
+        self.compat
+    }
+
     /// Whether a session that is bound so, from there, may stay.
     pub fn may_stay(&self, mode: BindMode, address: IpAddr) -> bool {
         self.config.enabled && self.config.may_bind(bind_type(mode)) && self.config.may_bind_from(address)
@@ -155,7 +161,7 @@ impl Account {
             account: id,
             window: self.config.window,
             deliver_window: self.config.deliver_window,
-            data_sm: DataSmUse { messages: self.config.deliver_by == DeliverBy::DataSm, receipts: false },
+            compat: self.compat,
         })
     }
 
@@ -280,6 +286,7 @@ impl AccountTable {
             });
             Account {
                 config: config.clone(),
+                compat: compat(&config.compat.settings()),
                 rate: Rate::new(config.rate_per_s, config.burst),
                 policy: MessagePolicy::new(config),
                 distribution_lists: config.distribution_lists.iter().map(list).collect(),
@@ -453,6 +460,17 @@ impl AccountTable {
     pub fn sessions(&self, id: AccountId) -> (u32, u32) {
         let own = self.get(id).map_or(0, |account| account.live.sessions.load(Ordering::Acquire));
         (self.live.sessions.load(Ordering::Acquire), own)
+    }
+}
+
+fn compat(settings: &CompatSettings) -> Compat {
+    Compat {
+        ids: settings.id_forms(),
+        data_sm: DataSmUse {
+            messages: settings.deliver_by == DeliverBy::DataSm,
+            receipts: settings.receipts_by == DeliverBy::DataSm,
+        },
+        error_body: settings.error_response_body,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a session asks of the shell that hosts it, and the values that go both ways.
 
+use super::compat::Compat;
 use crate::base::{AccountId, DeliveryToken, MessageId, SessionHandle, SubmitOperation, Time};
 use crate::smpp::{
     CommandId, CommandStatus, InterfaceVersion, Operation, OperationAnswer, SubmitMulti, SubmitSm,
@@ -81,8 +82,8 @@ pub struct Grant {
     pub window: u32,
     /// Requests of ours that may await the ESME's response.
     pub deliver_window: u32,
-    /// What is delivered by data_sm; not to peers below 3.4, which have none.
-    pub data_sm: DataSmUse,
+    /// How it is spoken to.
+    pub compat: Compat,
 }
 
 /// What is delivered by data_sm instead of deliver_sm.

@@ -12,11 +12,13 @@ mod congestion;
 mod data_sm;
 mod multi;
 mod operations;
+mod refusal;
 
 use std::collections::VecDeque;
 
 use operations::OpenOperation;
 
+use super::compat::Compat;
 use super::link::{Link, LinkTimers, Verdict};
 use super::port::{
     Authentication, BindMode, BindRequest, CloseReason, DataSmUse, DeliveryResult, Disposition, Fact, Grant,
@@ -117,7 +119,7 @@ pub struct Session {
     deadline_moved: bool,
     window: Window,
     multis: OpenMultis,
-    data_sm: DataSmUse,
+    compat: Compat,
     /// Deliveries that wait for the window or behind a submit_multi, already encoded without a header.
     held: VecDeque<Held>,
     held_bytes: VecDeque<u8>,
@@ -149,7 +151,7 @@ impl Session {
             deadline_moved: false,
             window: Window::new(0),
             multis: OpenMultis::default(),
-            data_sm: DataSmUse::default(),
+            compat: Compat::default(),
             held: VecDeque::new(),
             held_bytes: VecDeque::new(),
             address_range: Box::default(),
@@ -293,13 +295,19 @@ impl Session {
 
     /// Whether anything is delivered by data_sm here.
     pub const fn uses_data_sm(&self) -> bool {
-        (self.data_sm.messages || self.data_sm.receipts) && self.version.has_tlvs()
+        (self.compat.data_sm.messages || self.compat.data_sm.receipts) && self.version.has_tlvs()
     }
 
     /// By which request a message is delivered here, or a receipt.
     pub const fn delivers_by(&self, is_receipt: bool) -> CommandId {
-        let data_sm = if is_receipt { self.data_sm.receipts } else { self.data_sm.messages };
+        let DataSmUse { messages, receipts } = self.compat.data_sm;
+        let data_sm = if is_receipt { receipts } else { messages };
         if data_sm && self.version.has_tlvs() { CommandId::DATA_SM } else { CommandId::DELIVER_SM }
+    }
+
+    /// Its account has changed: from now on it is spoken to like this.
+    pub const fn set_compat(&mut self, compat: Compat) {
+        self.compat = compat;
     }
 
     /// Asks the ESME to unbind (shutdown, or an administrator). Returns why to close at once if it isn't bound.
@@ -597,7 +605,7 @@ impl Session {
         };
         match result {
             Ok(message_id) => {
-                let text = message_id.text();
+                let text = self.compat.ids.response.text(message_id);
                 let congestion = self.congestion_tlv(port);
                 let len = HEADER_LEN + text.as_bytes().len() + 1 + congestion.as_bytes().len();
                 port.send(len, |out| {
@@ -610,9 +618,8 @@ impl Session {
                 port.fact(Fact::SubmitAnswered(CommandStatus::ESME_ROK));
             }
             Err(status) => {
-                let status = status.for_version(self.version);
-                send_header(command_id, status, sequence_number, port);
-                port.fact(Fact::SubmitAnswered(status));
+                self.refuse(command_id, status, sequence_number, port);
+                port.fact(Fact::SubmitAnswered(status.for_version(self.version)));
             }
         }
     }
@@ -679,7 +686,7 @@ impl Session {
         self.account = grant.account;
         self.in_flight_max = grant.window;
         self.window = Window::new(grant.deliver_window);
-        self.data_sm = grant.data_sm;
+        self.compat = grant.compat;
         self.bound_at = now;
         self.deadline_moved = true;
         // Below 3.4 no TLV may be sent; from there on sc_interface_version says what was agreed.
@@ -838,7 +845,8 @@ impl Session {
 
     fn wrong_state(&mut self, frame: &Frame<'_>, port: &mut impl Output) -> Flow {
         port.fact(Fact::WrongState);
-        respond(frame, CommandStatus::ESME_RINVBNDSTS, port);
+        let Header { command_id, sequence_number, .. } = frame.header;
+        self.refuse(command_id.response(), CommandStatus::ESME_RINVBNDSTS, sequence_number, port);
         self.unbound_error()
     }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use smscd::base::{AccountId, DeliveryToken, Now, SessionHandle};
 use smscd::routing::shard_of;
 use smscd::session::{
-    Authentication, BindMode, BindRequest, CloseReason, DataSmUse, DeliveryResult, Disposition, Fact, Grant,
+    Authentication, BindMode, BindRequest, CloseReason, Compat, DeliveryResult, Disposition, Fact, Grant,
     MultiRequest, OperationDisposition, OperationRequest, Origin, Output, Port, Session, SessionSettings,
     StallReason, Stop, SubmitRequest,
 };
@@ -121,7 +121,7 @@ impl Port for SimPort<'_> {
             _ => return Authentication::Refused(CommandStatus::ESME_RBINDFAIL),
         };
         let grant =
-            Grant { account, window: WINDOW, deliver_window: DELIVER_WINDOW, data_sm: DataSmUse::default() };
+            Grant { account, window: WINDOW, deliver_window: DELIVER_WINDOW, compat: Compat::default() };
         let is_right = bind.password == b"secret";
         let verdict = if is_right { Ok(grant) } else { Err(CommandStatus::ESME_RBINDFAIL) };
         self.judging.push_back((self.handle, verdict));

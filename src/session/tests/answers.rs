@@ -267,7 +267,7 @@ fn what_is_glued_to_a_bind_waits_for_its_verdict() {
         account: ACCOUNT,
         window: 4,
         deliver_window: 2,
-        data_sm: crate::session::DataSmUse::default(),
+        compat: crate::session::Compat::default(),
     };
 
     let mut at_once = Host::open();
