@@ -15,7 +15,9 @@ use super::failed_binds::{Culprit, FailedBinds, Leniency};
 use super::message_policy::{DailyCount, MessagePolicy};
 use crate::base::{AccountId, Now, Time};
 use crate::config::password::{self, Seal, Sealer};
-use crate::config::{AccountConfig, BindType, CompatSettings, Config, DeliverBy, DistributionListConfig, LimitsConfig};
+use crate::config::{
+    AccountConfig, BindType, CompatSettings, Config, DeliverBy, DistributionListConfig, LimitsConfig,
+};
 use crate::session::{Authentication, BindMode, BindRequest, Compat, DataSmUse, Grant};
 use crate::smpp::{CommandStatus, SubmitSm};
 

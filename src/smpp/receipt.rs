@@ -14,7 +14,8 @@ pub const RECEIPT_EXCERPT_MAX: usize = 20;
 const ID_MAX: usize = 64;
 /// No receipt text is longer.
 pub const RECEIPT_TEXT_MAX: usize =
-    "id: sub:001 dlvrd:001 submit date:YYYYMMDDhhmmss done date:YYYYMMDDhhmmss stat:DELIVRD err:000 text:".len()
+    "id: sub:001 dlvrd:001 submit date:YYYYMMDDhhmmss done date:YYYYMMDDhhmmss stat:DELIVRD err:000 text:"
+        .len()
         + ID_MAX
         + RECEIPT_EXCERPT_MAX;
 

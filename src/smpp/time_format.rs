@@ -156,15 +156,8 @@ pub fn format_receipt_date(at: WallTime, form: DateDigits) -> ReceiptDate {
     let civil = Civil::from_unix_ms(i64::try_from(at.unix_millis()).unwrap_or(i64::MAX));
     let seconds = if form == DateDigits::Ten { 0 } else { civil.second };
     let mut digits = [0; 14];
-    let fields = [
-        civil.century,
-        civil.year_of_century,
-        civil.month,
-        civil.day,
-        civil.hour,
-        civil.minute,
-        seconds,
-    ];
+    let fields =
+        [civil.century, civil.year_of_century, civil.month, civil.day, civil.hour, civil.minute, seconds];
     write_pairs(&mut digits, &fields);
     ReceiptDate { digits, form }
 }

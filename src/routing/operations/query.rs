@@ -3,8 +3,8 @@
 use super::super::Shard;
 use super::super::message::{Stage, wall_of};
 use super::OperationRequest;
-use crate::base::mobile::MobileNetwork;
 use crate::base::Now;
+use crate::base::mobile::MobileNetwork;
 use crate::smpp::{InterfaceVersion, MessageState, OperationAnswer, QueriedState, QuerySm};
 use crate::store::MessageStore;
 
