@@ -256,8 +256,8 @@ impl World {
 
     /// Fills every place that ought to be free.
     fn fill(&mut self) {
-        for account in 0..ACCOUNTS.len() {
-            while self.is_enabled[account] && self.live(account) < SESSIONS_MAX[account] {
+        for (account, sessions_max) in SESSIONS_MAX.into_iter().enumerate() {
+            while self.is_enabled[account] && self.live(account) < sessions_max {
                 self.bind(account, true, true, Mode::Transceiver);
             }
             self.bind(account, true, false, Mode::Transceiver);
