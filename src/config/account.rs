@@ -10,6 +10,7 @@ use super::ip_range::IpRange;
 use super::password;
 use super::secret::Secret;
 use super::smpp::check_c_octet_string;
+use super::statistics::StatisticsConfig;
 use super::store::{Durability, StoreConfig, VALIDITY_S_MAX};
 use crate::limits;
 
@@ -125,6 +126,8 @@ pub struct AccountConfig {
     /// It was in an earlier configuration and is in this one no more: it keeps its number, so that what it has sent goes on.
     #[serde(skip)]
     pub removed: bool,
+    /// Its counts, sent to it as messages.
+    pub statistics: StatisticsConfig,
     /// How it is spoken to.
     pub compat: CompatConfig,
     /// Lists that it may submit to.
@@ -160,6 +163,7 @@ impl Default for AccountConfig {
             destination_prefixes: Vec::new(),
             message_bytes_max: 0,
             removed: false,
+            statistics: StatisticsConfig::default(),
             compat: CompatConfig::default(),
             distribution_lists: Vec::new(),
         }
@@ -275,6 +279,7 @@ impl AccountConfig {
         if self.burst != 0 && self.rate_per_s == 0 {
             findings.add(format!("{key}.burst"), "has no effect without rate_per_s");
         }
+        self.statistics.validate(&format!("{key}.statistics"), &self.bind, findings);
         self.validate_policy(key, findings);
     }
 }
