@@ -82,6 +82,7 @@ fn settings() -> SessionSettings {
         response_timeout_ms: 30_000,
         unbind_timeout_ms: 5_000,
         pdu_bytes_max: 70_000,
+        enquire_link_before_bind: true,
     }
 }
 

@@ -19,7 +19,7 @@ const ADDRESSES_MAX: usize = 10_000;
 /// Longest time over which duplicates are found, in milliseconds: ten minutes.
 const DUPLICATE_WINDOW_MS_MAX: u64 = 600_000;
 /// Longest password that a bind may carry; the specification allows 8 characters, the field uses more.
-const PASSWORD_OCTETS_MAX: usize = 64;
+pub(super) const PASSWORD_OCTETS_MAX: usize = 64;
 
 /// A way to bind (3.4 section 4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -220,7 +220,8 @@ impl AccountConfig {
             }
             (None, None) => findings.add(format!("{key}.password"), "give password or password_hash"),
             (Some(plain), None) => {
-                if let Err(what) = check_c_octet_string(plain.expose(), PASSWORD_OCTETS_MAX) {
+                let octets_max = usize::from(self.compat.settings().password_octets_max);
+                if let Err(what) = check_c_octet_string(plain.expose(), octets_max) {
                     findings.add(format!("{key}.password"), what);
                 }
             }
@@ -288,6 +289,7 @@ impl AccountConfig {
 pub(super) fn validate(
     accounts: &[AccountConfig],
     store: &StoreConfig,
+    session_init_timeout_ms: u64,
     exposed: bool,
     findings: &mut Findings,
 ) {
@@ -300,6 +302,7 @@ pub(super) fn validate(
     for (i, account) in accounts.iter().enumerate().filter(|(_, account)| !account.removed) {
         let key = format!("account[{i}]");
         account.validate(&key, store, findings);
+        account.compat.validate_timers(&format!("{key}.compat"), session_init_timeout_ms, findings);
         if exposed && account.is_public() {
             findings.add(
                 format!("{key}.password"),

@@ -3,9 +3,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::account::DeliverBy;
+use super::account::{DeliverBy, PASSWORD_OCTETS_MAX};
 use super::error::Findings;
 use crate::base::{IdForm, IdForms};
+use crate::smpp::CommandStatus;
+
+/// Longest that a submission over its rate may wait, in milliseconds: its client may give it up sooner.
+const THROTTLE_DELAY_MS_MAX: u64 = 10_000;
+/// How long an older session may have to answer, in milliseconds.
+const PROBE_MS_MIN: u64 = 10;
+const PROBE_MS_MAX: u64 = 30_000;
 
 /// How message ids are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +56,69 @@ pub enum ReceiptIdNotation {
     Uuid,
 }
 
+/// What becomes of a bind of which the account has one of the same type already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DuplicateBind {
+    /// It is a bind like any other, within `sessions_max`.
+    Allow,
+    /// It is refused.
+    Refuse,
+    /// It takes the place of the older one, which is unbound.
+    Replace,
+    /// The older one is asked whether it is still there; it is closed if it is not, else the bind is refused.
+    Probe,
+}
+
+/// A status that a bind can be refused with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BindStatus {
+    /// ESME_RBINDFAIL.
+    #[serde(rename = "ESME_RBINDFAIL")]
+    BindFailed,
+    /// ESME_RINVPASWD.
+    #[serde(rename = "ESME_RINVPASWD")]
+    InvalidPassword,
+    /// ESME_RINVSYSID.
+    #[serde(rename = "ESME_RINVSYSID")]
+    InvalidSystemId,
+    /// ESME_RALYBND.
+    #[serde(rename = "ESME_RALYBND")]
+    AlreadyBound,
+}
+
+impl BindStatus {
+    /// The status on the wire.
+    pub const fn status(self) -> CommandStatus {
+        match self {
+            Self::BindFailed => CommandStatus::ESME_RBINDFAIL,
+            Self::InvalidPassword => CommandStatus::ESME_RINVPASWD,
+            Self::InvalidSystemId => CommandStatus::ESME_RINVSYSID,
+            Self::AlreadyBound => CommandStatus::ESME_RALYBND,
+        }
+    }
+}
+
+/// What the address_range of a bind may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AddressRangeRule {
+    /// Anything.
+    Any,
+    /// Empty, or one of the account's addresses and prefixes.
+    Own,
+}
+
+/// What becomes of a session that leaves a delivery unanswered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unanswered {
+    /// It stays, and the delivery is repeated; a late response is ignored.
+    Repeat,
+    /// It is closed, and what it had goes to the account's other sessions.
+    Close,
+}
+
 /// A name for several settings at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -56,7 +126,9 @@ pub enum Preset {
     /// Nothing but the defaults.
     #[default]
     Standard,
-    /// The client is a Jasmin gateway: it strips leading zeros off ids and folds their letters.
+    /// The client is a Kannel gateway: it sleeps when it is throttled, and redials after a drop.
+    Kannel,
+    /// The client is a Jasmin gateway: it strips leading zeros off ids, folds their letters, and has no long passwords.
     Jasmin,
     /// The client follows jSMPP's examples: ids are read as decimal numbers.
     Jsmpp,
@@ -76,8 +148,9 @@ pub enum Preset {
 
 impl Preset {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Standard,
+        Self::Kannel,
         Self::Jasmin,
         Self::Jsmpp,
         Self::LikeOpensmppbox,
@@ -93,13 +166,32 @@ impl Preset {
         let base = CompatConfig { preset: self, ..CompatConfig::default() };
         match self {
             Self::Standard => base,
-            Self::Jasmin | Self::Jsmpp | Self::LikeSmppsim => {
-                CompatConfig { message_id: Some(IdNotation::Decimal), ..base }
+            Self::Kannel => CompatConfig {
+                duplicate_bind: Some(DuplicateBind::Probe),
+                throttle_delay_ms: Some(1_000),
+                ..base
+            },
+            Self::Jasmin => {
+                CompatConfig { message_id: Some(IdNotation::Decimal), password_octets_max: Some(8), ..base }
             }
-            Self::LikeOpensmppbox | Self::LikeJasmin | Self::LikeKsmppd => {
-                CompatConfig { message_id: Some(IdNotation::Uuid), ..base }
-            }
-            Self::LikeRestcomm => CompatConfig { message_id: Some(IdNotation::Padded), ..base },
+            Self::Jsmpp | Self::LikeSmppsim => CompatConfig { message_id: Some(IdNotation::Decimal), ..base },
+            Self::LikeOpensmppbox => CompatConfig { message_id: Some(IdNotation::Uuid), ..base },
+            Self::LikeJasmin => CompatConfig {
+                message_id: Some(IdNotation::Uuid),
+                wrong_password_status: Some(BindStatus::InvalidPassword),
+                too_many_sessions_status: Some(BindStatus::BindFailed),
+                ..base
+            },
+            Self::LikeKsmppd => CompatConfig {
+                message_id: Some(IdNotation::Uuid),
+                too_many_sessions_status: Some(BindStatus::BindFailed),
+                ..base
+            },
+            Self::LikeRestcomm => CompatConfig {
+                message_id: Some(IdNotation::Padded),
+                address_range: Some(AddressRangeRule::Own),
+                ..base
+            },
             Self::LikeVonage => CompatConfig {
                 message_id: Some(IdNotation::Hex),
                 receipt_id: Some(ReceiptIdNotation::Decimal),
@@ -158,14 +250,54 @@ settings! {
     receipts_by: DeliverBy = DeliverBy::DeliverSm;
     /// Whether the response that refuses a submission or a query has a body, with empty fields.
     error_response_body: bool = false;
+    /// What becomes of a bind of which the account has one of the same type already.
+    duplicate_bind: DuplicateBind = DuplicateBind::Allow;
+    /// With `probe`: how long the older session has to answer, in milliseconds.
+    duplicate_bind_probe_ms: u64 = 2_000;
+    /// The status of a bind with a wrong password, from a wrong address, or while the account is disabled.
+    wrong_password_status: BindStatus = BindStatus::BindFailed;
+    /// The status of a bind beyond `sessions_max`, or that is refused as a duplicate.
+    too_many_sessions_status: BindStatus = BindStatus::AlreadyBound;
+    /// Longest password that a bind may carry; a longer one is a wrong one.
+    password_octets_max: u8 = 64;
+    /// What the address_range of a bind may be; another one has ESME_RBINDFAIL.
+    address_range: AddressRangeRule = AddressRangeRule::Any;
+    /// How long a submit_sm or data_sm over the rate waits, unread, before ESME_RTHROTTLED, in milliseconds.
+    throttle_delay_ms: u32 = 0;
+    /// What becomes of a session that leaves a delivery unanswered for `response_timeout_ms`.
+    unanswered_delivery: Unanswered = Unanswered::Repeat;
 }
 
 impl CompatConfig {
+    /// `session_init_timeout_ms` is how long a bind can wait.
+    pub(super) fn validate_timers(&self, key: &str, session_init_timeout_ms: u64, findings: &mut Findings) {
+        let settings = self.settings();
+        if settings.duplicate_bind == DuplicateBind::Probe
+            && settings.duplicate_bind_probe_ms >= session_init_timeout_ms
+        {
+            let what = format!(
+                "{} is not below smpp.session_init_timeout_ms = {session_init_timeout_ms}: the bind would not live to its answer",
+                settings.duplicate_bind_probe_ms
+            );
+            findings.add(format!("{key}.duplicate_bind_probe_ms"), what);
+        }
+    }
+
     pub(super) fn validate(&self, key: &str, findings: &mut Findings) {
         let settings = self.settings();
         if !matches!(settings.receipt_date_digits, 10 | 12 | 14) {
             findings.add(format!("{key}.receipt_date_digits"), "must be 10, 12 or 14");
         }
+        let password_octets = (1, PASSWORD_OCTETS_MAX as u64);
+        findings.in_range(
+            format!("{key}.password_octets_max"),
+            u64::from(settings.password_octets_max),
+            password_octets,
+        );
+        let delay = (0, THROTTLE_DELAY_MS_MAX);
+        findings.in_range(format!("{key}.throttle_delay_ms"), u64::from(settings.throttle_delay_ms), delay);
+        let probe = (PROBE_MS_MIN, PROBE_MS_MAX);
+        findings.in_range(format!("{key}.duplicate_bind_probe_ms"), settings.duplicate_bind_probe_ms, probe);
     }
 }
 

@@ -28,7 +28,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use account::{AccountConfig, BindType, DeliverBy, DistributionListConfig};
-pub use compat::{CompatConfig, CompatSettings, IdNotation, Preset, ReceiptIdNotation};
+pub use compat::{
+    AddressRangeRule, BindStatus, CompatConfig, CompatSettings, DuplicateBind, IdNotation, Preset,
+    ReceiptIdNotation, Unanswered,
+};
 pub use diff::{Applied, Change};
 pub use edr::{EdrConfig, EdrFormat};
 pub use engine::EngineConfig;
@@ -179,7 +182,8 @@ impl Config {
         self.network.validate(&mut findings);
         let mut listeners = self.smpp.listen.iter().chain(self.tls.listeners());
         let exposed = listeners.any(|addr| !addr.ip().to_canonical().is_loopback());
-        account::validate(&self.accounts, &self.store, exposed, &mut findings);
+        let init_timeout_ms = self.smpp.session_init_timeout_ms;
+        account::validate(&self.accounts, &self.store, init_timeout_ms, exposed, &mut findings);
         findings.into_result(origin)
     }
 

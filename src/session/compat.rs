@@ -14,4 +14,8 @@ pub struct Compat {
     /// Whether the response to a submission or query that is refused has a body, with empty fields (3.4 section 4.4.2 has
     /// none).
     pub error_body: bool,
+    /// How long a submit_sm or data_sm over the account's rate waits, unread, before ESME_RTHROTTLED; 0: not at all.
+    pub throttle_delay_ms: u32,
+    /// Whether a delivery that is not answered in time ends the session.
+    pub closes_unanswered: bool,
 }

@@ -192,6 +192,11 @@ pub enum Disposition {
     InFlight,
     /// There is no room: the request stays unread, and so does everything after it.
     Stall(StallReason),
+    /// It is over its account's rate, until then.
+    OverRate {
+        /// When the rate allows it, if nobody else comes first.
+        until: Time,
+    },
 }
 
 /// Why nothing more is taken from a session for now.
@@ -207,6 +212,8 @@ pub enum StallReason {
     Authentication,
     /// It does not read what is queued for it.
     PeerNotReading,
+    /// Its submission waits for the account's rate.
+    Rate,
 }
 
 impl StallReason {
@@ -218,6 +225,7 @@ impl StallReason {
             Self::Turn => "turn",
             Self::Authentication => "authentication",
             Self::PeerNotReading => "peer_not_reading",
+            Self::Rate => "rate",
         }
     }
 }
@@ -266,6 +274,10 @@ pub enum CloseReason {
     TlsFailed,
     /// The TLS handshake was not finished in time.
     TlsHandshakeTimeout,
+    /// Another bind of its kind came, and it did not say that it is still there.
+    Replaced,
+    /// It left a delivery unanswered, and its account asks for the end over that.
+    Unanswered,
 }
 
 /// What happened, for the shell to count and record.

@@ -13,6 +13,7 @@ mod data_sm;
 mod multi;
 mod operations;
 mod refusal;
+mod throttle;
 
 use std::collections::VecDeque;
 
@@ -31,6 +32,7 @@ use crate::base::{AccountId, DeliveryToken, MessageId, SessionHandle, SubmitOper
 use crate::limits::{HEADER_LEN, PDU_BYTES_MAX_UNBOUND, UNBOUND_ERRORS_MAX, UNBOUND_PDUS_MAX};
 use crate::smpp::frame::{self, Frame, FrameStep};
 use multi::OpenMultis;
+use throttle::Throttle;
 
 use crate::smpp::{Bind, CommandId, CommandStatus, Header, InterfaceVersion, PduBody, SubmitSm};
 
@@ -53,6 +55,8 @@ pub struct SessionSettings {
     pub unbind_timeout_ms: u64,
     /// Largest command_length once bound.
     pub pdu_bytes_max: usize,
+    /// Whether an enquire_link before the bind is answered.
+    pub enquire_link_before_bind: bool,
 }
 
 impl SessionSettings {
@@ -120,6 +124,7 @@ pub struct Session {
     window: Window,
     multis: OpenMultis,
     compat: Compat,
+    throttle: Throttle,
     /// Deliveries that wait for the window or behind a submit_multi, already encoded without a header.
     held: VecDeque<Held>,
     held_bytes: VecDeque<u8>,
@@ -152,6 +157,7 @@ impl Session {
             window: Window::new(0),
             multis: OpenMultis::default(),
             compat: Compat::default(),
+            throttle: Throttle::new(),
             held: VecDeque::new(),
             held_bytes: VecDeque::new(),
             address_range: Box::default(),
@@ -351,10 +357,12 @@ impl Session {
             State::Open | State::Authenticating { .. } => {
                 self.opened_at.plus_millis(settings.session_init_timeout_ms)
             }
-            State::Unbinding { deadline } | State::Draining { deadline, .. } => deadline,
+            State::Unbinding { deadline } => deadline.min(self.throttle.retry_at()),
+            State::Draining { deadline, .. } => deadline,
             State::Closing(_) => Time::NEVER,
             State::Bound => {
                 let mut first = self.link.next_deadline(&settings.link_timers());
+                first = first.min(self.throttle.retry_at());
                 if let Some(open) = self.window.oldest() {
                     first = first.min(open.sent_at.plus_millis(settings.response_timeout_ms));
                 }
@@ -376,6 +384,7 @@ impl Session {
         settings: &SessionSettings,
         port: &mut impl Port,
     ) -> Option<CloseReason> {
+        self.throttle.run_timer(now);
         match self.state {
             State::Open | State::Authenticating { .. } => (now
                 >= self.opened_at.plus_millis(settings.session_init_timeout_ms))
@@ -467,6 +476,9 @@ impl Session {
             CommandId::DELIVER_SM_RESP | CommandId::DATA_SM_RESP => {
                 self.deliver_resp(&frame.header, now, port);
                 Flow::Next
+            }
+            CommandId::ENQUIRE_LINK if !self.is_bound() && !settings.enquire_link_before_bind => {
+                self.wrong_state(frame, port)
             }
             CommandId::ENQUIRE_LINK => {
                 respond(frame, CommandStatus::ESME_ROK, port);
@@ -570,6 +582,7 @@ impl Session {
         let request =
             SubmitRequest { origin, account: self.account, version: self.version, sm: &sm, body: frame.body };
         let disposition = port.submit(&request);
+        let disposition = self.throttled(disposition, now);
         self.submitted(operation, sequence_number, disposition, port)
     }
 
@@ -586,6 +599,10 @@ impl Session {
             Disposition::Answered(result) => self.answer_submit(operation, sequence_number, result, port),
             Disposition::InFlight => self.in_flight += 1,
             Disposition::Stall(reason) => return Flow::Stall(reason),
+            Disposition::OverRate { .. } => {
+                let result = Err(CommandStatus::ESME_RTHROTTLED);
+                self.answer_submit(operation, sequence_number, result, port);
+            }
         }
         port.fact(Fact::Submitted);
         self.submitted += 1;
@@ -790,17 +807,33 @@ impl Session {
             if now < open.sent_at.plus_millis(settings.response_timeout_ms) {
                 break;
             }
-            self.window.remove(open.sequence_number);
             port.fact(Fact::ResponseTimeout);
+            if self.compat.closes_unanswered {
+                return Some(CloseReason::Unanswered);
+            }
+            self.window.remove(open.sequence_number);
             port.delivery_result(open.token, DeliveryResult::TimedOut);
         }
         self.send_held(now, port);
         if verdict == Verdict::Enquire {
-            let sequence_number = self.send_request(CommandId::ENQUIRE_LINK, 0, port, |_| ());
-            self.link.enquired(sequence_number, now);
+            self.enquire(now, port);
             self.window.release_if_idle();
         }
         None
+    }
+
+    /// Asks the ESME whether it is still there, unless it has been asked already.
+    pub fn enquire(&mut self, now: Time, port: &mut impl Output) {
+        if self.state == State::Bound && !self.link.is_asked() {
+            let sequence_number = self.send_request(CommandId::ENQUIRE_LINK, 0, port, |_| ());
+            self.link.enquired(sequence_number, now);
+            self.deadline_moved = true;
+        }
+    }
+
+    /// Whether the ESME has sent anything since then, or waits for us to read what it has sent.
+    pub fn is_heard_since(&self, at: Time) -> bool {
+        self.link.is_heard_since(at)
     }
 
     fn send_held(&mut self, now: Time, port: &mut impl Output) {

@@ -8,7 +8,7 @@ use smscd::config::{CompatConfig, Config, DEFAULT_TOML, Preset};
 use toml::{Table, Value};
 
 /// Keys of `[smpp]` that a client's habits may ask for too, since no account is known yet when they are needed.
-const OF_ALL: [&str; 0] = [];
+const OF_ALL: [&str; 2] = ["smpp.enquire_link_before_bind", "smpp.unknown_system_id_status"];
 
 fn page() -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -3,6 +3,7 @@
 //! settings that some of them need.
 
 mod compatibility;
+mod compatibility_binds;
 mod compatibility_page;
 mod complaints;
 mod identifiers;

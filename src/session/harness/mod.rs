@@ -126,6 +126,7 @@ pub(super) fn settings() -> SessionSettings {
         response_timeout_ms: 20_000,
         unbind_timeout_ms: 5_000,
         pdu_bytes_max: 70_000,
+        enquire_link_before_bind: true,
     }
 }
 

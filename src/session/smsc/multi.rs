@@ -96,6 +96,9 @@ impl Session {
                 self.multis.begin(sequence_number);
             }
             Disposition::Stall(reason) => return Flow::Stall(reason),
+            Disposition::OverRate { .. } => {
+                self.refuse_multi(sequence_number, CommandStatus::ESME_RTHROTTLED, port);
+            }
         }
         self.submitted += 1;
         Flow::Next
