@@ -32,28 +32,28 @@ pub fn pack(septets: &[u8], udh_octets: usize) -> Vec<u8> {
 
 /// Unpacks at most `count` septets that follow a UDH of `udh_octets`; fewer when the octets end before.
 pub fn unpack(packed: &[u8], udh_octets: usize, count: usize) -> Vec<u8> {
-    let mut septets = Vec::with_capacity(count.min(packed.len() * 8 / 7));
+    septets(packed, udh_octets).take(count).collect()
+}
+
+/// The septets that follow a UDH of `udh_octets`, padding included.
+pub fn septets(packed: &[u8], udh_octets: usize) -> impl Iterator<Item = u8> {
+    let mut octets = packed.iter();
     let mut skip = fill_bits(udh_octets);
     let mut bits = 0u32;
     let mut held = 0;
-    for &octet in packed {
-        bits |= u32::from(octet) << held;
-        held += 8;
-        if skip > 0 {
+    std::iter::from_fn(move || {
+        while held < 7 {
+            bits |= u32::from(*octets.next()?) << held;
+            held += 8;
             bits >>= skip;
             held -= skip;
             skip = 0;
         }
-        while held >= 7 {
-            if septets.len() == count {
-                return septets;
-            }
-            septets.push((bits & 0x7F) as u8);
-            bits >>= 7;
-            held -= 7;
-        }
-    }
-    septets
+        let septet = (bits & 0x7F) as u8;
+        bits >>= 7;
+        held -= 7;
+        Some(septet)
+    })
 }
 
 #[cfg(test)]
