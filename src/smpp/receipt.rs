@@ -90,7 +90,7 @@ impl ReceiptExcerpt {
             Characters::Septets => excerpt.fill(gsm::as_ascii(text.iter().copied())),
             Characters::Packed => {
                 let udh_octets = user_data.len() - text.len();
-                excerpt.fill(gsm::as_ascii(packing::septets(text, udh_octets)));
+                excerpt.fill(gsm::as_ascii(packing::unpack_text(text, udh_octets)));
             }
             Characters::Octets => excerpt.fill(text.iter().copied()),
             Characters::Ucs2 => {
