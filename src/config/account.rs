@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::alphabet::AlphabetName;
 use super::compat::CompatConfig;
 use super::error::Findings;
 use super::ip_range::IpRange;
@@ -97,6 +98,8 @@ pub struct AccountConfig {
     pub prefixes: Vec<String>,
     /// Whether the address_range of a receiving bind makes addresses this account's too, after all configured ones.
     pub claims_by_address_range: bool,
+    /// What data_coding 0 means in its messages, wherever their text is read or shown.
+    pub default_alphabet: AlphabetName,
     /// What its accepted messages survive; as `store.durability` says when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub durability: Option<Durability>,
@@ -150,6 +153,7 @@ impl Default for AccountConfig {
             addresses: Vec::new(),
             prefixes: Vec::new(),
             claims_by_address_range: false,
+            default_alphabet: AlphabetName::Gsm,
             durability: None,
             validity_default_s: 0,
             validity_max_s: 0,

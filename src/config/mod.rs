@@ -2,6 +2,7 @@
 //! Values only; nothing here opens a socket or starts a thread.
 
 mod account;
+mod alphabet;
 mod compat;
 mod diff;
 mod edr;
@@ -28,6 +29,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use account::{AccountConfig, BindType, DeliverBy, DistributionListConfig};
+pub use alphabet::AlphabetName;
 pub use compat::{
     AddressRangeRule, BindStatus, CompatConfig, CompatSettings, DuplicateBind, IdNotation, Preset,
     ReceiptIdNotation, Unanswered,

@@ -258,7 +258,11 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let (text, tlvs) = self.scratch.parts();
         let mut tlvs = TlvWriter::new(tlvs);
         let policy = self.accounts.get(message.account);
-        let form = outgoing::ReceiptForm { dates: policy.receipt_dates, ids: policy.ids.receipt };
+        let form = outgoing::ReceiptForm {
+            dates: policy.receipt_dates,
+            ids: policy.ids.receipt,
+            alphabet: policy.default_alphabet,
+        };
         let stored = self.store.body(message.location).map(SmFields::decode);
         let Some(Ok(stored)) = stored else {
             out.fact(Fact::BodyMissing { message_id: message.id });

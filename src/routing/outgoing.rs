@@ -7,6 +7,7 @@ use super::split;
 use crate::base::IdForm;
 use crate::base::id_form::ID_TEXT_MAX;
 use crate::smpp::receipt::{RECEIPT_TEXT_MAX, ReceiptExcerpt, ReceiptText};
+use crate::smpp::text::DefaultAlphabet;
 use crate::smpp::time_format::{DateDigits, format_receipt_date};
 use crate::smpp::{
     DeliverSm, EsmClass, InterfaceVersion, MessageState, RegisteredDelivery, SmFields, TlvTag, TlvWriter,
@@ -50,6 +51,8 @@ pub(super) struct ReceiptForm {
     pub(super) dates: DateDigits,
     /// Their message ids.
     pub(super) ids: IdForm,
+    /// What data_coding 0 means in the messages that they quote.
+    pub(super) alphabet: DefaultAlphabet,
 }
 
 /// The message can't be put into a deliver_sm for this peer.
@@ -89,7 +92,8 @@ fn receipt<'a>(
 ) -> DeliverSm<'a> {
     let (id, tlvs_stored) = multi::known_as(message, stored);
     let id = form.ids.text(id);
-    let excerpt = ReceiptExcerpt::new(stored.user_data(), stored.data_coding, stored.esm_class);
+    let excerpt =
+        ReceiptExcerpt::new(stored.user_data(), stored.data_coding, stored.esm_class, form.alphabet);
     let receipt = ReceiptText {
         id: id.as_bytes(),
         sub: 1,

@@ -3,6 +3,7 @@
 use super::{SettingsError, ShardSettings};
 use crate::base::{AccountId, IdForms};
 use crate::limits::ACCOUNTS_MAX;
+use crate::smpp::text::DefaultAlphabet;
 use crate::smpp::time_format::DateDigits;
 use crate::store::Durability;
 
@@ -16,6 +17,7 @@ pub(super) struct Policy {
     pub(super) durability: Durability,
     pub(super) receipt_dates: DateDigits,
     pub(super) ids: IdForms,
+    pub(super) default_alphabet: DefaultAlphabet,
 }
 
 /// The policies of all accounts of the configuration.
@@ -41,6 +43,7 @@ impl Policies {
             durability: settings.durability,
             receipt_dates: DateDigits::default(),
             ids: IdForms::default(),
+            default_alphabet: DefaultAlphabet::default(),
         };
         let policies = settings.accounts.iter().map(|account| {
             let validity_max_ms = account.validity_max_s.map_or(former.validity_max_ms, ms);
@@ -54,6 +57,7 @@ impl Policies {
                 durability: account.durability.unwrap_or(settings.durability),
                 receipt_dates: account.receipt_dates,
                 ids: account.ids,
+                default_alphabet: account.default_alphabet,
             }
         });
         Ok(Self { policies: policies.collect(), former })

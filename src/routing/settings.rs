@@ -2,6 +2,7 @@
 
 use crate::base::IdForms;
 use crate::limits::ACCOUNTS_MAX;
+use crate::smpp::text::DefaultAlphabet;
 use crate::smpp::time_format::DateDigits;
 use crate::store::Durability;
 
@@ -129,6 +130,8 @@ pub struct AccountRouting {
     pub receipt_dates: DateDigits,
     /// How its message ids are written and read.
     pub ids: IdForms,
+    /// What data_coding 0 means in its messages; receipts quote them.
+    pub default_alphabet: DefaultAlphabet,
 }
 
 /// Why settings were refused.

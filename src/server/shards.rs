@@ -99,6 +99,7 @@ fn account(account: &AccountConfig) -> AccountRouting {
             _ => DateDigits::Ten,
         },
         ids: compat.id_forms(),
+        default_alphabet: account.default_alphabet.alphabet(),
     }
 }
 

@@ -5,6 +5,7 @@
 mod support;
 
 mod accounts;
+mod alphabets;
 mod binds;
 mod deliveries;
 mod events;
