@@ -11,8 +11,8 @@ use crate::smpp::{
     Tlvs,
 };
 
-/// Octets of a receipt's four TLVs: a message_id of 16 digits with its NUL, a state, an error code, a reference.
-const RECEIPT_TLVS_MAX: usize = (4 + 17) + (4 + 1) + (4 + 3) + (4 + 2);
+/// Octets of a receipt's five TLVs: a message_id of 16 digits with its NUL, a state, an error code, a reference, a flag.
+const RECEIPT_TLVS_MAX: usize = (4 + 17) + (4 + 1) + (4 + 3) + (4 + 2) + (4 + 1);
 const _: () = assert!(split::PART_OCTETS_MAX <= RECEIPT_TEXT_MAX);
 /// Most user data that a peer without TLVs can be handed.
 const SHORT_MESSAGE_MAX: usize = 254;
@@ -55,12 +55,15 @@ pub(super) fn deliver_sm<'a>(
     stored: &SmFields<'a>,
     version: InterfaceVersion,
     dates: DateDigits,
+    dpf_result: Option<bool>,
     text: &'a mut [u8; RECEIPT_TEXT_MAX],
     tlvs: &'a mut TlvWriter<'_>,
 ) -> Result<(DeliverSm<'a>, u8), TooLong> {
     match message.role {
-        Role::Receipt | Role::Notification => Ok((receipt(message, stored, version, dates, text, tlvs), 0)),
-        Role::Mt | Role::Mo => {
+        Role::Receipt | Role::Notification => {
+            Ok((receipt(message, stored, version, dates, dpf_result, text, tlvs), 0))
+        }
+        Role::Mt | Role::Mo | Role::Alert => {
             let (_, tlvs) = multi::known_as(message, stored);
             forwarded(message, &SmFields { tlvs, ..*stored }, version, text)
         }
@@ -73,6 +76,7 @@ fn receipt<'a>(
     stored: &SmFields<'a>,
     version: InterfaceVersion,
     dates: DateDigits,
+    dpf_result: Option<bool>,
     text: &'a mut [u8; RECEIPT_TEXT_MAX],
     tlvs: &'a mut TlvWriter<'_>,
 ) -> DeliverSm<'a> {
@@ -102,6 +106,9 @@ fn receipt<'a>(
         }
         if let Some(reference) = tlvs_stored.find(TlvTag::USER_MESSAGE_REFERENCE) {
             tlvs.push(TlvTag::USER_MESSAGE_REFERENCE, reference);
+        }
+        if let Some(is_set) = dpf_result.filter(|_| version >= InterfaceVersion::V50) {
+            tlvs.push(TlvTag::DPF_RESULT, &[u8::from(is_set)]);
         }
     }
     let esm_class = if message.role == Role::Receipt { EsmClass::RECEIPT } else { EsmClass::INTERMEDIATE };

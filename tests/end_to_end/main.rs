@@ -5,6 +5,7 @@
 mod support;
 
 mod accounts;
+mod alerts;
 mod binds;
 mod deliveries;
 mod events;
