@@ -237,7 +237,10 @@ pub trait ShardOutput {
 
     /// Hands an alert_notification to a session's thread, of which nothing more is heard. `false`: no room towards that
     /// thread now.
-    fn alert(&mut self, to: SessionHandle, alert: &AlertNotification<'_>) -> bool;
+    fn alert(&mut self, to: SessionHandle, alert: &AlertNotification<'_>) -> bool {
+        let _ = (to, alert);
+        false
+    }
 
     /// Whether a session that has just been handed a delivery takes no more, until [`super::Shard::session_resumed`]: it
     /// does not read what it has. One on another thread says so by [`super::Shard::session_paused`].
