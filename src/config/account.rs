@@ -9,6 +9,7 @@ use super::ip_range::IpRange;
 use super::password;
 use super::secret::Secret;
 use super::smpp::check_c_octet_string;
+use super::statistics::StatisticsConfig;
 use super::store::{Durability, StoreConfig, VALIDITY_S_MAX};
 use crate::limits;
 
@@ -128,6 +129,8 @@ pub struct AccountConfig {
     pub removed: bool,
     /// How messages are delivered to its sessions.
     pub deliver_by: DeliverBy,
+    /// Its counts, sent to it as messages.
+    pub statistics: StatisticsConfig,
     /// Lists that it may submit to.
     #[serde(rename = "distribution_list", skip_serializing_if = "Vec::is_empty")]
     pub distribution_lists: Vec<DistributionListConfig>,
@@ -163,6 +166,7 @@ impl Default for AccountConfig {
             message_bytes_max: 0,
             removed: false,
             deliver_by: DeliverBy::DeliverSm,
+            statistics: StatisticsConfig::default(),
             distribution_lists: Vec::new(),
         }
     }
@@ -279,6 +283,7 @@ impl AccountConfig {
         if self.burst != 0 && self.rate_per_s == 0 {
             findings.add(format!("{key}.burst"), "has no effect without rate_per_s");
         }
+        self.statistics.validate(&format!("{key}.statistics"), &self.bind, findings);
         self.validate_policy(key, findings);
     }
 }

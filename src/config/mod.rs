@@ -17,6 +17,7 @@ mod policy;
 mod retry;
 mod secret;
 mod smpp;
+mod statistics;
 mod store;
 mod tls;
 
@@ -39,6 +40,7 @@ pub use plan::{EnginePlan, ThreadPlan};
 pub use retry::{RetryConfig, RetrySchedule};
 pub use secret::Secret;
 pub use smpp::SmppConfig;
+pub use statistics::StatisticsConfig;
 pub use store::{Durability, StoreConfig};
 pub use tls::{CertificateConfig, ClientAuth, IdentityConfig, TlsConfig, TlsVersion};
 

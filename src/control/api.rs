@@ -197,7 +197,7 @@ async fn inject_mo(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: 
     };
     match result {
         Ok(id) => Ok((StatusCode::ACCEPTED, Json(json!({ "message_id": id.to_string() }))).into_response()),
-        Err(MoRefused::NoOwner) => {
+        Err(MoRefused::NoOwner | MoRefused::NobodyReceives) => {
             let mut error =
                 ApiError::new(StatusCode::NOT_FOUND, "destination_addr: no account owns this address");
             error.field = Some("destination_addr");

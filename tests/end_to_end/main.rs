@@ -20,6 +20,7 @@ mod receipts;
 mod reload;
 mod restart;
 mod shutdown;
+mod statistics;
 mod tls;
 mod windows;
 
