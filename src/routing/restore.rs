@@ -57,7 +57,9 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             let restored = restored.filter(|(message, _)| self.can_restore(message));
             match restored {
                 Some((message, due)) => {
-                    if let Some(fingerprint) = fingerprint.filter(|_| message.role != Role::Mo) {
+                    if let Some(fingerprint) =
+                        fingerprint.filter(|_| !matches!(message.role, Role::Mo | Role::Alert))
+                    {
                         let age_ms = now.wall.unix_millis().saturating_sub(record.accepted.unix_millis());
                         let until = now.mono.plus_millis(window_ms.saturating_sub(age_ms));
                         self.duplicates.remember(fingerprint, message.id, until);
