@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::alphabet::AlphabetName;
 use super::error::Findings;
 use super::ip_range::IpRange;
 use super::password;
@@ -96,6 +97,8 @@ pub struct AccountConfig {
     pub prefixes: Vec<String>,
     /// Whether the address_range of a receiving bind makes addresses this account's too, after all configured ones.
     pub claims_by_address_range: bool,
+    /// What data_coding 0 means in its messages, wherever their text is read or shown.
+    pub default_alphabet: AlphabetName,
     /// Digits of the dates in a receipt's text: 10 or 12.
     pub receipt_date_digits: u8,
     /// What its accepted messages survive; as `store.durability` says when left out.
@@ -151,6 +154,7 @@ impl Default for AccountConfig {
             addresses: Vec::new(),
             prefixes: Vec::new(),
             claims_by_address_range: false,
+            default_alphabet: AlphabetName::Gsm,
             receipt_date_digits: 10,
             durability: None,
             validity_default_s: 0,

@@ -2,6 +2,7 @@
 //! Values only; nothing here opens a socket or starts a thread.
 
 mod account;
+mod alphabet;
 mod diff;
 mod edr;
 mod engine;
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use account::{AccountConfig, BindType, DeliverBy, DistributionListConfig};
+pub use alphabet::AlphabetName;
 pub use diff::{Applied, Change};
 pub use edr::{EdrConfig, EdrFormat};
 pub use engine::EngineConfig;

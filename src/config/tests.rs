@@ -164,6 +164,7 @@ fn errors_name_file_line_and_key() {
             account("[account.statistics]\ninterval_s = 1"),
             "f.toml:6: account[0].statistics.interval_s: unknown",
         ),
+        (account("default_alphabet = \"utf8\""), "f.toml:5: account[0].default_alphabet: unknown variant"),
         (account("addresses = [\"\"]"), "f.toml:5: account[0].addresses[0]: "),
         (account("") + &account(""), "f.toml:8: account[1].system_id: \"a\" is account[0] already"),
         (

@@ -181,7 +181,7 @@ async fn reload(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery, he
 async fn inject_mo(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Reply {
     same_origin(&headers)?;
     authorize(&shared, &headers)?;
-    let message = mo::parse(&body)?;
+    let message = mo::parse(&body, |destination| shared.config().alphabet_for(destination))?;
     let shard = (shared.shard_of)(&message.destination_addr, shared.shards);
     let thread = shared.shard_ports.get(usize::from(shard)).copied().ok_or(NoAnswer)?;
     let mut message = Some(Box::new(message));

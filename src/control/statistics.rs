@@ -14,7 +14,6 @@ use super::exchange::{Answer, NoAnswer};
 use crate::base::{AccountId, MessageId, WallTime};
 use crate::config::{AccountConfig, Config};
 use crate::control_lane::{ControlRequest, MoMessage, MoRefused};
-use crate::smpp::text::DATA_CODING_DEFAULT;
 use crate::smpp::{DateDigits, format_receipt_date};
 use crate::stats::{AccountCounter, AccountTotals, CounterTotals};
 
@@ -153,12 +152,15 @@ fn message(account: &AccountConfig, totals: &AccountTotals, at: WallTime) -> MoM
         ("", None) => &account.system_id,
         (stated, _) => stated,
     };
+    let text = text(totals, at);
+    // Of characters that every alphabet has.
+    let (data_coding, short_message) = account.default_alphabet.alphabet().encode_or_ucs2(&text);
     MoMessage {
         source_addr: statistics.source_addr.clone().into_bytes(),
         destination_addr: destination.as_bytes().to_vec(),
-        data_coding: DATA_CODING_DEFAULT,
+        data_coding,
         esm_class: 0,
-        short_message: text(totals, at).into_bytes(),
+        short_message,
     }
 }
 

@@ -5,6 +5,7 @@ use super::message::{Message, Role, wall_of};
 use super::multi;
 use super::split;
 use crate::smpp::receipt::{RECEIPT_TEXT_MAX, ReceiptExcerpt, ReceiptText};
+use crate::smpp::text::DefaultAlphabet;
 use crate::smpp::time_format::{DateDigits, format_receipt_date};
 use crate::smpp::{
     DeliverSm, EsmClass, InterfaceVersion, MessageState, RegisteredDelivery, SmFields, TlvTag, TlvWriter,
@@ -41,6 +42,17 @@ impl Scratch {
     }
 }
 
+/// How a receipt is written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ReceiptForm {
+    /// Their dates.
+    pub(super) dates: DateDigits,
+    /// What data_coding 0 means in the messages that they quote.
+    pub(super) alphabet: DefaultAlphabet,
+    /// dpf_result, where it has one.
+    pub(super) dpf_result: Option<bool>,
+}
+
 /// The message can't be put into a deliver_sm for this peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TooLong;
@@ -54,15 +66,12 @@ pub(super) fn deliver_sm<'a>(
     message: &Message,
     stored: &SmFields<'a>,
     version: InterfaceVersion,
-    dates: DateDigits,
-    dpf_result: Option<bool>,
+    form: ReceiptForm,
     text: &'a mut [u8; RECEIPT_TEXT_MAX],
     tlvs: &'a mut TlvWriter<'_>,
 ) -> Result<(DeliverSm<'a>, u8), TooLong> {
     match message.role {
-        Role::Receipt | Role::Notification => {
-            Ok((receipt(message, stored, version, dates, dpf_result, text, tlvs), 0))
-        }
+        Role::Receipt | Role::Notification => Ok((receipt(message, stored, version, form, text, tlvs), 0)),
         Role::Mt | Role::Mo | Role::Alert => {
             let (_, tlvs) = multi::known_as(message, stored);
             forwarded(message, &SmFields { tlvs, ..*stored }, version, text)
@@ -75,20 +84,20 @@ fn receipt<'a>(
     message: &Message,
     stored: &SmFields<'a>,
     version: InterfaceVersion,
-    dates: DateDigits,
-    dpf_result: Option<bool>,
+    form: ReceiptForm,
     text: &'a mut [u8; RECEIPT_TEXT_MAX],
     tlvs: &'a mut TlvWriter<'_>,
 ) -> DeliverSm<'a> {
     let (id, tlvs_stored) = multi::known_as(message, stored);
     let id = id.text();
-    let excerpt = ReceiptExcerpt::new(stored.user_data(), stored.data_coding, stored.esm_class);
+    let excerpt =
+        ReceiptExcerpt::new(stored.user_data(), stored.data_coding, stored.esm_class, form.alphabet);
     let receipt = ReceiptText {
         id: id.as_bytes(),
         sub: 1,
         dlvrd: u16::from(message.state == MessageState::Delivered),
-        submit_date: format_receipt_date(wall_of(message.accepted_s), dates),
-        done_date: format_receipt_date(wall_of(message.finished_s), dates),
+        submit_date: format_receipt_date(wall_of(message.accepted_s), form.dates),
+        done_date: format_receipt_date(wall_of(message.finished_s), form.dates),
         stat: message.state,
         err: message.error,
         text: excerpt.as_bytes(),
@@ -107,7 +116,7 @@ fn receipt<'a>(
         if let Some(reference) = tlvs_stored.find(TlvTag::USER_MESSAGE_REFERENCE) {
             tlvs.push(TlvTag::USER_MESSAGE_REFERENCE, reference);
         }
-        if let Some(is_set) = dpf_result.filter(|_| version >= InterfaceVersion::V50) {
+        if let Some(is_set) = form.dpf_result.filter(|_| version >= InterfaceVersion::V50) {
             tlvs.push(TlvTag::DPF_RESULT, &[u8::from(is_set)]);
         }
     }

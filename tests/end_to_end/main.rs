@@ -6,6 +6,7 @@ mod support;
 
 mod accounts;
 mod alerts;
+mod alphabets;
 mod binds;
 mod deliveries;
 mod events;
