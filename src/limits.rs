@@ -23,9 +23,19 @@ pub const OUT_QUEUE_BYTES_MAX: usize = 256 * 1024;
 
 /// PDUs and octets that one session may have handled in one turn of its worker (promise 7). Beyond: it waits for
 /// the next turn, behind the others.
-pub const TURN_PDUS_MAX: usize = 1_024;
+pub const TURN_PDUS_MAX: usize = 256;
 /// See [`TURN_PDUS_MAX`].
 pub const TURN_BYTES_MAX: usize = 128 * 1024;
+
+/// PDUs and octets of one session in one turn up to which it counts as light: then it comes before the sessions that take
+/// more. Beyond: it waits for the next turn, among those.
+pub const LIGHT_PDUS_MAX: u32 = 64;
+/// See [`LIGHT_PDUS_MAX`].
+pub const LIGHT_BYTES_MAX: usize = 16 * 1024;
+
+/// Time that one worker may spend on reading in one turn, in nanoseconds, the session that it has begun not counted. Beyond:
+/// what is ready waits for the next turn, where what has come meanwhile and is light goes before it.
+pub const READ_TURN_NANOS: u64 = 150_000;
 
 /// Items of one lane block, and the octets that its bodies take before it is published. A body larger than the
 /// block travels alone in it.

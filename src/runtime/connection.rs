@@ -44,6 +44,8 @@ pub struct Connection {
     pub pause: Pause,
     /// In the worker's list of connections with something to do.
     pub in_ready: bool,
+    /// Whether light sessions come before it: its last go took more than theirs do, or it is not bound.
+    pub goes_last: bool,
     /// In the worker's list of connections with something to write.
     pub in_dirty: bool,
     /// Set once the session has ended: flush, shut down, wait for the peer's end until then.
@@ -96,6 +98,7 @@ impl Connection {
             stalled: None,
             pause: Pause::default(),
             in_ready: false,
+            goes_last: true,
             in_dirty: false,
             closing: None,
             fragment_since: Time::NEVER,

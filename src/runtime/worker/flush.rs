@@ -81,6 +81,7 @@ impl Worker {
         if connection.closing.is_none() {
             let deadline = now.mono.plus_millis(LINGER_MS);
             connection.closing = Some(Closing { reason, deadline, shut: false });
+            connection.goes_last = true;
             connection.read_closed |= reason == CloseReason::PeerGone;
             connection.unread.clear(&mut self.pool);
             self.arm_timer(slot, now.mono);

@@ -13,10 +13,10 @@ mod operations;
 mod pauses;
 mod ports;
 mod read;
+mod ready;
 mod reconfigure;
 mod tls;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
@@ -25,6 +25,7 @@ use mio::{Events, Registry, Token};
 use intake::session_info;
 use multi::OpenMultis;
 pub use ports::{ShardLink, ShardLinks};
+use ready::Ready;
 use tls::TlsWorker;
 
 use super::accounts::AccountTable;
@@ -44,6 +45,9 @@ use crate::control_lane::SessionInfo;
 use crate::limits::{CONNECTIONS_MAX, POOL_CHUNKS_KEPT, POOL_CHUNKS_PREALLOCATED, READ_BYTES};
 use crate::session::{CloseReason, SessionSettings};
 use crate::stats::Counter;
+
+/// Session timers run per turn: many at once, as after a broken link, must not hold up the others.
+const TIMERS_PER_TURN: usize = 64;
 
 /// What a worker is built from.
 pub struct WorkerParts {
@@ -109,7 +113,7 @@ pub struct Worker {
     /// Sessions paused since the shard on this thread was last told.
     paused: Vec<SessionHandle>,
     /// Slots with something to read or take.
-    ready: VecDeque<u32>,
+    ready: Ready,
     /// Slots with something to write, or on their way out.
     dirty: Vec<u32>,
     /// Slots whose session has said that it is done, and why.
@@ -160,7 +164,7 @@ impl Worker {
             scratch: vec![0; READ_BYTES].into_boxed_slice(),
             tls: parts.tls.map(TlsWorker::new),
             paused: Vec::new(),
-            ready: VecDeque::new(),
+            ready: Ready::default(),
             dirty: Vec::new(),
             ending: Vec::new(),
             load: parts.load,
@@ -188,7 +192,7 @@ impl Worker {
                 connection.read_closed |= event.is_read_closed() || event.is_error();
                 if !connection.in_ready {
                     connection.in_ready = true;
-                    self.ready.push_back(slot);
+                    self.ready.push(slot, connection.goes_last);
                 }
             }
             if event.is_writable() && connection.unsent_bytes() > 0 && !connection.in_dirty {
@@ -268,7 +272,7 @@ impl Worker {
             && !connection.in_ready
         {
             connection.in_ready = true;
-            self.ready.push_back(slot);
+            self.ready.push(slot, connection.goes_last);
         }
     }
 
@@ -283,7 +287,8 @@ impl Worker {
 
     fn run_timers(&mut self, shard: &mut Option<ShardHost>, stats: &mut ThreadStats) {
         let now = self.clock.now();
-        while let Some(slot) = self.timers.pop_due(now.mono) {
+        for _ in 0..TIMERS_PER_TURN {
+            let Some(slot) = self.timers.pop_due(now.mono) else { return };
             let Some(connection) = self.connections.get_mut(slot) else { continue };
             if let Some(reason) = connection.overdue(now.mono, self.pdu_timeout_ms, self.write_timeout_ms) {
                 self.close_now(slot, reason, now, shard, stats);

@@ -12,7 +12,7 @@ use super::super::shard_host::ShardHost;
 use super::super::thread::ThreadStats;
 use super::Worker;
 use crate::base::Now;
-use crate::limits::OUT_QUEUE_BYTES_MAX;
+use crate::limits::{LIGHT_BYTES_MAX, LIGHT_PDUS_MAX, OUT_QUEUE_BYTES_MAX, READ_TURN_NANOS};
 use crate::session::{CloseReason, Received, StallReason, Stop};
 use crate::stats::Counter;
 
@@ -27,6 +27,12 @@ enum Left {
     Close(CloseReason),
 }
 
+/// What one session may still take of a turn.
+struct Budget {
+    pdus: u32,
+    bytes: usize,
+}
+
 /// What a read has put into the scratch.
 pub(super) enum Filled {
     /// So many octets for the session; none need not mean that there are none to come.
@@ -38,57 +44,93 @@ pub(super) enum Filled {
 }
 
 impl Worker {
-    /// Gives every ready session its go.
+    /// Gives ready sessions their go for as long as a turn may take: light ones first, and at least one of the rest. The others keep their place in line.
     pub(super) fn read_ready(&mut self, shard: &mut Option<ShardHost>, stats: &mut ThreadStats) {
         self.lane_stalled = 0;
         self.multis.begin_turn();
         self.renew_handshake_budget();
-        for _ in 0..self.ready.len() {
-            let Some(slot) = self.ready.pop_front() else { break };
-            let Some(connection) = self.connections.get_mut(slot) else { continue };
-            connection.in_ready = false;
-            if connection.closing.is_some() {
-                self.discard(slot, shard, stats);
-                continue;
+        let (light, rest) = self.ready.counts();
+        if light + rest == 0 {
+            return;
+        }
+        let start = self.clock.time();
+        for _ in 0..light {
+            let Some(slot) = self.ready.pop_light() else { break };
+            self.give_go(slot, self.turn_pdus_max.min(LIGHT_PDUS_MAX), shard, stats);
+            if self.clock.time().nanos_since(start) >= READ_TURN_NANOS {
+                break;
             }
-            match self.read_session(slot, shard, stats) {
-                Left::Idle => (),
-                Left::More => self.mark_ready(slot),
-                Left::LaneFull => {
-                    self.lane_stalled += 1;
-                    self.mark_ready(slot);
-                }
-                Left::Close(reason) => {
-                    let now = self.clock.now();
-                    self.close(slot, reason, now, shard, stats);
-                }
+        }
+        if rest == 0 {
+            return;
+        }
+        if light > 0 {
+            // Their answers need not wait for the others'.
+            self.flush_dirty(shard, stats);
+        }
+        for _ in 0..rest {
+            let Some(slot) = self.ready.pop_rest() else { break };
+            self.give_go(slot, self.turn_pdus_max, shard, stats);
+            if self.clock.time().nanos_since(start) >= READ_TURN_NANOS {
+                break;
             }
         }
     }
 
-    fn read_session(&mut self, slot: u32, shard: &mut Option<ShardHost>, stats: &mut ThreadStats) -> Left {
-        let mut pdus_left = self.turn_pdus_max;
-        let mut bytes_left = self.turn_bytes_max;
+    fn give_go(&mut self, slot: u32, pdus_max: u32, shard: &mut Option<ShardHost>, stats: &mut ThreadStats) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        connection.in_ready = false;
+        if connection.closing.is_some() {
+            return self.discard(slot, shard, stats);
+        }
+        let mut budget = Budget { pdus: pdus_max, bytes: self.turn_bytes_max };
+        let left = self.read_session(slot, &mut budget, shard, stats);
+        if let Some(connection) = self.connections.get_mut(slot) {
+            let (pdus, bytes) = (pdus_max - budget.pdus, self.turn_bytes_max - budget.bytes);
+            let took_much = budget.pdus == 0 || pdus >= LIGHT_PDUS_MAX || bytes > LIGHT_BYTES_MAX;
+            connection.goes_last = took_much || !connection.session.is_bound();
+        }
+        match left {
+            Left::Idle => (),
+            Left::More => self.mark_ready(slot),
+            Left::LaneFull => {
+                self.lane_stalled += 1;
+                self.mark_ready(slot);
+            }
+            Left::Close(reason) => {
+                let now = self.clock.now();
+                self.close(slot, reason, now, shard, stats);
+            }
+        }
+    }
+
+    fn read_session(
+        &mut self,
+        slot: u32,
+        budget: &mut Budget,
+        shard: &mut Option<ShardHost>,
+        stats: &mut ThreadStats,
+    ) -> Left {
         loop {
-            if let Some(left) = self.take_unread(slot, &mut pdus_left, shard, stats) {
+            if let Some(left) = self.take_unread(slot, &mut budget.pdus, shard, stats) {
                 return left;
             }
             let Some(connection) = self.connections.get_mut(slot) else { return Left::Idle };
             if !connection.readable {
                 return Left::Idle;
             }
-            if pdus_left == 0 || bytes_left == 0 {
+            if budget.pdus == 0 || budget.bytes == 0 {
                 return Left::More;
             }
             let filled = if connection.tls.is_none() {
-                self.fill(slot, &mut bytes_left, stats)
+                self.fill(slot, &mut budget.bytes, stats)
             } else {
-                self.fill_by_tls(slot, &mut bytes_left, stats)
+                self.fill_by_tls(slot, &mut budget.bytes, stats)
             };
             match filled {
                 Filled::Octets(0) => (),
                 Filled::Octets(len) => {
-                    if let Some(left) = self.take_scratch(slot, len, &mut pdus_left, shard, stats) {
+                    if let Some(left) = self.take_scratch(slot, len, &mut budget.pdus, shard, stats) {
                         return left;
                     }
                 }
