@@ -25,6 +25,7 @@ use mio::{Events, Registry, Token};
 use intake::session_info;
 use multi::OpenMultis;
 pub use ports::{ShardLink, ShardLinks};
+pub use read::Peek;
 use ready::Ready;
 use tls::TlsWorker;
 
@@ -120,7 +121,9 @@ pub struct Worker {
     ending: Vec<(u32, CloseReason)>,
     /// This worker's share of the connections, known to the acceptor.
     load: Arc<Load>,
-    /// How many of the ready ones wait for room in a lane.
+    /// Slots that are ready and have to wait for the next turn.
+    next_turn: Vec<u32>,
+    /// How many of those wait for room in a lane.
     lane_stalled: usize,
     congestion: Option<Arc<Congestion>>,
     /// What peers are told in this turn.
@@ -168,6 +171,7 @@ impl Worker {
             dirty: Vec::new(),
             ending: Vec::new(),
             load: parts.load,
+            next_turn: Vec::new(),
             lane_stalled: 0,
             congestion: parts.congestion,
             congestion_state: None,
@@ -203,12 +207,12 @@ impl Worker {
     }
 
     /// First half of a turn: everything that comes in. `shard` is the routing shard on the same thread, if any.
-    pub fn take_in(&mut self, shard: &mut Option<ShardHost>, stats: &mut ThreadStats) {
+    pub fn take_in(&mut self, peek: &mut Peek<'_>, shard: &mut Option<ShardHost>, stats: &mut ThreadStats) {
         self.congestion_state = self.congestion.as_ref().map(|congestion| congestion.state());
         self.take_arrivals(stats);
         self.take_answers(shard, stats);
         self.drain_lanes(shard, stats);
-        self.read_ready(shard, stats);
+        self.read_ready(peek, shard, stats);
         self.answer_multis(stats);
         self.run_timers(shard, stats);
     }
@@ -224,7 +228,7 @@ impl Worker {
         self.evict_while_short(shard, stats);
         self.links.publish(stats);
         let stalled = self.lane_stalled > 0 || !self.links.is_idle();
-        TurnLeft { more: self.ready.len() > self.lane_stalled, stalled }
+        TurnLeft { more: !self.ready.is_empty() || self.next_turn.len() > self.lane_stalled, stalled }
     }
 
     /// Whether anything came in since the last turn, to decide on sleeping.

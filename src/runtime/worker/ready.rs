@@ -30,14 +30,10 @@ impl Ready {
         self.rest.pop_front()
     }
 
-    /// How many light ones there are, and how many others.
-    pub(super) fn counts(&self) -> (usize, usize) {
-        (self.light.len(), self.rest.len())
-    }
-
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.light.len() + self.rest.len()
+    /// Whether there is none.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.light.is_empty() && self.rest.is_empty()
     }
 }
 
@@ -51,9 +47,9 @@ mod tests {
         for (slot, goes_last) in [(1, true), (2, false), (3, true), (4, false)] {
             ready.push(slot, goes_last);
         }
-        assert_eq!((ready.counts(), ready.len()), ((2, 2), 4));
+        assert!(!ready.is_empty());
         assert_eq!([ready.pop_light(), ready.pop_light(), ready.pop_light()], [Some(2), Some(4), None]);
         assert_eq!([ready.pop_rest(), ready.pop_rest(), ready.pop_rest()], [Some(1), Some(3), None]);
-        assert_eq!(ready.len(), 0);
+        assert!(ready.is_empty());
     }
 }
