@@ -29,11 +29,14 @@ pub const TURN_BYTES_MAX: usize = 128 * 1024;
 /// to be put aside.
 pub const SHARE_BYTES: usize = 32 * 1024;
 
-/// PDUs and octets of one session's go up to which it counts as light: then it comes before the sessions that take more.
-/// Beyond: it waits in line with those.
+/// Goes that one session may have in one turn of its worker. Beyond: it waits for the next turn.
+pub const GOES_PER_TURN_MAX: usize = 4;
+
+/// PDUs, or times 256 octets, of one session in [`LIGHT_WINDOW_NANOS`] up to which it counts as light: then it comes before the
+/// sessions that take more. Beyond: it waits in line with those.
 pub const LIGHT_PDUS_MAX: u32 = 64;
 /// See [`LIGHT_PDUS_MAX`].
-pub const LIGHT_BYTES_MAX: usize = 16 * 1024;
+pub const LIGHT_WINDOW_NANOS: u64 = 10_000_000;
 
 /// Time that one worker may spend on reading in one turn, in nanoseconds, the session that it has begun not counted. Beyond:
 /// what is ready waits for the next turn.
@@ -87,7 +90,7 @@ pub const ARRIVALS_MAX: usize = 1_024;
 /// Messages, timers and deliveries that a shard handles in one turn before the sessions on its thread have theirs.
 pub const SHARD_TURN_ITEMS_MAX: usize = 4_096;
 /// The same before the light ones among them have theirs. A divisor of [`SHARD_TURN_ITEMS_MAX`].
-pub const SHARD_SHARE_ITEMS_MAX: usize = 1_024;
+pub const SHARD_SHARE_ITEMS_MAX: usize = 512;
 
 /// Readiness events taken from one poll.
 pub const POLL_EVENTS: usize = 1_024;

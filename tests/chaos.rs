@@ -1,6 +1,10 @@
 //! A crowd of bad peers, on and on, beside four ESMEs that carry traffic: of theirs nothing is lost and no session dropped,
 //! and once the crowd is gone the daemon has the memory, the file descriptors and the sessions that it had before.
 //!
+//! What the daemon reserves it does not touch before it needs it, and what it has touched it keeps: its resident memory grows
+//! with the largest crowd that there ever was, up to what is reserved. So there is a larger one at first, and memory is
+//! compared from its end on: what grows then would grow for ever.
+//!
 //! Knobs: `SMSCD_CHAOS_S` (10) and `SMSCD_CHAOS_CONNECTIONS` (200), open at a time.
 #![cfg(target_os = "linux")]
 
@@ -19,6 +23,8 @@ use support::{DEADLINE, Daemon, Layout};
 
 const VERIFIED: u64 = 4;
 const CROWD_THREADS: u64 = 2;
+/// As many again, for the first part of the time.
+const EARLY_THREADS: u64 = 2;
 /// Submissions of a verified ESME that are under way at a time.
 const BATCH: u64 = 10;
 /// How much the resident memory may differ between the half and the end, in percent.
@@ -201,8 +207,9 @@ fn a_crowd_of_bad_peers_costs_the_others_nothing_and_leaves_nothing() {
     let esmes: Vec<RawEsme> = (0..VERIFIED).map(|_| daemon.bind(Mode::Transceiver)).collect();
     daemon.await_stats(&[("/sessions/bound", VERIFIED)]);
     let files_before = open_files(pid);
-    let (calm, stop, progress) = (AtomicBool::new(false), AtomicBool::new(false), AtomicU64::new(0));
-    let (calm, stop, progress) = (&calm, &stop, &progress);
+    let (fewer, calm, stop) = (AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(false));
+    let progress = AtomicU64::new(0);
+    let (fewer, calm, stop, progress) = (&fewer, &calm, &stop, &progress);
     let mut settled = 0;
     std::thread::scope(|scope| {
         let verified: Vec<_> = esmes
@@ -210,17 +217,23 @@ fn a_crowd_of_bad_peers_costs_the_others_nothing_and_leaves_nothing() {
             .enumerate()
             .map(|(index, esme)| scope.spawn(move || verified(esme, index, stop, progress)))
             .collect();
-        let crowd: Vec<_> = (0..CROWD_THREADS)
-            .map(|seed| scope.spawn(move || crowd(addr, connections / CROWD_THREADS, seed, calm)))
+        let crowd: Vec<_> = (0..CROWD_THREADS + EARLY_THREADS)
+            .map(|seed| {
+                let stop = if seed < CROWD_THREADS { calm } else { fewer };
+                scope.spawn(move || crowd(addr, connections / CROWD_THREADS, seed, stop))
+            })
             .collect();
         // However this ends, the threads must.
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let start = Instant::now();
+            watch(start + time * 2 / 5, progress, &daemon);
+            fewer.store(true, Ordering::Relaxed);
             watch(start + time / 2, progress, &daemon);
             let kib_before = resident_kib(pid);
             watch(start + time, progress, &daemon);
             (kib_before, resident_kib(pid))
         }));
+        fewer.store(true, Ordering::Relaxed);
         calm.store(true, Ordering::Relaxed);
         let mut made = 0;
         for thread in crowd {

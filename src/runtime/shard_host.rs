@@ -442,7 +442,7 @@ fn count(fact: routing::Fact, stats: &mut ThreadStats) {
     stats.counters.add_account(account, counter, 1);
 }
 
-/// Puts the end of a message on record.
+/// Puts the end of a message, or an attempt before it, on record.
 fn record(end: &MessageEnd<'_>, stats: &mut ThreadStats) {
     if let Some(events) = &mut stats.events
         && !events.record(end)
@@ -475,6 +475,10 @@ impl ShardOutput for FactsOnly<'_> {
 
     fn message_end(&mut self, end: &MessageEnd<'_>) {
         record(end, self.stats);
+    }
+
+    fn message_attempt(&mut self, attempt: &MessageEnd<'_>) {
+        record(attempt, self.stats);
     }
 
     #[inline]
@@ -546,6 +550,10 @@ impl ShardOutput for TurnOutput<'_> {
 
     fn message_end(&mut self, end: &MessageEnd<'_>) {
         record(end, self.stats);
+    }
+
+    fn message_attempt(&mut self, attempt: &MessageEnd<'_>) {
+        record(attempt, self.stats);
     }
 
     #[inline]

@@ -26,6 +26,7 @@ use intake::session_info;
 use multi::OpenMultis;
 pub use ports::{ShardLink, ShardLinks};
 pub use read::Peek;
+pub use ready::Demand;
 use ready::Ready;
 use tls::TlsWorker;
 

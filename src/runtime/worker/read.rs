@@ -16,7 +16,7 @@ use super::super::thread::{ThreadStats, WAKER};
 use super::Worker;
 use crate::base::{Now, Time};
 use crate::limits::{
-    LIGHT_BYTES_MAX, LIGHT_PDUS_MAX, OUT_QUEUE_BYTES_MAX, PEEK_INTERVAL_NANOS, READ_TURN_NANOS, SHARE_BYTES,
+    GOES_PER_TURN_MAX, LIGHT_PDUS_MAX, OUT_QUEUE_BYTES_MAX, PEEK_INTERVAL_NANOS, READ_TURN_NANOS, SHARE_BYTES,
 };
 use crate::session::{CloseReason, Received, StallReason, Stop};
 use crate::stats::Counter;
@@ -86,13 +86,26 @@ impl Worker {
         }
         let start = self.clock.time();
         self.read_light(start, shard, stats);
-        if !self.ready.is_empty() {
+        // Those that become ready meanwhile have their go in the next turn, when there is more to read and to write.
+        let rest = self.ready.rest();
+        if rest > 0 {
             // Their answers need not wait for the others'.
             self.flush_light(shard, stats);
         }
-        while let Some(slot) = self.ready.pop_rest() {
-            self.give_go(slot, self.turn_pdus_max, shard, stats);
-            self.look_for_light(peek, shard, stats);
+        for _ in 0..rest {
+            let Some(slot) = self.ready.pop_rest() else { break };
+            self.popped(slot);
+            let mut more = true;
+            for _ in 0..GOES_PER_TURN_MAX {
+                more = self.give_go(slot, self.turn_pdus_max, shard, stats);
+                self.look_for_light(peek, shard, stats);
+                if !more {
+                    break;
+                }
+            }
+            if more {
+                self.mark_ready(slot);
+            }
             if self.clock.time().nanos_since(start) >= READ_TURN_NANOS {
                 break;
             }
@@ -136,29 +149,46 @@ impl Worker {
     /// Gives light sessions their go, for as long as a turn may read from `start` on.
     fn read_light(&mut self, start: Time, shard: &mut Option<ShardHost>, stats: &mut ThreadStats) {
         while let Some(slot) = self.ready.pop_light() {
-            self.give_go(slot, self.turn_pdus_max.min(LIGHT_PDUS_MAX), shard, stats);
+            self.popped(slot);
+            if self.give_go(slot, self.turn_pdus_max.min(LIGHT_PDUS_MAX), shard, stats) {
+                self.mark_ready(slot);
+            }
             if self.clock.time().nanos_since(start) >= READ_TURN_NANOS {
                 break;
             }
         }
     }
 
-    fn give_go(&mut self, slot: u32, pdus_max: u32, shard: &mut Option<ShardHost>, stats: &mut ThreadStats) {
-        let Some(connection) = self.connections.get_mut(slot) else { return };
-        connection.in_ready = false;
+    /// A slot has left the line.
+    fn popped(&mut self, slot: u32) {
+        if let Some(connection) = self.connections.get_mut(slot) {
+            connection.in_ready = false;
+        }
+    }
+
+    /// One go of a session. True: it has more that could be handled at once.
+    fn give_go(
+        &mut self,
+        slot: u32,
+        pdus_max: u32,
+        shard: &mut Option<ShardHost>,
+        stats: &mut ThreadStats,
+    ) -> bool {
+        let Some(connection) = self.connections.get_mut(slot) else { return false };
         if connection.closing.is_some() {
-            return self.discard(slot, shard, stats);
+            self.discard(slot, shard, stats);
+            return false;
         }
         let mut budget = Budget { pdus: pdus_max, bytes: self.turn_bytes_max };
         let left = self.read_session(slot, &mut budget, shard, stats);
         if let Some(connection) = self.connections.get_mut(slot) {
             let (pdus, bytes) = (pdus_max - budget.pdus, self.turn_bytes_max - budget.bytes);
-            let took_much = budget.pdus == 0 || pdus >= LIGHT_PDUS_MAX || bytes > LIGHT_BYTES_MAX;
-            connection.goes_last = took_much || !connection.session.is_bound();
+            let is_light = connection.demand.note(pdus, bytes, self.clock.time());
+            connection.goes_last = !is_light || !connection.session.is_bound();
         }
         match left {
+            Left::More => return true,
             Left::Idle => (),
-            Left::More => self.mark_ready(slot),
             Left::NextTurn => self.wait_for_next_turn(slot),
             Left::LaneFull => {
                 self.lane_stalled += 1;
@@ -169,6 +199,7 @@ impl Worker {
                 self.close(slot, reason, now, shard, stats);
             }
         }
+        false
     }
 
     fn read_session(

@@ -3,6 +3,9 @@
 
 use std::collections::VecDeque;
 
+use crate::base::Time;
+use crate::limits::{LIGHT_PDUS_MAX, LIGHT_WINDOW_NANOS};
+
 /// Slots with something to read or take, each once.
 #[derive(Debug, Default)]
 pub(super) struct Ready {
@@ -30,6 +33,11 @@ impl Ready {
         self.rest.pop_front()
     }
 
+    /// How many there are beside the light ones.
+    pub(super) fn rest(&self) -> usize {
+        self.rest.len()
+    }
+
     /// Whether there is none.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
@@ -37,9 +45,48 @@ impl Ready {
     }
 }
 
+/// How much a session has asked for lately.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Demand {
+    /// When the present window began.
+    since: Time,
+    /// Taken in the present window, and in the one before it if that has just ended; in PDUs, or 256 octets each.
+    taken: u32,
+    before: u32,
+}
+
+impl Demand {
+    /// Notes a go that took so much, at `now`. Whether that leaves the session light.
+    #[inline]
+    pub(super) fn note(&mut self, pdus: u32, bytes: usize, now: Time) -> bool {
+        let elapsed = now.nanos_since(self.since);
+        if elapsed >= LIGHT_WINDOW_NANOS {
+            self.before = if elapsed < 2 * LIGHT_WINDOW_NANOS { self.taken } else { 0 };
+            self.taken = 0;
+            self.since = now;
+        }
+        self.taken = self.taken.saturating_add(pdus.max((bytes / 256) as u32));
+        self.taken.max(self.before) <= LIGHT_PDUS_MAX
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn light_is_who_has_asked_little_in_this_window_and_the_last() {
+        let mut demand = Demand::default();
+        let mut at = |windows: u64, pdus, bytes| {
+            demand.note(pdus, bytes, Time::from_nanos(windows * LIGHT_WINDOW_NANOS + 1))
+        };
+        assert!(at(5, LIGHT_PDUS_MAX, 100));
+        assert!(!at(5, 1, 100), "over the window, not the go");
+        assert!(!at(6, 1, 100), "the window before counts");
+        assert!(at(7, 1, 100));
+        assert!(!at(8, 1, 256 * (LIGHT_PDUS_MAX as usize + 1)), "octets count as PDUs do");
+        assert!(at(20, 1, 100), "long ago");
+    }
 
     #[test]
     fn each_kind_has_its_own_line() {
