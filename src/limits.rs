@@ -45,6 +45,10 @@ pub const READ_TURN_NANOS: u64 = 2_000_000;
 /// How long light sessions wait for a thread that is busy with others before it looks for them, in nanoseconds, what it has
 /// begun not counted.
 pub const PEEK_INTERVAL_NANOS: u64 = 50_000;
+/// The same where none has had its go for [`LIGHT_MEMORY_NANOS`].
+pub const IDLE_PEEK_INTERVAL_NANOS: u64 = 1_000_000;
+/// See [`IDLE_PEEK_INTERVAL_NANOS`].
+pub const LIGHT_MEMORY_NANOS: u64 = 10_000_000_000;
 
 /// Items of one lane block, and the octets that its bodies take before it is published. A body larger than the
 /// block travels alone in it.

@@ -122,6 +122,8 @@ pub struct Worker {
     ending: Vec<(u32, CloseReason)>,
     /// This worker's share of the connections, known to the acceptor.
     load: Arc<Load>,
+    /// When a light session last had its go.
+    light_at: Time,
     /// Slots that are ready and have to wait for the next turn.
     next_turn: Vec<u32>,
     /// How many of those wait for room in a lane.
@@ -172,6 +174,7 @@ impl Worker {
             dirty: Vec::new(),
             ending: Vec::new(),
             load: parts.load,
+            light_at: Time::ZERO,
             next_turn: Vec::new(),
             lane_stalled: 0,
             congestion: parts.congestion,

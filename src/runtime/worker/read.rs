@@ -16,7 +16,8 @@ use super::super::thread::{ThreadStats, WAKER};
 use super::Worker;
 use crate::base::{Now, Time};
 use crate::limits::{
-    GOES_PER_TURN_MAX, LIGHT_PDUS_MAX, OUT_QUEUE_BYTES_MAX, PEEK_INTERVAL_NANOS, READ_TURN_NANOS, SHARE_BYTES,
+    GOES_PER_TURN_MAX, IDLE_PEEK_INTERVAL_NANOS, LIGHT_MEMORY_NANOS, LIGHT_PDUS_MAX, OUT_QUEUE_BYTES_MAX,
+    PEEK_INTERVAL_NANOS, READ_TURN_NANOS, SHARE_BYTES,
 };
 use crate::session::{CloseReason, Received, StallReason, Stop};
 use crate::stats::Counter;
@@ -121,7 +122,10 @@ impl Worker {
         stats: &mut ThreadStats,
     ) {
         let now = self.clock.time();
-        if now.nanos_since(peek.last) < PEEK_INTERVAL_NANOS {
+        let is_expected = now.nanos_since(self.light_at) < LIGHT_MEMORY_NANOS;
+        if now.nanos_since(peek.last)
+            < if is_expected { PEEK_INTERVAL_NANOS } else { IDLE_PEEK_INTERVAL_NANOS }
+        {
             return;
         }
         peek.last = now;
@@ -183,8 +187,12 @@ impl Worker {
         let left = self.read_session(slot, &mut budget, shard, stats);
         if let Some(connection) = self.connections.get_mut(slot) {
             let (pdus, bytes) = (pdus_max - budget.pdus, self.turn_bytes_max - budget.bytes);
-            let is_light = connection.demand.note(pdus, bytes, self.clock.time());
-            connection.goes_last = !is_light || !connection.session.is_bound();
+            let now = self.clock.time();
+            let is_light = connection.demand.note(pdus, bytes, now) && connection.session.is_bound();
+            connection.goes_last = !is_light;
+            if is_light {
+                self.light_at = now;
+            }
         }
         match left {
             Left::More => return true,
