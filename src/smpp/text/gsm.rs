@@ -39,19 +39,15 @@ const EXTENSION: [(u8, char); 10] = [
     (0x65, '€'),
 ];
 
-/// The septets that are printable ASCII characters, as those; '?' for all others.
-const AS_ASCII: [u8; 128] = {
-    let mut table = [b'?'; 128];
-    let mut septet = 0;
-    while septet < table.len() {
-        let character = ALPHABET[septet] as u32;
-        if character >= 0x20 && character < 0x7F {
-            table[septet] = character as u8;
-        }
-        septet += 1;
-    }
-    table
-};
+/// A septet's character if it is printable ASCII, else '?'.
+fn ascii_of(septet: u8) -> u8 {
+    ALPHABET.get(usize::from(septet)).copied().map_or(b'?', printable)
+}
+
+/// A character as printable ASCII, else '?'.
+fn printable(character: char) -> u8 {
+    u8::try_from(character).ok().filter(|octet| matches!(octet, b' '..=b'~')).unwrap_or(b'?')
+}
 
 /// The characters of unpacked septets in printable ASCII, '?' for what is not in it. Escapes are read as in [`decode`].
 pub(in crate::smpp) fn as_ascii(septets: impl Iterator<Item = u8>) -> impl Iterator<Item = u8> {
@@ -59,16 +55,14 @@ pub(in crate::smpp) fn as_ascii(septets: impl Iterator<Item = u8>) -> impl Itera
     std::iter::from_fn(move || {
         let septet = septets.next()?;
         if septet != ESCAPE {
-            return AS_ASCII.get(usize::from(septet)).copied();
+            return Some(ascii_of(septet));
         }
         let Some(code) = septets.next() else { return Some(b' ') };
         let extension = EXTENSION.iter().find(|&&(extension, _)| extension == code);
         Some(match extension {
-            Some(&(_, character)) => {
-                u8::try_from(character).ok().filter(u8::is_ascii_graphic).unwrap_or(b'?')
-            }
+            Some(&(_, character)) => printable(character),
             None if code == ESCAPE => b' ',
-            None => AS_ASCII.get(usize::from(code)).copied().unwrap_or(b'?'),
+            None => ascii_of(code),
         })
     })
 }

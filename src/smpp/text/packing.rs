@@ -45,8 +45,8 @@ pub fn pack_text(mut septets: Vec<u8>) -> Vec<u8> {
 /// CR loses that; one that ends in @ loses that too, for more senders pad with zeros than write such a text.
 pub fn unpack_text(packed: &[u8], udh_octets: usize) -> impl Iterator<Item = u8> {
     let bits = (packed.len() * 8).saturating_sub(fill_bits(udh_octets));
-    let fills_up =
-        bits % 7 == 0 && packed.last().is_some_and(|octet| matches!(octet >> 1, 0 | CARRIAGE_RETURN));
+    let fills_up = bits.is_multiple_of(7)
+        && packed.last().is_some_and(|octet| matches!(octet >> 1, 0 | CARRIAGE_RETURN));
     septets(packed, udh_octets).take((bits / 7).saturating_sub(usize::from(fills_up)))
 }
 
