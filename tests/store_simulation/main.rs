@@ -69,6 +69,9 @@ fn nothing_promised_is_lost_and_nothing_is_invented() {
                     break;
                 }
             }
+            if world.has_failed {
+                world.assert_stopped();
+            }
             let is_power_cut = !world.rng.next_u64().is_multiple_of(3);
             world = world.crash(is_power_cut);
         }

@@ -15,6 +15,7 @@ mod batch;
 mod cleaner;
 pub mod disk;
 pub mod entry;
+mod failure;
 pub mod frame;
 mod link;
 mod recovery;
@@ -30,7 +31,8 @@ use std::sync::Arc;
 pub use accounts::AccountNumbers;
 pub use batch::Batch;
 pub use disk::{Disk, SegmentFile};
-pub use link::{Answer, Keeper, Link, Progress, Request, Writer};
+pub use failure::{Doing, Failure};
+pub use link::{Answer, Keeper, Link, Progress, Request, Stopped, Writer};
 pub use recovery::{Access, Damage, OpenError, Recovered, RecoveryReport, open};
 pub use stats::StoreStats;
 
@@ -94,22 +96,6 @@ impl JournalSettings {
             accounts: AccountNumbers::default(),
         }
     }
-}
-
-/// Why the journal can go no further. The daemon must stop: nothing is made durable any more.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
-    /// The reserve is used up: not even final states can be written.
-    #[error("the disk is full: no segment is left even for final states")]
-    NoRoom,
-    /// A frame that was good when it was written or recovered no longer is.
-    #[error("segment file {file:08}: the frame at offset {offset} has become unreadable")]
-    Unreadable {
-        /// Number of the segment's file.
-        file: u32,
-        /// Octets from its start.
-        offset: u32,
-    },
 }
 
 /// The durable store of one shard.
@@ -202,6 +188,7 @@ impl<L: Link> Journal<L> {
     /// of each batch that somebody waited for, and the number of messages in it.
     pub fn poll(&mut self, now: Time, mut commit_nanos: impl FnMut(u64, u32)) {
         self.now = now;
+        self.heed_failure();
         // What is written is looked at first: it is never behind what is synced.
         self.synced = self.progress.synced();
         self.written = self.progress.written();
@@ -215,6 +202,13 @@ impl<L: Link> Journal<L> {
         }
     }
 
+    /// Takes over that the disk has failed.
+    fn heed_failure(&mut self) {
+        if self.failure.is_none() {
+            self.failure = self.progress.failure().cloned();
+        }
+    }
+
     /// Accounts have these numbers from now on: the ones that they had, and those of new accounts.
     pub fn set_account_numbers(&mut self, numbers: AccountNumbers) {
         self.settings.accounts = numbers;
@@ -222,7 +216,9 @@ impl<L: Link> Journal<L> {
 
     /// Whether there is news for [`Journal::poll`]; to be asked between announcing sleep and sleeping.
     pub fn has_news(&self) -> bool {
-        self.progress.synced() != self.synced || self.progress.written() != self.written
+        self.progress.synced() != self.synced
+            || self.progress.written() != self.written
+            || (self.failure.is_none() && self.progress.failure().is_some())
     }
 
     /// Why nothing becomes durable any more, if so.
@@ -625,6 +621,7 @@ impl<L: Link> MessageStore for Journal<L> {
     }
 
     fn commit(&mut self) {
+        self.heed_failure();
         if self.failure.is_some() {
             return;
         }
