@@ -258,3 +258,6 @@ fn keep<D: Disk>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

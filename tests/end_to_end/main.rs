@@ -7,6 +7,7 @@ mod support;
 mod accounts;
 mod binds;
 mod deliveries;
+mod disk_failure;
 mod events;
 mod links;
 mod mo;
