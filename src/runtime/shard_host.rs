@@ -14,7 +14,7 @@ use super::values::{ToShard, ToWorker};
 use super::worker::Worker;
 use crate::base::{DeliveryToken, MessageId, Now, SessionHandle, Time, WallTime};
 use crate::control_lane::{HeldInfo, MessageInfo, MoMessage, MoRefused, StoreStats, Wake};
-use crate::limits::{LANE_BLOCKS_PER_TURN, SHARD_TURN_ITEMS_MAX};
+use crate::limits::{LANE_BLOCKS_PER_TURN, SHARD_TURN_ITEMS_MAX, SHARD_TURN_MESSAGES_MAX};
 use crate::network::Network;
 use crate::routing::{
     self, Asker, MessageEnd, MoOutcome, Multi, OperationOutcome, RecoveredAs, Shard, ShardOutput,
@@ -203,9 +203,14 @@ impl ShardHost {
             return;
         }
         self.first_lane = (self.first_lane + 1) % lanes;
+        // One item may be many messages, and what a turn takes in it should be able to handle.
+        let filled = self.shard.pending().saturating_add(SHARD_TURN_MESSAGES_MAX as u32);
         for offset in 0..lanes {
             let index = (self.first_lane + offset) % lanes;
             for _ in 0..LANE_BLOCKS_PER_TURN {
+                if self.shard.pending() >= filled {
+                    return;
+                }
                 let Some((worker, lane)) = self.from_workers.get(index) else { break };
                 if lane_to(&mut self.to_workers, *worker).is_some_and(|lane| lane.backlog() > 0) {
                     break;
