@@ -264,6 +264,39 @@ fn damage_is_reported_and_the_rest_is_kept() {
 }
 
 #[test]
+fn a_body_damaged_after_recovery_is_never_handed_out() {
+    for_seeds(40, |seed, steps| {
+        let before = closed_store(seed, steps / 2);
+        let pending = before.pending_at(u64::MAX);
+        let World { disk, rng, settings, .. } = before;
+        // Bodies are in no memory after this.
+        let mut world = World::open(disk, rng, settings, u64::MAX, pending);
+        for number in world.disk.numbers() {
+            let first = world.below(64) as usize;
+            world.disk.tamper(number, |content| {
+                for octet in content.iter_mut().skip(first).step_by(64) {
+                    *octet ^= 1 << (seed % 8);
+                }
+            });
+        }
+        let mut damaged = 0;
+        for (location, _, body) in world.live.values() {
+            match world.journal.body(*location) {
+                Some(found) => assert!(found == body && body.len() < 64, "damaged, and handed out"),
+                None => {
+                    damaged += 1;
+                    let place = world.journal.take_damage().expect("it is told");
+                    assert!(world.disk.numbers().contains(&place.file), "{place:?}");
+                }
+            }
+        }
+        let stats = world.journal.stats();
+        assert!(damaged > 0 && stats.damaged_reads == damaged, "{damaged}, {stats:?}");
+        assert_eq!(stats.disk_reads, world.live.len() as u64);
+    });
+}
+
+#[test]
 fn what_is_not_a_store_is_not_taken_for_one() {
     for_seeds(40, |seed, steps| {
         let mut world = closed_store(seed, steps / 4);

@@ -42,7 +42,7 @@ use cleaner::Cleaner;
 use disk::read_full;
 use entry::{
     BODY_BYTES_MAX, PUT_HEAD_BYTES, REMOVE_BYTES, RecordBytes, SlotName, UPDATE_BYTES, accepted_of,
-    push_note, push_put, push_remove, push_update, stage_of,
+    body_of_put, push_note, push_put, push_remove, push_update, stage_of,
 };
 use frame::{BATCH_BYTES_MAX, FRAME_ALIGN, HEADER_BYTES};
 use ring::BodyRing;
@@ -133,6 +133,8 @@ pub struct Journal<L: Link> {
     create_at: Time,
     /// For bodies read from disk.
     scratch: Vec<u8>,
+    /// Where the last of them was damaged, until it is told.
+    damage: Option<Damage>,
     tally: Tally,
     failure: Option<Failure>,
     is_closed: bool,
@@ -176,6 +178,7 @@ impl<L: Link> Journal<L> {
             filling: false,
             create_at: Time::ZERO,
             scratch: Vec::new(),
+            damage: None,
             tally,
             failure: None,
             is_closed: false,
@@ -207,6 +210,11 @@ impl<L: Link> Journal<L> {
         if self.failure.is_none() {
             self.failure = self.progress.failure().cloned();
         }
+    }
+
+    /// The place of the last body that was not what was written, if one was found so since the last call.
+    pub const fn take_damage(&mut self) -> Option<Damage> {
+        self.damage.take()
     }
 
     /// Accounts have these numbers from now on: the ones that they had, and those of new accounts.
@@ -263,6 +271,7 @@ impl<L: Link> Journal<L> {
             copied: self.tally.copied,
             refused: self.tally.refused,
             disk_reads: self.tally.disk_reads,
+            damaged_reads: self.tally.damaged_reads,
             is_full: self.segments.available() < RESERVE,
             oldest_accepted_ms: self.segments.accepted_min(),
             recovery: self.recovered.figures(),
@@ -455,6 +464,23 @@ impl<L: Link> Journal<L> {
         true
     }
 
+    /// Reads a body from disk. `None`: what is there is not what was written; that is counted and told.
+    fn read_back(&mut self, name: SlotName, place: Place) -> Option<&[u8]> {
+        self.tally.disk_reads += 1;
+        let segment = self.segments.get(place.segment)?;
+        let (number, file) = (segment.number(), segment.file()?);
+        self.scratch.resize(PUT_HEAD_BYTES + place.length as usize, 0);
+        let offset = place.offset.checked_sub(PUT_HEAD_BYTES as u32)?;
+        let read = read_full(&**file, &mut self.scratch, offset).unwrap_or(0);
+        let body = self.scratch.get(..read).and_then(|entry| body_of_put(entry, name));
+        if body.is_none_or(|body| body.len() != place.length as usize) {
+            self.tally.damaged_reads += 1;
+            self.damage = Some(Damage { file: number, segment: place.segment, offset, lost_entries: 1 });
+            return None;
+        }
+        body
+    }
+
     /// Takes in what the keeper has done, and asks it for what is needed next.
     fn keep_files(&mut self) {
         while let Some(answer) = self.link.answer() {
@@ -538,12 +564,7 @@ impl<L: Link> MessageStore for Journal<L> {
         if self.ring.get(place.ring, place.length).is_some() {
             return self.ring.get(place.ring, place.length);
         }
-        self.tally.disk_reads += 1;
-        let file = self.segments.get(place.segment)?.file()?;
-        let length = place.length as usize;
-        self.scratch.resize(length, 0);
-        let read = read_full(&**file, &mut self.scratch, place.offset).ok()?;
-        (read == length).then_some(&*self.scratch)
+        self.read_back(name_of(location), place)
     }
 
     #[inline]
