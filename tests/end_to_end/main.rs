@@ -5,6 +5,7 @@
 mod support;
 
 mod accounts;
+mod alphabets;
 mod binds;
 mod deliveries;
 mod disk_failure;
@@ -20,6 +21,7 @@ mod receipts;
 mod reload;
 mod restart;
 mod shutdown;
+mod statistics;
 mod tls;
 mod windows;
 
