@@ -238,7 +238,7 @@ fn a_store_that_becomes_unreadable_stops_the_daemon() {
     // The disk turns bits under a message that stays, so that it must be copied out of the way of the others.
     let path = segment(daemon.data_dir());
     let file = fs::OpenOptions::new().write(true).open(path).expect("writable");
-    std::os::unix::fs::FileExt::write_all_at(&file, &[0xFF; 8], 100).expect("written");
+    file.write_all_at(&[0xFF; 8], 100).expect("written");
     let large = Sm { tlvs: vec![(0x1401, vec![0x5A; 30_000])], ..Sm::new("12345", "447700900001", "large") };
     let octets = support::esme::pdu(support::esme::SUBMIT_SM, 0, 100, &large.encode());
     let answered = (0..2_000).take_while(|_| esme.send_some(&octets) && esme.receive_or_end().is_some());

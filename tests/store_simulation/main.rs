@@ -11,9 +11,9 @@ use std::ops::Range;
 
 use disk::Faults;
 use rand_xoshiro::rand_core::Rng;
-use smscd::store::Durability;
 use smscd::store::journal::frame::{self, Header};
 use smscd::store::journal::{Access, open};
+use smscd::store::{Durability, MessageStore};
 use world::{World, read};
 
 fn knob(name: &str, default: u64) -> u64 {
@@ -133,7 +133,7 @@ fn a_full_disk_refuses_messages_takes_final_states_and_recovers() {
                 world.committer();
                 world.committer();
                 world.keeper();
-                assert_eq!(world.journal.failure(), None);
+                assert_eq!(world.journal.failure(), None, "{:?}", world.journal.stats());
             }
             for _ in 0..200 {
                 world.update();
@@ -144,7 +144,7 @@ fn a_full_disk_refuses_messages_takes_final_states_and_recovers() {
                 world.committer();
                 world.committer();
                 world.keeper();
-                assert_eq!(world.journal.failure(), None);
+                assert_eq!(world.journal.failure(), None, "{:?}", world.journal.stats());
             }
             // What is left is copied forward a little at each turn.
             let has_room = (0..200).any(|_| {
