@@ -5,6 +5,7 @@ because a flooding generator on the same cores would else be measured instead of
 """
 
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -20,7 +21,8 @@ LIGHT_PER_S, TRAFFIC_PER_S = 1_000, 5_000
 SETTLE_S, WARMUP_S = 0.7, 0.5
 # About as long as the first storm takes, so that no calm is measured with it.
 FIRST_STORM_S = 2
-REAL_TIME_PRIORITY = 60
+# Of the light ESME's generator; of what floods, where the daemon is at real-time priority too.
+LIGHT_PRIORITY, FLOOD_PRIORITY = 60, 2
 # Under real-time priority the kernel takes a core away for a whole 50 ms where nothing else has had it; a flood that
 # pauses as long leaves that to nobody to notice.
 FLOOD_S, PAUSE_S = 0.4, 0.06
@@ -66,10 +68,10 @@ def endpoint(address):
     return host, int(port)
 
 
-def be_real_time():
+def be_real_time(priority):
     """In the child, before it becomes the generator; without the right to, it stays as it is."""
     with contextlib.suppress(PermissionError):
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(REAL_TIME_PRIORITY))
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
 
 
 def is_real_time():
@@ -81,7 +83,7 @@ def below_the_daemon():
     """At real-time priority the storm's own work would else hold up a daemon of the same one."""
     before = os.sched_getparam(0)
     if is_real_time():
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(2))
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(FLOOD_PRIORITY))
     try:
         yield
     finally:
@@ -107,9 +109,13 @@ class Generator:
         command = [bench.args.loadgen, *flags, *bench.args.generator_flags]
         bench.note(name, [*command, "--target", "ADDR"])
         self.name = name
+        if light or is_real_time():
+            become = functools.partial(be_real_time, LIGHT_PRIORITY if light else FLOOD_PRIORITY)
+        else:
+            become = None
         self.process = subprocess.Popen(
             [*command, "--target", server.address, "--json", str(self.result)],
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=be_real_time if light else None)
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=become)
 
     def finish(self):
         _, error = self.process.communicate()
