@@ -4,7 +4,6 @@ pub mod cli;
 mod data_dir;
 mod id_lease;
 mod log;
-mod quota_file;
 pub mod reload;
 pub mod run;
 mod shards;

@@ -12,8 +12,8 @@ use crate::control_lane::SessionInfo;
 use crate::session::StallReason;
 use crate::stats::Counter;
 
-/// New connections, and verdicts on binds, taken per turn: a storm of them must not hold up those that are bound.
-const ARRIVALS_PER_TURN: usize = 16;
+/// New connections taken per turn: a storm of them must not hold up those that are bound.
+const ARRIVALS_PER_TURN: usize = 64;
 
 impl Worker {
     /// Takes new connections in.
@@ -59,8 +59,7 @@ impl Worker {
 
     /// Takes the authenticator's verdicts in.
     pub(super) fn take_answers(&mut self, shard: &mut Option<ShardHost>, stats: &mut ThreadStats) {
-        for _ in 0..ARRIVALS_PER_TURN {
-            let Ok(answer) = self.answers.try_recv() else { return };
+        while let Ok(answer) = self.answers.try_recv() {
             let now = self.clock.now();
             let slot = answer.session.slot;
             let waiting = self
