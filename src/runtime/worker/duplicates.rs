@@ -10,6 +10,7 @@ use super::super::accounts::{Attempt, Settled};
 use super::super::authenticator::{BindPort, BindWord};
 use super::super::shard_host::ShardHost;
 use super::super::thread::ThreadStats;
+use super::intake::ARRIVALS_PER_TURN;
 use super::{Worker, log};
 use crate::base::{Now, SessionHandle, Time};
 use crate::session::{CloseReason, StallReason};
@@ -80,7 +81,8 @@ impl Duplicates {
 impl Worker {
     /// Takes in what the authenticators and other workers have to say about binds.
     pub(super) fn take_bind_words(&mut self, shard: &mut Option<ShardHost>, stats: &mut ThreadStats) {
-        while let Ok(word) = self.words.try_recv() {
+        for _ in 0..ARRIVALS_PER_TURN {
+            let Ok(word) = self.words.try_recv() else { return };
             match word {
                 BindWord::Verdict { attempt, right } => self.settle_bind(&attempt, right, shard, stats),
                 BindWord::Ask { older, attempt } => self.ask_older(older, attempt, shard, stats),

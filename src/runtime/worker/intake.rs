@@ -11,8 +11,8 @@ use crate::control_lane::SessionInfo;
 use crate::session::StallReason;
 use crate::stats::Counter;
 
-/// New connections taken per turn: a storm of them must not hold up those that are bound.
-const ARRIVALS_PER_TURN: usize = 64;
+/// New connections, and words on binds, taken per turn: a storm of them must not hold up those that are bound.
+pub(super) const ARRIVALS_PER_TURN: usize = 16;
 
 impl Worker {
     /// Takes new connections in.
