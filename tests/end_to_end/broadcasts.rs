@@ -148,7 +148,7 @@ fn a_broadcast_is_sent_and_its_areas_tell_how_far_it_got(daemon: &Daemon) {
     assert_eq!((id.len(), tlvs), (16, Vec::new()));
     let (pdu, receipt) = esme.delivery();
     esme.respond(&pdu, ESME_ROK);
-    assert_eq!((receipt.receipted_id(), receipt.dest.as_str()), (id.clone(), "ALERTS"));
+    assert_eq!((receipt.receipted_id(), receipt.dest.as_str()), (id, "ALERTS"));
     assert!(
         receipt.text().contains("stat:DELIVRD") && receipt.text().ends_with("road closed"),
         "{receipt:?}"
