@@ -25,7 +25,7 @@ use crate::smpp::{
     AlertNotification, CommandStatus, DeliverSm, MessageState, Operation, OperationAnswer, PduBody, SubmitSm,
 };
 use crate::stats::{AccountCounter, Counter, Latency};
-use crate::store::journal::Failure;
+use crate::store::journal::{Damage, Failure};
 
 /// Between two looks at a committer that is busy, when everything is to be handed to it.
 const CLOSE_WAIT: Duration = Duration::from_millis(1);
@@ -258,6 +258,16 @@ impl ShardHost {
         self.shard.store_mut().poll(now.mono, |nanos, messages| {
             latencies.record_n(Latency::Commit, nanos, u64::from(messages));
         });
+        if let Some(damage) = self.shard.store_mut().take_damage() {
+            let (shard, Damage { file, segment, offset, .. }) = (self.shard.index(), damage);
+            error!(
+                shard,
+                file,
+                segment,
+                offset,
+                "the store is damaged: a message here could not be read back, and ends as undeliverable"
+            );
+        }
     }
 
     /// The figures of its store on disk, if it has one.

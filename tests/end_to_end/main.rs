@@ -10,6 +10,7 @@ mod alphabets;
 mod binds;
 mod broadcasts;
 mod deliveries;
+mod disk_failure;
 mod events;
 mod links;
 mod mo;
