@@ -110,6 +110,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let record = message.record(at, now);
         self.store.update(message.location, &record);
         self.wheel.schedule(slot, at);
+        self.state_attempt(slot, now, out);
         self.lend_turn(slot, now);
         out.fact(Fact::Retry);
         if wants_notification {
