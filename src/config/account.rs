@@ -129,6 +129,8 @@ pub struct AccountConfig {
     /// It was in an earlier configuration and is in this one no more: it keeps its number, so that what it has sent goes on.
     #[serde(skip)]
     pub removed: bool,
+    /// Whether a receipt tells the end of each of its broadcasts: broadcast_sm has no registered_delivery to ask for one.
+    pub broadcast_receipts: bool,
     /// Its counts, sent to it as messages.
     pub statistics: StatisticsConfig,
     /// How it is spoken to.
@@ -167,6 +169,7 @@ impl Default for AccountConfig {
             destination_prefixes: Vec::new(),
             message_bytes_max: 0,
             removed: false,
+            broadcast_receipts: false,
             statistics: StatisticsConfig::default(),
             compat: CompatConfig::default(),
             distribution_lists: Vec::new(),

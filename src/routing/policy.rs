@@ -17,6 +17,8 @@ pub(super) struct Policy {
     pub(super) durability: Durability,
     pub(super) receipt_dates: DateDigits,
     pub(super) ids: IdForms,
+    /// Whether the end of a broadcast is told by a receipt.
+    pub(super) broadcast_receipts: bool,
     pub(super) default_alphabet: DefaultAlphabet,
 }
 
@@ -43,6 +45,7 @@ impl Policies {
             durability: settings.durability,
             receipt_dates: DateDigits::default(),
             ids: IdForms::default(),
+            broadcast_receipts: false,
             default_alphabet: DefaultAlphabet::default(),
         };
         let policies = settings.accounts.iter().map(|account| {
@@ -57,6 +60,7 @@ impl Policies {
                 durability: account.durability.unwrap_or(settings.durability),
                 receipt_dates: account.receipt_dates,
                 ids: account.ids,
+                broadcast_receipts: account.broadcast_receipts,
                 default_alphabet: account.default_alphabet,
             }
         });

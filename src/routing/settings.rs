@@ -133,6 +133,8 @@ pub struct AccountRouting {
     pub receipt_dates: DateDigits,
     /// How its message ids are written and read.
     pub ids: IdForms,
+    /// Whether the end of each of its broadcasts is told by a receipt: broadcast_sm has no registered_delivery.
+    pub broadcast_receipts: bool,
     /// What data_coding 0 means in its messages; receipts quote them.
     pub default_alphabet: DefaultAlphabet,
 }
