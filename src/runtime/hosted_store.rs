@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::committer::{ChannelLink, LateWaker};
-use crate::base::Time;
+use crate::base::{MessageId, Time};
 use crate::control_lane::Wake;
 use crate::store::journal::{AccountNumbers, Failure, StoreStats};
 use crate::store::{
@@ -93,6 +93,27 @@ impl MessageStore for HostedStore {
         match self {
             Self::Memory(store) => store.body(location),
             Self::Journal(store, _) => store.body(location),
+        }
+    }
+
+    fn keeps_records(&self) -> bool {
+        match self {
+            Self::Memory(store) => store.keeps_records(),
+            Self::Journal(store, _) => store.keeps_records(),
+        }
+    }
+
+    fn record(&self, location: Location) -> Option<Record> {
+        match self {
+            Self::Memory(store) => store.record(location),
+            Self::Journal(store, _) => store.record(location),
+        }
+    }
+
+    fn id(&self, location: Location) -> Option<MessageId> {
+        match self {
+            Self::Memory(store) => store.id(location),
+            Self::Journal(store, _) => store.id(location),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use tracing::{info, warn};
 
 use super::data_dir::{DataDir, Manifest};
@@ -67,7 +67,15 @@ pub(super) fn open(
     }
     data.write_manifest(&manifest)?;
     data.remove_other_layouts(manifest.layout)?;
-    (0..shards).map(|shard| opening.open_shard(&manifest, shard)).collect()
+    let (opening, manifest) = (&opening, &manifest);
+    thread::scope(|scope| {
+        let shards: Vec<_> =
+            (0..shards).map(|shard| scope.spawn(move || opening.open_shard(manifest, shard))).collect();
+        let opened = |shard: thread::ScopedJoinHandle<'_, _>| {
+            shard.join().map_err(|_| anyhow!("opening a store panicked")).and_then(|opened| opened)
+        };
+        shards.into_iter().map(opened).collect()
+    })
 }
 
 /// The numbers on disk of a changed configuration's accounts, which the manifest knows once this has returned. `None`:

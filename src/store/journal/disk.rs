@@ -26,6 +26,9 @@ pub trait SegmentFile: Debug + Send + Sync + 'static {
     /// As the device says.
     fn read_at(&self, bytes: &mut [u8], offset: u32) -> io::Result<usize>;
 
+    /// All of it is about to be read: a hint, so that the device is not waited for then.
+    fn will_read(&self) {}
+
     /// Makes all that was written survive the machine.
     ///
     /// # Errors

@@ -82,6 +82,8 @@ pub struct Writer<F> {
     progress: Arc<Progress>,
     /// Files with writes that are not synced, by segment.
     dirty: Vec<(u32, Arc<F>)>,
+    /// Of these, the last one has no more than its first frame.
+    is_opening: bool,
     written: u64,
     synced: u64,
 }
@@ -90,7 +92,7 @@ impl<F: SegmentFile> Writer<F> {
     /// For the store whose progress is published in `progress`.
     pub fn new(store_id: u64, progress: Arc<Progress>) -> Self {
         let (written, synced) = (progress.written(), progress.synced());
-        Self { store_id, progress, dirty: Vec::with_capacity(4), written, synced }
+        Self { store_id, progress, dirty: Vec::with_capacity(4), is_opening: false, written, synced }
     }
 
     /// Whether `batch` is the one that comes next in the log.
@@ -104,6 +106,12 @@ impl<F: SegmentFile> Writer<F> {
     /// The file's.
     pub fn write(&mut self, batch: &mut Batch<F>) -> io::Result<()> {
         debug_assert!(self.is_next(batch));
+        if batch.offset == 0 {
+            self.is_opening = true;
+        } else if self.is_opening && self.is_dirty() {
+            // A file whose first frame is not there has no other: recovery need not look for one.
+            self.sync()?;
+        }
         if self.dirty.last().is_none_or(|(segment, _)| *segment != batch.segment) {
             self.dirty.push((batch.segment, Arc::clone(&batch.file)));
         }
@@ -128,6 +136,7 @@ impl<F: SegmentFile> Writer<F> {
             file.sync()?;
         }
         self.dirty.clear();
+        self.is_opening = false;
         self.synced = self.written;
         self.progress.synced.store(self.synced, Ordering::Release);
         Ok(())

@@ -17,6 +17,7 @@ pub mod disk;
 pub mod entry;
 pub mod frame;
 mod link;
+mod packed;
 mod recovery;
 mod ring;
 mod segments;
@@ -34,7 +35,7 @@ pub use link::{Answer, Keeper, Link, Progress, Request, Writer};
 pub use recovery::{Access, Damage, OpenError, Recovered, RecoveryReport, open};
 pub use stats::StoreStats;
 
-use crate::base::Time;
+use crate::base::{MessageId, Time};
 use crate::store::{Durability, Location, Lsn, MessageStore, Record, StoreFull, Stored};
 use cleaner::Cleaner;
 use disk::read_full;
@@ -166,7 +167,7 @@ impl<L: Link> Journal<L> {
         let Recovered { slots, segments, lsn, next_offset, next_number, report } = recovered;
         let mut tally = Tally::default();
         for (_, _, record) in slots.iter() {
-            tally.add(stage_of(record));
+            tally.add(stage_of(&record));
         }
         Self {
             ring: BodyRing::new(settings.memory_bytes),
@@ -453,7 +454,7 @@ impl<L: Link> Journal<L> {
         let segment = batch.segment;
         debug_assert_eq!(batch.last_lsn(), lsn);
         self.lsn = lsn;
-        let place = Place { segment, offset, length: body.len() as u32, ring: self.ring.push(body) };
+        let place = Place { segment, offset, length: body.len() as u32, ring: self.ring.push(name, body) };
         self.slots.set_place(name, place);
         self.segments.add_live(segment, put_bytes(place.length), accepted_of(record));
         true
@@ -537,10 +538,11 @@ impl<L: Link> MessageStore for Journal<L> {
 
     #[inline]
     fn body(&mut self, location: Location) -> Option<&[u8]> {
-        let place = self.slots.place(name_of(location))?;
+        let name = name_of(location);
+        let place = self.slots.place(name)?;
         // Looked up twice because a result of the first look would be borrowed to the end of the function.
-        if self.ring.get(place.ring, place.length).is_some() {
-            return self.ring.get(place.ring, place.length);
+        if self.ring.get(place.ring, name, place.length).is_some() {
+            return self.ring.get(place.ring, name, place.length);
         }
         self.tally.disk_reads += 1;
         let file = self.segments.get(place.segment)?.file()?;
@@ -550,11 +552,23 @@ impl<L: Link> MessageStore for Journal<L> {
         (read == length).then_some(&*self.scratch)
     }
 
+    fn keeps_records(&self) -> bool {
+        true
+    }
+
+    fn record(&self, location: Location) -> Option<Record> {
+        self.slots.record(name_of(location)).map(|bytes| self.settings.accounts.decode(&bytes))
+    }
+
+    fn id(&self, location: Location) -> Option<MessageId> {
+        self.slots.id(name_of(location)).map(MessageId::from_u64)
+    }
+
     #[inline]
     fn update_as(&mut self, location: Location, record: &Record, durability: Durability) -> Lsn {
         let (name, bytes) = (name_of(location), self.settings.accounts.encode(record));
         let Some(before) = self.slots.set_record(name, &bytes) else { return Lsn(self.lsn) };
-        self.tally.sub(stage_of(&before));
+        self.tally.sub(before);
         self.tally.add(record.stage);
         let lsn = self.lsn + 1;
         if let Some(batch) = self.room(UPDATE_BYTES) {
@@ -582,7 +596,7 @@ impl<L: Link> MessageStore for Journal<L> {
             return Err(StoreFull);
         }
         if let Some(before) = self.slots.set_record(name, &bytes) {
-            self.tally.sub(stage_of(&before));
+            self.tally.sub(before);
             self.tally.add(record.stage);
         }
         self.segments.remove_live(place.segment, put_bytes(place.length));
@@ -597,8 +611,8 @@ impl<L: Link> MessageStore for Journal<L> {
     #[inline]
     fn remove_as(&mut self, location: Location, durability: Durability) -> Lsn {
         let name = name_of(location);
-        let Some((place, record)) = self.slots.remove(name) else { return Lsn(self.lsn) };
-        self.tally.sub(stage_of(&record));
+        let Some((place, stage)) = self.slots.remove(name) else { return Lsn(self.lsn) };
+        self.tally.sub(stage);
         self.segments.remove_live(place.segment, put_bytes(place.length));
         let lsn = self.lsn + 1;
         if let Some(batch) = self.room(REMOVE_BYTES) {

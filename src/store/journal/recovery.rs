@@ -217,7 +217,15 @@ pub fn open<D: Disk>(
         }
         let mut next = oldest;
         let mut has_ended = false;
-        for one in live {
+        let mut live = VecDeque::from(live);
+        if let Some(first) = live.front() {
+            first.file.will_read();
+        }
+        while let Some(one) = live.pop_front() {
+            // The device reads the next one while this one is replayed.
+            if let Some(after) = live.front() {
+                after.file.will_read();
+            }
             if has_ended {
                 // Behind the torn end: nothing in it counts.
                 replay.discard_all(&one, &mut image);
@@ -254,13 +262,17 @@ fn failed(what: impl Into<String>, error: io::Error) -> OpenError {
 
 /// Which segment a file holds, by its first frame; by any frame when the first can't be read. `None`: it holds none.
 fn identify<F: SegmentFile>(file: &F, store_id: u64, image: &mut Vec<u8>) -> Option<u32> {
-    let mut head = [0; HEADER_BYTES];
-    if let Ok(HEADER_BYTES) = read_full(file, &mut head, 0)
-        && let Some(header) = frame::peek(&head, store_id, 0)
-    {
-        let mut first = vec![0; HEADER_BYTES + header.payload_len as usize];
-        if read_full(file, &mut first, 0).is_ok() && frame::parse(&first, store_id, 0).is_some() {
-            return Some(header.segment);
+    let mut head = [0; FRAME_ALIGN];
+    if let Ok(FRAME_ALIGN) = read_full(file, &mut head, 0) {
+        // Nothing is written behind the first frame before that is synced.
+        if head == [0; FRAME_ALIGN] {
+            return None;
+        }
+        if let Some(header) = frame::peek(&head, store_id, 0) {
+            let mut first = vec![0; HEADER_BYTES + header.payload_len as usize];
+            if read_full(file, &mut first, 0).is_ok() && frame::parse(&first, store_id, 0).is_some() {
+                return Some(header.segment);
+            }
         }
     }
     read_image(file, image);
@@ -458,7 +470,7 @@ impl<D: Disk> Assembly<'_, D> {
             if let Some(segment) = in_use.get_mut(index) {
                 segment.live += 1;
                 segment.live_bytes += super::put_bytes(place.length);
-                segment.accepted_min = segment.accepted_min.min(super::accepted_of(record));
+                segment.accepted_min = segment.accepted_min.min(super::accepted_of(&record));
             }
         }
         if self.access == Access::Write {
