@@ -75,7 +75,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let can_be = |account: AccountId| account.index() < ALL_ACCOUNTS_MAX;
         can_be(message.account)
             && (message.target == NETWORK || can_be(message.target))
-            && (message.role == Role::Notification || self.index.find(&self.messages, message.id).is_none())
+            && (message.role == Role::Notification || self.find(message.id).is_none())
     }
 
     fn restore(
@@ -122,6 +122,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             if is_scheduled {
                 self.subscribers.schedule(&mut self.messages, slot);
             }
+            self.park(slot, now);
         } else {
             message.stage = Stage::Ready;
             self.work.push_back(&mut self.messages, slot);

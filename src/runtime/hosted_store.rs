@@ -75,6 +75,9 @@ impl HostedStore {
                 wait();
                 journal.commit();
             }
+            while !journal.save_index() {
+                wait();
+            }
         }
     }
 }

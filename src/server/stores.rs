@@ -214,9 +214,9 @@ fn put(
 }
 
 fn tell(shard: u16, report: &RecoveryReport) {
-    let RecoveryReport { messages, segments, bytes, is_clean_stop, .. } = *report;
+    let RecoveryReport { messages, segments, bytes, is_clean_stop, is_from_index, .. } = *report;
     let millis = report.nanos / 1_000_000;
-    info!(shard, messages, segments, bytes, is_clean_stop, millis, "store opened");
+    info!(shard, messages, segments, bytes, is_clean_stop, is_from_index, millis, "store opened");
     if let Some((file, offset)) = report.torn_tail {
         info!(
             shard,

@@ -12,7 +12,7 @@ mod restart;
 mod submit;
 mod times;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use super::*;
 use crate::base::mobile::{MoArrival, MobileNetwork, Outcome, Verdict};
@@ -87,6 +87,7 @@ pub(super) struct SlowStore {
     /// The last record of each put and update.
     pub(super) records: Vec<Record>,
     log: Vec<Entry>,
+    latest: HashMap<Location, Record>,
     /// What an earlier run has left.
     left: VecDeque<(Location, Record)>,
 }
@@ -99,6 +100,7 @@ impl SlowStore {
             written: None,
             records: Vec::new(),
             log: Vec::new(),
+            latest: HashMap::new(),
             left: VecDeque::new(),
         }
     }
@@ -140,6 +142,7 @@ impl SlowStore {
 impl MessageStore for SlowStore {
     fn put_as(&mut self, record: &Record, body: &[u8], _: Durability) -> Result<Stored, StoreFull> {
         let stored = self.memory.put(record, body)?;
+        self.latest.insert(stored.location, *record);
         self.records.push(*record);
         self.log.push(Entry::Put(stored.location, *record, body.to_vec()));
         Ok(Stored { lsn: self.newest(), ..stored })
@@ -149,7 +152,16 @@ impl MessageStore for SlowStore {
         self.memory.body(location)
     }
 
+    fn keeps_records(&self) -> bool {
+        true
+    }
+
+    fn record(&self, location: Location) -> Option<Record> {
+        self.latest.get(&location).copied()
+    }
+
     fn update_as(&mut self, location: Location, record: &Record, _: Durability) -> Lsn {
+        self.latest.insert(location, *record);
         self.records.push(*record);
         self.log.push(Entry::Update(location, *record));
         self.memory.update(location, record);
@@ -165,12 +177,15 @@ impl MessageStore for SlowStore {
     ) -> Result<Stored, StoreFull> {
         let stored = self.memory.put(record, body)?;
         self.memory.remove(location);
+        self.latest.remove(&location);
+        self.latest.insert(stored.location, *record);
         self.records.push(*record);
         self.log.push(Entry::Replace(location, stored.location, *record, body.to_vec()));
         Ok(Stored { lsn: self.newest(), ..stored })
     }
 
     fn remove_as(&mut self, location: Location, _: Durability) -> Lsn {
+        self.latest.remove(&location);
         self.log.push(Entry::Remove(location));
         self.memory.remove(location);
         self.newest()

@@ -219,7 +219,7 @@ fn a_payload_takes_the_place_of_a_short_message_and_back() {
     let tlvs = crate::smpp::Tlvs::decode(&reference).unwrap();
     let id = bench.submit(session(0), SubmitSm { tlvs, ..scheduled(0) });
     let body = |bench: &mut Bench| {
-        let slot = bench.shard.index.find(&bench.shard.messages, id).unwrap();
+        let slot = bench.shard.find(id).unwrap();
         let location = bench.shard.messages.get(slot).unwrap().location;
         bench.shard.store.body(location).unwrap().to_vec()
     };
@@ -292,7 +292,7 @@ fn nothing_is_answered_before_it_is_durable_and_all_that_was_survives() {
     let texts: Vec<Vec<u8>> = [replaced, resubmitted]
         .into_iter()
         .map(|id| {
-            let slot = bench.shard.index.find(&bench.shard.messages, id).unwrap();
+            let slot = bench.shard.find(id).unwrap();
             let location = bench.shard.messages.get(slot).unwrap().location;
             SmFields::decode(bench.shard.store.body(location).unwrap()).unwrap().short_message.to_vec()
         })

@@ -26,9 +26,6 @@ pub trait SegmentFile: Debug + Send + Sync + 'static {
     /// As the device says.
     fn read_at(&self, bytes: &mut [u8], offset: u32) -> io::Result<usize>;
 
-    /// All of it is about to be read: a hint, so that the device is not waited for then.
-    fn will_read(&self) {}
-
     /// Makes all that was written survive the machine.
     ///
     /// # Errors
@@ -58,6 +55,30 @@ pub trait Disk: Debug + Send + 'static {
     /// # Errors
     /// As the device says.
     fn files(&mut self) -> io::Result<Vec<(u32, Arc<Self::File>)>>;
+
+    /// Makes an empty file that is to hold an index. Nobody finds it yet.
+    ///
+    /// # Errors
+    /// As the device says.
+    fn create_index(&mut self) -> io::Result<Arc<Self::File>>;
+
+    /// Has the file made last, which is complete and synced, be the index from now on; that survives the machine.
+    ///
+    /// # Errors
+    /// As the device says.
+    fn publish_index(&mut self) -> io::Result<()>;
+
+    /// The index, if there is one.
+    ///
+    /// # Errors
+    /// As the device says.
+    fn index(&mut self) -> io::Result<Option<Arc<Self::File>>>;
+
+    /// Removes the index and what may be left of one that is not complete; once this returns, no failure brings it back.
+    ///
+    /// # Errors
+    /// As the device says.
+    fn remove_index(&mut self) -> io::Result<()>;
 }
 
 /// Writes all of `bytes`, however few octets each write takes.

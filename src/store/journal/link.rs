@@ -186,6 +186,13 @@ pub enum Request<F> {
         /// Where to put it; filled to its length, or to the file's end.
         buffer: Vec<u8>,
     },
+    /// The next part of a saved index.
+    SaveIndex {
+        /// Its octets.
+        block: Vec<u8>,
+    },
+    /// That was all of the index.
+    PublishIndex,
 }
 
 /// What the keeper has done.
@@ -219,6 +226,15 @@ pub enum Answer<F> {
         /// It.
         buffer: Vec<u8>,
     },
+    /// A part of an index is written.
+    Saved {
+        /// Its memory.
+        block: Vec<u8>,
+    },
+    /// All of the index is on disk.
+    Published,
+    /// An index can't be saved, and there is none.
+    NotSaved,
 }
 
 /// Octets of zeros written at once, and synced at once: what somebody else's sync may have to wait for.
@@ -226,15 +242,17 @@ const FILL_BYTES: usize = 1 << 18;
 
 /// The keeper's part.
 #[derive(Debug)]
-pub struct Keeper<D> {
+pub struct Keeper<D: Disk> {
     disk: D,
     zeros: Vec<u8>,
+    /// The index that is being saved, and its octets so far.
+    index: Option<(Arc<D::File>, u32)>,
 }
 
 impl<D: Disk> Keeper<D> {
     /// For the segments on `disk`.
     pub const fn new(disk: D) -> Self {
-        Self { disk, zeros: Vec::new() }
+        Self { disk, zeros: Vec::new(), index: None }
     }
 
     /// Does what is asked.
@@ -270,6 +288,38 @@ impl<D: Disk> Keeper<D> {
                 buffer.truncate(read);
                 Answer::Read { buffer }
             }
+            Request::SaveIndex { block } => match self.save_index(&block) {
+                Ok(()) => Answer::Saved { block },
+                Err(_) => self.give_index_up(),
+            },
+            Request::PublishIndex => match self.publish_index() {
+                Ok(()) => Answer::Published,
+                Err(_) => self.give_index_up(),
+            },
         }))
+    }
+
+    fn save_index(&mut self, block: &[u8]) -> io::Result<()> {
+        let (file, at) = match self.index.take() {
+            Some(begun) => begun,
+            None => (self.disk.create_index()?, 0),
+        };
+        write_all(&*file, block, at)?;
+        let end = u32::try_from(block.len()).ok().and_then(|length| at.checked_add(length));
+        self.index = Some((file, end.ok_or(io::ErrorKind::FileTooLarge)?));
+        Ok(())
+    }
+
+    fn publish_index(&mut self) -> io::Result<()> {
+        let (file, _) = self.index.take().ok_or(io::ErrorKind::NotFound)?;
+        file.sync()?;
+        self.disk.publish_index()
+    }
+
+    /// The next start does without.
+    fn give_index_up(&mut self) -> Answer<D::File> {
+        self.index = None;
+        drop(self.disk.remove_index());
+        Answer::NotSaved
     }
 }

@@ -20,6 +20,7 @@ mod link;
 mod packed;
 mod recovery;
 mod ring;
+mod saved;
 mod segments;
 mod slots;
 mod stats;
@@ -41,10 +42,11 @@ use cleaner::Cleaner;
 use disk::read_full;
 use entry::{
     BODY_BYTES_MAX, PUT_HEAD_BYTES, REMOVE_BYTES, RecordBytes, SlotName, UPDATE_BYTES, accepted_of,
-    push_note, push_put, push_remove, push_update, stage_of,
+    push_note, push_put, push_remove, push_update,
 };
 use frame::{BATCH_BYTES_MAX, FRAME_ALIGN, HEADER_BYTES};
 use ring::BodyRing;
+use saved::Saving;
 use segments::{RESERVE, SPARES, Segment, Segments, Spare};
 use slots::{Place, Slots};
 use stats::Tally;
@@ -154,7 +156,23 @@ pub struct Journal<L: Link> {
     recovered: RecoveryReport,
     /// On the way through what was recovered.
     walk: Option<Walk>,
+    /// Where the last frame begins.
+    last_frame: u32,
+    saving: Option<IndexSaving>,
 }
+
+/// On the way to a saved index.
+#[derive(Debug)]
+struct IndexSaving {
+    saving: Saving,
+    /// Blocks that are with the keeper.
+    open: usize,
+    is_complete: bool,
+    is_over: bool,
+}
+
+/// Blocks that may be with the keeper at once.
+const INDEX_BLOCKS_OPEN: usize = 4;
 
 impl<L: Link> Journal<L> {
     /// A journal that goes on where `recovered` has ended. `progress` begins at [`Recovered::lsn`].
@@ -166,8 +184,8 @@ impl<L: Link> Journal<L> {
     ) -> Self {
         let Recovered { slots, segments, lsn, next_offset, next_number, report } = recovered;
         let mut tally = Tally::default();
-        for (_, _, record) in slots.iter() {
-            tally.add(stage_of(&record));
+        for (_, _, gist) in slots.iter() {
+            tally.add(gist.stage);
         }
         Self {
             ring: BodyRing::new(settings.memory_bytes),
@@ -196,6 +214,8 @@ impl<L: Link> Journal<L> {
             is_closed: false,
             recovered: report,
             walk: None,
+            last_frame: 0,
+            saving: None,
         }
     }
 
@@ -250,6 +270,46 @@ impl<L: Link> Journal<L> {
     pub fn is_flushed(&self) -> bool {
         let may_stay = |open: &Batch<_>| open.entries == 0 || self.is_better_kept(open);
         self.failure.is_some() || (self.waiting.is_empty() && self.open.as_deref().is_none_or(may_stay))
+    }
+
+    /// Goes on with saving the index beside a log that has been closed and is on disk, for a quick start. `true`: it is
+    /// saved, or can't be; nothing else may be done before, and nothing at all after that.
+    pub fn save_index(&mut self) -> bool {
+        if !self.is_closed || self.failure.is_some() {
+            return true;
+        }
+        if self.progress.synced() < self.lsn {
+            return false;
+        }
+        let saving = self.saving.get_or_insert_with(|| IndexSaving {
+            saving: Saving::new(self.settings.store_id, self.lsn, self.last_frame, self.next_offset),
+            open: 0,
+            is_complete: false,
+            is_over: false,
+        });
+        let mut spare = Vec::new();
+        while let Some(answer) = self.link.answer() {
+            match answer {
+                Answer::Saved { block } => {
+                    saving.open -= 1;
+                    spare = block;
+                }
+                Answer::Published | Answer::NotSaved => saving.is_over = true,
+                // Files that nobody is going to use now.
+                _ => {}
+            }
+        }
+        while !saving.is_over && !saving.is_complete && saving.open < INDEX_BLOCKS_OPEN {
+            let mut block = std::mem::take(&mut spare);
+            if saving.saving.next(&self.slots, &self.segments, &mut block) {
+                saving.open += 1;
+                self.link.ask(Request::SaveIndex { block });
+            } else {
+                saving.is_complete = true;
+                self.link.ask(Request::PublishIndex);
+            }
+        }
+        saving.is_over
     }
 
     /// Figures of this moment.
@@ -393,7 +453,7 @@ impl<L: Link> Journal<L> {
         let Some(mut batch) = self.open.take() else { return };
         batch.oldest = self.segments.oldest();
         self.segments.announced(batch.last_lsn());
-        self.next_offset = batch.end_with(0) as u32;
+        (self.last_frame, self.next_offset) = (batch.offset, batch.end_with(0) as u32);
         if let Some(segment) = self.segments.get_mut(batch.segment) {
             segment.end = self.next_offset;
             segment.last_lsn = batch.last_lsn();
@@ -484,6 +544,8 @@ impl<L: Link> Journal<L> {
                     self.create_at = self.now.plus_millis(CREATE_RETRY_MS);
                 }
                 Answer::Read { buffer } => self.cleaner.take(buffer),
+                // Only of a log that is closed.
+                Answer::Saved { .. } | Answer::Published | Answer::NotSaved => {}
             }
         }
         self.segments.retire(self.synced);

@@ -42,6 +42,9 @@ fn read(bytes: &RecordBytes, at: usize, count: usize) -> u64 {
     u64::from_le_bytes(le)
 }
 
+/// Octets of a packed record.
+pub(super) const PACKED_BYTES: usize = 32;
+
 impl PackedRecord {
     pub(super) const NONE: Self = Self([0; 4]);
 
@@ -96,6 +99,28 @@ impl PackedRecord {
     #[inline]
     pub(super) const fn id(&self) -> u64 {
         self.0[0]
+    }
+
+    /// Unix milliseconds of acceptance, unless the record is elsewhere.
+    #[inline]
+    pub(super) const fn accepted(&self) -> u64 {
+        (self.0[1] >> ATTEMPTS_LOW_BITS & bits(SECONDS_BITS)) * 1_000
+    }
+
+    /// Its octets in a saved index.
+    pub(super) fn to_bytes(self) -> [u8; PACKED_BYTES] {
+        let mut out = [0; PACKED_BYTES];
+        for (to, word) in out.chunks_exact_mut(8).zip(self.0) {
+            to.copy_from_slice(&word.to_le_bytes());
+        }
+        out
+    }
+
+    /// That of these octets.
+    pub(super) fn from_bytes(bytes: &[u8; PACKED_BYTES]) -> Self {
+        let word =
+            |at: usize| bytes.get(at..).and_then(<[u8]>::first_chunk).copied().map_or(0, u64::from_le_bytes);
+        Self([word(0), word(8), word(16), word(24)])
     }
 
     /// The record that was packed.
@@ -183,6 +208,7 @@ mod tests {
             let packed = PackedRecord::pack(&bytes).expect("it fits");
             assert_eq!(decode_record(&packed.unpack()), record);
             assert_eq!((packed.stage(), packed.id()), (record.stage, record.id.as_u64()));
+            assert_eq!(packed.accepted(), record.accepted.unix_millis());
         }
     }
 

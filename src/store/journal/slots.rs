@@ -3,14 +3,16 @@
 
 use std::collections::HashMap;
 
-use super::entry::{BODY_BYTES_MAX, RecordBytes, SlotName, id_of, stage_of};
-use super::packed::{ELSEWHERE, PackedRecord};
+use super::entry::{BODY_BYTES_MAX, RECORD_BYTES, RecordBytes, SlotName, accepted_of, id_of, stage_of};
+use super::packed::{ELSEWHERE, PACKED_BYTES, PackedRecord};
 
 const CHUNK_BITS: u32 = 12;
 const CHUNK_SLOTS: usize = 1 << CHUNK_BITS;
 const CHUNK_MASK: u32 = (CHUNK_SLOTS - 1) as u32;
 /// Ends the list of free slots.
 const NONE: u32 = u32::MAX;
+/// Octets of a slot in a saved index: record 32, segment 4, place 6, generation 2.
+pub(super) const SAVED_SLOT_BYTES: usize = PACKED_BYTES + 4 + 6 + 2;
 /// Of a place in a slot: the offset in the segment, and above it the length of the body.
 const OFFSET_BITS: u32 = 30;
 /// The place of no body: the slot is free.
@@ -30,6 +32,15 @@ pub(super) struct Place {
     pub(super) length: u32,
     /// Its place in the ring of young bodies, which tells whether it still has it.
     pub(super) ring: u32,
+}
+
+/// Of a record, what a look at all messages wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gist {
+    pub(super) id: u64,
+    pub(super) stage: u8,
+    /// Unix milliseconds.
+    pub(super) accepted: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -218,23 +229,32 @@ impl Slots {
 
     /// The message that a slot holds.
     pub(super) fn occupant(&self, slot: u32) -> Option<(SlotName, Place, RecordBytes)> {
-        let chunk = self.chunks.get((slot >> CHUNK_BITS) as usize)?.as_deref()?;
-        let held = chunk.get((slot & CHUNK_MASK) as usize).filter(|held| !held.is_free())?;
+        let held = self.at(slot).filter(|held| !held.is_free())?;
         Some((SlotName { slot, generation: held.generation }, held.place(), self.unpack(slot, held)))
     }
 
     /// Every message held, by slot.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (SlotName, Place, RecordBytes)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (SlotName, Place, Gist)> {
         self.chunks.iter().zip(0u32..).filter_map(|(chunk, index)| Some((chunk.as_deref()?, index))).flat_map(
             move |(chunk, index)| {
                 chunk.iter().zip(index << CHUNK_BITS..).filter(|(slot, _)| !slot.is_free()).map(
                     move |(held, slot)| {
-                        let record = self.unpack(slot, held);
-                        (SlotName { slot, generation: held.generation }, held.place(), record)
+                        (SlotName { slot, generation: held.generation }, held.place(), self.gist(slot, held))
                     },
                 )
             },
         )
+    }
+
+    #[inline]
+    fn gist(&self, slot: u32, held: &Slot) -> Gist {
+        match held.record.stage() {
+            ELSEWHERE => {
+                let record = self.unpack(slot, held);
+                Gist { id: id_of(&record), stage: stage_of(&record), accepted: accepted_of(&record) }
+            }
+            stage => Gist { id: held.record.id(), stage, accepted: held.record.accepted() },
+        }
     }
 
     /// Replay: the message `name` is at `place` with `record`, whatever was in its slot. False: there is no such slot.
@@ -290,6 +310,66 @@ impl Slots {
         }
     }
 
+    /// Slots ever used.
+    pub(super) const fn touched(&self) -> u32 {
+        self.touched
+    }
+
+    /// Writes the slots from `first` on, at most `count`, as [`Slots::load`] reads them.
+    pub(super) fn save(&self, first: u32, count: u32, out: &mut Vec<u8>) {
+        let slots = first..self.touched.min(first.saturating_add(count));
+        out.extend_from_slice(&first.to_le_bytes());
+        out.extend_from_slice(&(slots.len() as u32).to_le_bytes());
+        for slot in slots.clone() {
+            let held = self.at(slot).unwrap_or(&Slot::EMPTY);
+            out.extend_from_slice(&held.record.to_bytes());
+            out.extend_from_slice(&held.segment.to_le_bytes());
+            out.extend_from_slice(&held.offset_and_length);
+            out.extend_from_slice(&held.generation.to_le_bytes());
+        }
+        if !self.elsewhere.is_empty() {
+            for slot in slots {
+                if let Some(record) = self.elsewhere.get(&slot) {
+                    out.extend_from_slice(&slot.to_le_bytes());
+                    out.extend_from_slice(record);
+                }
+            }
+        }
+    }
+
+    /// Reads what [`Slots::save`] has written, part by part in order. `None`: it is nothing of the kind.
+    pub(super) fn load(&mut self, part: &[u8]) -> Option<()> {
+        let (first, rest) = part.split_first_chunk()?;
+        let (count, rest) = rest.split_first_chunk()?;
+        let count = u32::from_le_bytes(*count);
+        if u32::from_le_bytes(*first) != self.touched || count > self.maximum - self.touched {
+            return None;
+        }
+        let (slots, elsewhere) = rest.split_at_checked(count as usize * SAVED_SLOT_BYTES)?;
+        for saved in slots.chunks_exact(SAVED_SLOT_BYTES) {
+            let (record, rest) = saved.split_first_chunk()?;
+            let (segment, rest) = rest.split_first_chunk()?;
+            let (offset_and_length, generation) = rest.split_first_chunk()?;
+            let slot = self.touched;
+            self.grow(slot);
+            let held = Slot {
+                record: PackedRecord::from_bytes(record),
+                segment: u32::from_le_bytes(*segment),
+                ring: 0,
+                offset_and_length: *offset_and_length,
+                generation: u16::from_le_bytes(*generation.first_chunk()?),
+            };
+            self.live += u32::from(!held.is_free());
+            *self.at_mut(slot)? = held;
+            self.touched += 1;
+        }
+        for saved in elsewhere.chunks(4 + RECORD_BYTES) {
+            let (slot, record) = saved.split_first_chunk()?;
+            self.elsewhere.insert(u32::from_le_bytes(*slot), *record.first_chunk()?);
+        }
+        Some(())
+    }
+
     fn grow(&mut self, slot: u32) {
         let index = (slot >> CHUNK_BITS) as usize;
         if index >= self.chunks.len() {
@@ -301,9 +381,14 @@ impl Slots {
     }
 
     #[inline]
+    fn at(&self, slot: u32) -> Option<&Slot> {
+        let chunk = self.chunks.get((slot >> CHUNK_BITS) as usize)?.as_deref()?;
+        chunk.get((slot & CHUNK_MASK) as usize)
+    }
+
+    #[inline]
     fn get(&self, name: SlotName) -> Option<&Slot> {
-        let chunk = self.chunks.get((name.slot >> CHUNK_BITS) as usize)?.as_deref()?;
-        let slot = chunk.get((name.slot & CHUNK_MASK) as usize)?;
+        let slot = self.at(name.slot)?;
         (slot.generation == name.generation && !slot.is_free()).then_some(slot)
     }
 
@@ -322,7 +407,6 @@ impl Slots {
 
 #[cfg(test)]
 mod tests {
-    use super::super::entry::RECORD_BYTES;
     use super::*;
 
     /// One that can be packed; it is accepted at the epoch.
@@ -350,7 +434,8 @@ mod tests {
         let name = slots.insert(&odd).unwrap();
         slots.set_place(name, Place { segment: 1, offset: 2, length: 3, ring: 0 });
         assert_eq!((slots.record(name), slots.id(name)), (Some(odd), Some(id_of(&odd))));
-        assert_eq!(slots.iter().map(|(_, _, record)| record).collect::<Vec<_>>(), [odd]);
+        let gist = Gist { id: id_of(&odd), stage: 0xEE, accepted: accepted_of(&odd) };
+        assert_eq!(slots.iter().map(|(_, _, gist)| gist).collect::<Vec<_>>(), [gist]);
         assert_eq!((slots.set_record(name, &RECORD), slots.record(name)), (Some(0xEE), Some(RECORD)));
         assert_eq!(slots.set_record(name, &odd), Some(0));
         assert_eq!(slots.remove(name).map(|(_, stage)| stage), Some(0xEE));

@@ -2,7 +2,6 @@
 
 use super::accounts::AccountNumbers;
 use super::disk::{SegmentFile, read_full};
-use super::entry::{accepted_of, id_of};
 use super::segments::Segments;
 use super::slots::{Place, Slots};
 use super::{Recovered, location_of};
@@ -37,10 +36,10 @@ const SLOT_BITS: u32 = 32;
 impl Walk {
     pub(super) fn new(slots: &Slots) -> Self {
         let mut order = Vec::with_capacity(slots.live() as usize);
-        order.extend(slots.iter().map(|(name, _, record)| {
+        order.extend(slots.iter().map(|(name, _, gist)| {
             // Ids of one source differ in their low part.
-            let id = (u128::from(id_of(&record)) << (TIME_BITS + SLOT_BITS)) >> TIME_BITS;
-            u128::from(accepted_of(&record)) << (u128::BITS - TIME_BITS) | id | u128::from(name.slot)
+            let id = (u128::from(gist.id) << (TIME_BITS + SLOT_BITS)) >> TIME_BITS;
+            u128::from(gist.accepted) << (u128::BITS - TIME_BITS) | id | u128::from(name.slot)
         }));
         order.sort_unstable_by(|a, b| b.cmp(a));
         let window = Window { segment: u32::MAX, start: 0, bytes: Vec::new() };
