@@ -357,3 +357,97 @@ impl Parked {
         &mut self.chunks[(place >> CHUNK_BITS) as usize][place as usize % CHUNK_ENTRIES]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::WallTime;
+    use proptest::prelude::*;
+
+    fn at(ms: u64) -> Now {
+        Now { mono: Time::from_millis(ms), wall: WallTime::default() }
+    }
+
+    const TRAITS: Traits = Traits {
+        is_scheduled: true,
+        is_followed: false,
+        is_notified: true,
+        priority: 3,
+        registered_delivery: RegisteredDelivery(0x12),
+        accepted_ms: 996,
+    };
+
+    #[test]
+    fn traits_and_location_come_back() {
+        let mut parked = Parked::default();
+        let location = Location(0xFFFF_0000_0007);
+        assert!(parked.takes(location, Time::from_millis(5_000), at(0)));
+        let place = parked.insert(location, Time::from_millis(5_000), 77, 8, TRAITS);
+        let entry = parked.get(place).copied().expect("parked");
+        assert_eq!(
+            (entry.location(), entry.traits(), entry.subscriber, entry.submitter),
+            (location, TRAITS, 77, 8)
+        );
+        assert!(entry.is_scheduled());
+        parked.remove(place);
+        assert!(parked.get(place).is_none() && parked.len() == 0);
+    }
+
+    #[test]
+    fn what_is_due_soon_or_far_away_or_named_by_more_bits_is_not_taken() {
+        let mut parked = Parked::default();
+        let location = Location(1);
+        assert!(!parked.takes(location, Time::from_millis(10_000 + LEAD_MS), at(10_000)));
+        assert!(parked.takes(location, Time::from_millis(10_257 + LEAD_MS), at(10_000)));
+        assert!(!parked.takes(location, Time::from_millis(10_000 + AHEAD_MS_MAX), at(10_000)));
+        assert!(!parked.takes(Location(1 << 48), Time::from_millis(20_000), at(10_000)));
+    }
+
+    proptest! {
+        /// Each comes out once, in good time and in order of its bucket, whatever is removed meanwhile and wherever the
+        /// clock stands.
+        #[test]
+        fn they_come_out_in_time(
+            start in prop_oneof![Just(0), Just(u64::from(u32::MAX) - 3_000), 0..1u64 << 41],
+            steps in prop::collection::vec((0u8..3, 0u64..100_000), 1..300),
+        ) {
+            let mut parked = Parked::default();
+            let mut model: Vec<(u64, u32)> = Vec::new();
+            let mut now = start;
+            for (step, &(kind, value)) in steps.iter().enumerate() {
+                match kind {
+                    0 => {
+                        let due = now + value;
+                        if parked.takes(Location(step as u64), Time::from_millis(due), at(now)) {
+                            let place = parked.insert(Location(step as u64), Time::from_millis(due), 0, 0, TRAITS);
+                            prop_assert_eq!(parked.due(place), Time::from_millis(due));
+                            model.push((due, place));
+                        } else {
+                            prop_assert!(due - now < LEAD_MS + 256);
+                        }
+                    }
+                    1 if !model.is_empty() => {
+                        let (_, place) = model.remove(value as usize % model.len());
+                        parked.remove(place);
+                    }
+                    _ => {
+                        now += value / 10;
+                        let mut last = 0;
+                        while let Some(place) = parked.next_due(at(now)) {
+                            let index = model.iter().position(|(_, held)| *held == place).expect("once");
+                            let (due, _) = model.remove(index);
+                            prop_assert!(due >> BUCKET_BITS >= last && due < now + LEAD_MS + 256);
+                            last = due >> BUCKET_BITS;
+                            parked.remove(place);
+                        }
+                        prop_assert!(model.iter().all(|(due, _)| *due > now), "one is late");
+                        let next = parked.next_deadline();
+                        prop_assert_eq!(next.is_some(), !model.is_empty());
+                        prop_assert!(next.is_none_or(|next| next > Time::from_millis(now)));
+                    }
+                }
+                parked.check();
+            }
+        }
+    }
+}

@@ -55,6 +55,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             return;
         }
         if is_scheduled && self.subscribers.is_crowded(&self.messages, message.subscriber) {
+            self.line_up(slot, &message);
             return;
         }
         let Some(record) = self.store.record(location) else { return };
@@ -82,6 +83,20 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         self.wheel.cancel(slot);
         self.messages.remove(slot);
         debug_assert!(self.is_same(&message, place), "what was parked is not what comes back");
+    }
+
+    /// Leaves a message that waits for its schedule where it is, and brings the parked ones to its subscriber back before
+    /// it: of those that are due at one moment, none may overtake the others.
+    #[cold]
+    fn line_up(&mut self, slot: u32, message: &Message) {
+        let mut parked = Vec::new();
+        self.subscribers.collect_parked(&self.messages, message.subscriber, &mut parked);
+        self.subscribers.unschedule(&mut self.messages, slot);
+        for link in parked {
+            self.awake(link);
+        }
+        self.subscribers.schedule(&mut self.messages, slot);
+        self.wheel.schedule(slot, message.milestone);
     }
 
     /// Brings a message back that may be parked; its slot.

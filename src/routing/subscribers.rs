@@ -341,6 +341,11 @@ impl Subscribers {
         if let Some(list) = self.scheduled.get(&subscriber) {
             list.collect(messages, found);
         }
+        self.collect_parked(messages, subscriber, found);
+    }
+
+    /// Appends links to the parked ones that wait for their schedule, in order.
+    pub(super) fn collect_parked(&self, messages: &Messages, subscriber: u32, found: &mut Vec<u32>) {
         let parked = found.len();
         let first = self.places.get(self.place_of(subscriber)).copied().unwrap_or(EMPTY);
         let mut at = if first == EMPTY { NONE } else { self.slot_of(first) };
