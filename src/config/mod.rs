@@ -2,6 +2,7 @@
 //! Values only; nothing here opens a socket or starts a thread.
 
 mod account;
+mod alphabet;
 mod diff;
 mod edr;
 mod engine;
@@ -17,6 +18,7 @@ mod policy;
 mod retry;
 mod secret;
 mod smpp;
+mod statistics;
 mod store;
 mod tls;
 
@@ -26,6 +28,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use account::{AccountConfig, BindType, DeliverBy, DistributionListConfig};
+pub use alphabet::AlphabetName;
 pub use diff::{Applied, Change};
 pub use edr::{EdrConfig, EdrFormat};
 pub use engine::EngineConfig;
@@ -39,6 +42,7 @@ pub use plan::{EnginePlan, ThreadPlan};
 pub use retry::{RetryConfig, RetrySchedule};
 pub use secret::Secret;
 pub use smpp::SmppConfig;
+pub use statistics::StatisticsConfig;
 pub use store::{Durability, StoreConfig};
 pub use tls::{CertificateConfig, ClientAuth, IdentityConfig, TlsConfig, TlsVersion};
 

@@ -1,4 +1,5 @@
-// Drives a running smscd with the npm package smpp: all three binds, receipts, MO, an unknown TLV, unbind, reconnect.
+// Drives a running smscd with the npm package smpp: all three binds, receipts, MO, multipart both ways, an unknown TLV, unbind,
+// reconnect.
 // Usage: node smpp_client.js SMPP_ADDR HTTP_ADDR. The daemon has the default configuration. Exits non-zero on any failure.
 'use strict';
 
@@ -122,6 +123,24 @@ const cases = {
     assert.equal(mo.short_message.message, 'to the receiver');
     await tx.unbind();
     await rx.unbind();
+  },
+
+  // 12345 is our own address: the parts come back. The library does not cut texts, so that is done here.
+  async multipart(addr) {
+    const esme = await Esme.bind(addr, 'transceiver');
+    const text = Array.from({ length: 16 }, (_, n) => `part of a long text ${String(n).padStart(4, '0')}. `).join('');
+    const parts = text.match(/.{1,134}/g);
+    const udhs = parts.map((_, n) => Buffer.from([5, 0, 3, 42, parts.length, n + 1]));
+    for (const [n, message] of parts.entries()) {
+      const short_message = { udh: udhs[n], message };
+      await esme.submit(short_message, { destination_addr: '12345', registered_delivery: 0 });
+    }
+    const back = await esme.until(parts.length);
+    assert.deepEqual(back.map((pdu) => pdu.esm_class), parts.map(() => 0x40));
+    // The library leaves out the octet with the length of all elements.
+    assert.deepEqual(back.map((pdu) => Buffer.concat(pdu.short_message.udh)), udhs.map((udh) => udh.subarray(1)));
+    assert.equal(back.map((pdu) => pdu.short_message.message).join(''), text);
+    await esme.unbind();
   },
 
   async unknownTlv(addr) {

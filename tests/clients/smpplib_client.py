@@ -1,4 +1,5 @@
-"""Drives a running smscd with Python's smpplib: all three binds, receipts, MO, an unknown TLV, unbind, reconnect.
+"""Drives a running smscd with Python's smpplib: all three binds, receipts, MO, multipart both ways, an unknown TLV, unbind,
+reconnect.
 
 Usage: smpplib_client.py SMPP_ADDR HTTP_ADDR. The daemon has the default configuration. Exits non-zero on any failure.
 """
@@ -12,6 +13,7 @@ import urllib.request
 import smpplib.client
 import smpplib.consts
 import smpplib.exceptions
+import smpplib.gsm
 import smpplib.smpp
 
 TIMEOUT_S = 20
@@ -39,7 +41,8 @@ class Esme:
             self.drop()
             raise
 
-    def submit(self, text, destination="447012345678"):
+    def submit(self, text, destination="447012345678", **more):
+        fields = {"short_message": text.encode(), "registered_delivery": True} | more
         return self.client.send_message(
             source_addr_ton=smpplib.consts.SMPP_TON_INTL,
             source_addr_npi=smpplib.consts.SMPP_NPI_ISDN,
@@ -47,8 +50,7 @@ class Esme:
             dest_addr_ton=smpplib.consts.SMPP_TON_INTL,
             dest_addr_npi=smpplib.consts.SMPP_NPI_ISDN,
             destination_addr=destination,
-            short_message=text.encode(),
-            registered_delivery=True,
+            **fields,
         )
 
     def submit_with_tlv(self, text, destination, tag, value):
@@ -133,6 +135,22 @@ def transmitter_and_receiver(smpp, http):
     rx.unbind()
 
 
+def multipart(smpp, _http):
+    """12345 is our own address: the parts come back."""
+    esme = Esme(smpp, "transceiver")
+    text = "".join(f"part of a long text {n:04}. " for n in range(16))
+    parts, data_coding, esm_class = smpplib.gsm.make_parts(text)
+    assert (len(parts), esm_class) == (3, 0x40), (parts, esm_class)
+    for part in parts:
+        esme.submit(
+            "", "12345", short_message=part, data_coding=data_coding, esm_class=esm_class, registered_delivery=False
+        )
+    esme.until(lambda: len(esme.ids) == 3 and len(esme.inbox) == 3)
+    assert [pdu.esm_class for pdu in esme.inbox] == [0x40] * 3, esme.inbox
+    assert [pdu.short_message for pdu in esme.inbox] == parts, esme.inbox
+    esme.unbind()
+
+
 def unknown_tlv(smpp, _http):
     esme = Esme(smpp, "transceiver")
     # 12345 is our own address: the message comes back, with the TLV that no table has.
@@ -157,6 +175,13 @@ def reconnect_after_a_drop(smpp, _http):
 
 
 if __name__ == "__main__":
-    for case in [wrong_password, transceiver, transmitter_and_receiver, unknown_tlv, reconnect_after_a_drop]:
+    for case in [
+        wrong_password,
+        transceiver,
+        transmitter_and_receiver,
+        multipart,
+        unknown_tlv,
+        reconnect_after_a_drop,
+    ]:
         case(*sys.argv[1:])
         print(f"smpplib: {case.__name__} ok")

@@ -95,6 +95,17 @@ async def transmitter_and_receiver(addr):
     await rx.unbind()
 
 
+async def multipart(addr):
+    """12345 is our own address: the parts come back. The library cuts and joins."""
+    session = Session(addr, BindMode.TRANSCEIVER)
+    text = "".join(f"part of a long text {n:04}. " for n in range(16))
+    await session.submit(text, to="12345", registered_delivery=0, esm_class=0x40, auto_message_payload=False)
+    await session.inbox.until(delivered=1)
+    assert session.inbox.delivered[0].short_message == text, session.inbox.delivered
+    assert b"\x05\x00\x03" in session.inbox.octets[0], session.inbox.octets
+    await session.unbind()
+
+
 async def payload_and_unknown_tlv(addr):
     """12345 is our own address: what is sent comes back."""
     session = Session(addr, BindMode.TRANSCEIVER)
@@ -123,6 +134,6 @@ async def reconnect_after_a_drop(addr):
 
 
 if __name__ == "__main__":
-    for case in [transceiver, transmitter_and_receiver, payload_and_unknown_tlv, reconnect_after_a_drop]:
+    for case in [transceiver, transmitter_and_receiver, multipart, payload_and_unknown_tlv, reconnect_after_a_drop]:
         asyncio.run(asyncio.wait_for(case(sys.argv[1]), 60))
         print(f"aiosmpplib: {case.__name__} ok")
