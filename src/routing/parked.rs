@@ -181,11 +181,6 @@ impl Parked {
         self.len
     }
 
-    /// Octets of memory taken.
-    pub(super) fn bytes(&self) -> u64 {
-        (self.chunks.len() * CHUNK_ENTRIES * size_of::<Entry>()) as u64
-    }
-
     /// Whether a message at this location that is due at `due` can be parked.
     pub(super) fn takes(&mut self, location: Location, due: Time, now: Now) -> bool {
         self.clock_ms = self.clock_ms.max(now.mono.as_millis());
