@@ -38,6 +38,13 @@ impl IdIndex {
         *head = slot + 1;
     }
 
+    /// Enters a parked message.
+    pub(super) fn insert_parked(&mut self, messages: &mut Messages, id: MessageId, link: u32) {
+        let place = self.place(id);
+        messages.set_chain(link, self.heads[place].wrapping_sub(1));
+        self.heads[place] = link + 1;
+    }
+
     /// Removes the message in `slot`.
     #[inline]
     pub(super) fn remove(&mut self, messages: &mut Messages, slot: u32) {

@@ -54,9 +54,14 @@ impl Messages {
         self.len() >= self.active.maximum()
     }
 
-    /// Puts a message in, which the maximum allows; its slot.
+    /// Puts a message in; its slot. `None`: there are as many as may be.
     #[inline(always)]
     pub(super) fn insert(&mut self, message: Message) -> Option<u32> {
+        if self.is_full() { None } else { self.active.insert(message) }
+    }
+
+    /// Puts a message in that is among those parked until it is taken out there.
+    pub(super) fn insert_unparked(&mut self, message: Message) -> Option<u32> {
         self.active.insert(message)
     }
 

@@ -59,17 +59,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             return;
         }
         let Some(record) = self.store.record(location) else { return };
-        let traits = Traits {
-            is_scheduled,
-            is_followed: message.turn == Turn::Followed,
-            is_notified: message.on_failure == OnFailure::RetryNotified,
-            priority: message.priority,
-            registered_delivery: message.registered_delivery,
-            accepted_ms: message
-                .accepted
-                .as_millis()
-                .saturating_sub(accepted_second(&record, due).as_millis()),
-        };
+        let traits = traits_of(&message, is_scheduled, &record);
         let submitter = self.sessions.pack(message.submitter);
         let place = self.messages.parked.insert(location, due, message.subscriber, submitter, traits);
         let link = link_to(place);
@@ -83,6 +73,38 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         self.wheel.cancel(slot);
         self.messages.remove(slot);
         debug_assert!(self.is_same(&message, place), "what was parked is not what comes back");
+    }
+
+    /// Parks a recovered message, which is in no table yet, if it waits long and is its subscriber's first. `true`: that
+    /// is all there is to do.
+    pub(super) fn park_recovered(
+        &mut self,
+        message: &Message,
+        record: &Record,
+        is_scheduled: bool,
+        now: Now,
+    ) -> bool {
+        let Message { id, location, milestone: due, subscriber, .. } = *message;
+        let is_first = || match is_scheduled {
+            true => !self.subscribers.is_crowded(&self.messages, subscriber),
+            false => {
+                message.target == NETWORK && self.subscribers.holder(&self.messages, subscriber).is_none()
+            }
+        };
+        if !can_be_parked(message) || !self.store.keeps_records() || !is_first() {
+            return false;
+        }
+        if self.messages.is_full() || !self.messages.parked.takes(location, due, now) {
+            return false;
+        }
+        let traits = traits_of(message, is_scheduled, record);
+        let place = self.messages.parked.insert(location, due, subscriber, NONE, traits);
+        self.index.insert_parked(&mut self.messages, id, link_to(place));
+        self.subscribers.add(&mut self.messages, link_to(place), subscriber);
+        let (stage, turn) =
+            if is_scheduled { (Stage::Scheduled, Turn::No) } else { (Stage::Waiting, Turn::Yes) };
+        debug_assert!(self.is_same(&Message { stage, turn, ..*message }, place));
+        true
     }
 
     /// Leaves a message that waits for its schedule where it is, and brings the parked ones to its subscriber back before
@@ -112,7 +134,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     fn unpark(&mut self, place: u32) -> Option<u32> {
         let message = self.parked_message(place)?;
         let link = link_to(place);
-        let slot = self.messages.insert(message)?;
+        let slot = self.messages.insert_unparked(message)?;
         self.index.replace(&mut self.messages, message.id, link, slot);
         if message.stage == Stage::Scheduled {
             self.subscribers.forget(&mut self.messages, link, message.subscriber);
@@ -209,6 +231,18 @@ fn can_be_parked(message: &Message) -> bool {
         && message.milestone <= message.expires
         && message.first_delivery == 0
         && message.parts_settled == 0
+}
+
+fn traits_of(message: &Message, is_scheduled: bool, record: &Record) -> Traits {
+    let second = accepted_second(record, message.milestone);
+    Traits {
+        is_scheduled,
+        is_followed: message.turn == Turn::Followed,
+        is_notified: message.on_failure == OnFailure::RetryNotified,
+        priority: message.priority,
+        registered_delivery: message.registered_delivery,
+        accepted_ms: message.accepted.as_millis().saturating_sub(second.as_millis()),
+    }
 }
 
 /// The begin of the second in which a message was accepted that is due at `due`, by the two times of its record: the wall

@@ -111,6 +111,16 @@ impl Subscribers {
         }
     }
 
+    /// Makes room for so many messages at once. The table must be empty.
+    pub(super) fn expect(&mut self, count: u32) {
+        debug_assert_eq!(self.len, 0);
+        let lines = (count as usize / PLACES + 1).clamp(LINES_MIN, self.lines_max);
+        if lines * PLACES > self.places.len() {
+            self.places.resize(lines * PLACES, EMPTY);
+            self.mask = (1 << lines.ilog2()) - 1;
+        }
+    }
+
     /// Messages that have a turn, and parked ones that wait for their schedule.
     pub(super) const fn len(&self) -> u32 {
         self.len

@@ -173,6 +173,13 @@ impl MessageStore for HostedStore {
         }
     }
 
+    fn recovered_count(&self) -> u32 {
+        match self {
+            Self::Memory(store) => store.recovered_count(),
+            Self::Journal(store, _) => store.recovered_count(),
+        }
+    }
+
     fn recovered(&mut self) -> Option<(Location, Record, &[u8])> {
         match self {
             Self::Memory(store) => store.recovered(),

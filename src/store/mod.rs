@@ -171,4 +171,9 @@ pub trait MessageStore {
     /// all. To be called until then before anything is put. An account that the configuration does not have any more
     /// is numbered behind all that it has.
     fn recovered(&mut self) -> Option<(Location, Record, &[u8])>;
+
+    /// How many of those there are, as far as is known: a hint, for tables to be made large enough at once.
+    fn recovered_count(&self) -> u32 {
+        0
+    }
 }

@@ -720,6 +720,10 @@ impl<L: Link> MessageStore for Journal<L> {
         }
     }
 
+    fn recovered_count(&self) -> u32 {
+        self.slots.live()
+    }
+
     fn recovered(&mut self) -> Option<(Location, Record, &[u8])> {
         let walk = self.walk.get_or_insert_with(|| Walk::new(&self.slots));
         if walk.is_over() {

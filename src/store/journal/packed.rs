@@ -34,12 +34,24 @@ const fn bits(count: u32) -> u64 {
     (1 << count) - 1
 }
 
-/// `count` octets, little-endian.
+/// Two octets, little-endian.
 #[inline]
-fn read(bytes: &RecordBytes, at: usize, count: usize) -> u64 {
-    let mut le = [0; 8];
-    le[..count].copy_from_slice(&bytes[at..at + count]);
-    u64::from_le_bytes(le)
+fn u16_at(bytes: &RecordBytes, at: usize) -> u64 {
+    u64::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]))
+}
+
+/// Eight octets, little-endian.
+#[inline]
+fn u64_at(bytes: &RecordBytes, at: usize) -> u64 {
+    let octets: [u8; 8] = std::array::from_fn(|i| bytes[at + i]);
+    u64::from_le_bytes(octets)
+}
+
+/// A time: six octets.
+#[inline]
+fn time_at(bytes: &RecordBytes, at: usize) -> u64 {
+    // With the two before, which are there.
+    u64_at(bytes, at - 2) >> 16
 }
 
 /// Octets of a packed record.
@@ -51,11 +63,11 @@ impl PackedRecord {
     /// Packs a record; `None`: it does not fit.
     #[inline]
     pub(super) fn pack(bytes: &RecordBytes) -> Option<Self> {
-        let (id, account, target) = (read(bytes, 0, 8), read(bytes, 8, 2), read(bytes, 10, 2));
+        let (id, account, target) = (u64_at(bytes, 0), u16_at(bytes, 8), u16_at(bytes, 10));
         let (stage, state, version) = (u64::from(bytes[12]), u64::from(bytes[13]), u64::from(bytes[14]));
-        let (error, attempts) = (read(bytes, 15, 2), read(bytes, 17, 2));
-        let (accepted, due) = (read(bytes, 19, 6), read(bytes, 25, 6));
-        let (expires, finished) = (read(bytes, 31, 6), read(bytes, 37, 6));
+        let (error, attempts) = (u16_at(bytes, 15), u16_at(bytes, 17));
+        let (accepted, due) = (time_at(bytes, 19), time_at(bytes, 25));
+        let (expires, finished) = (time_at(bytes, 31), time_at(bytes, 37));
         let seconds = accepted / 1_000;
         let target = if target == NO_TARGET { Some(NO_TARGET_PACKED) } else { below(target, ACCOUNT_BITS) }?;
         let finished = match finished {
@@ -144,25 +156,16 @@ impl PackedRecord {
             after => accepted + (after - 1) * 1_000,
         };
         let mut out = [0; RECORD_BYTES];
-        let fields = [
-            (8, id),
-            (2, first),
-            (2, target.unwrap_or(NO_TARGET)),
-            (1, stage),
-            (1, state),
-            (1, version),
-            (2, error),
-            (2, attempts),
-            (6, accepted),
-            (6, accepted + second),
-            (6, accepted + third),
-            (6, finished),
-        ];
-        let mut at = 0;
-        for (octets, value) in fields {
-            out[at..at + octets].copy_from_slice(&value.to_le_bytes()[..octets]);
-            at += octets;
-        }
+        out[..8].copy_from_slice(&id.to_le_bytes());
+        out[8..10].copy_from_slice(&first.to_le_bytes()[..2]);
+        out[10..12].copy_from_slice(&target.unwrap_or(NO_TARGET).to_le_bytes()[..2]);
+        (out[12], out[13], out[14]) = (stage as u8, state as u8, version as u8);
+        out[15..17].copy_from_slice(&error.to_le_bytes()[..2]);
+        out[17..19].copy_from_slice(&attempts.to_le_bytes()[..2]);
+        out[19..25].copy_from_slice(&accepted.to_le_bytes()[..6]);
+        out[25..31].copy_from_slice(&(accepted + second).to_le_bytes()[..6]);
+        out[31..37].copy_from_slice(&(accepted + third).to_le_bytes()[..6]);
+        out[37..43].copy_from_slice(&finished.to_le_bytes()[..6]);
         out
     }
 }
