@@ -69,6 +69,7 @@ pub(super) fn open(
     data.remove_other_layouts(manifest.layout)?;
     let (opening, manifest) = (&opening, &manifest);
     thread::scope(|scope| {
+        #[allow(clippy::needless_collect, reason = "all are under way before one is waited for")]
         let shards: Vec<_> =
             (0..shards).map(|shard| scope.spawn(move || opening.open_shard(manifest, shard))).collect();
         let opened = |shard: thread::ScopedJoinHandle<'_, _>| {
