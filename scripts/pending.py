@@ -98,7 +98,7 @@ def timed_start(bench, config, data):
 
 def fill(bench, count):
     """Fills a fresh store with messages that wait, and starts it again after a kill and after an orderly stop."""
-    config = bench.write_config("absent", ABSENT.replace("DELIVERED", "0").replace("ABSENT", "1000", 1))
+    config = ABSENT.replace("DELIVERED", "0").replace("ABSENT", "1000", 1)
     data = bench.folder / f"pending-{count}"
     server, _ = timed_start(bench, config, data)
     empty_bytes = server.resident_bytes()
@@ -141,7 +141,7 @@ def fill(bench, count):
 
 def through(bench, count):
     """Disk use while messages go through of which one in a hundred stays, and after."""
-    config = bench.write_config("kept", ABSENT.replace("DELIVERED", "990").replace("ABSENT", "10", 1))
+    config = ABSENT.replace("DELIVERED", "990").replace("ABSENT", "10", 1)
     data = bench.folder / "through"
     server, _ = timed_start(bench, config, data)
     sampler = Sampler(server, data)

@@ -92,6 +92,8 @@ pub(super) struct SlowStore {
     latest: HashMap<Location, Record>,
     /// What an earlier run has left.
     left: VecDeque<(Location, Record)>,
+    /// No body can be read any more.
+    pub(super) is_damaged: bool,
 }
 
 impl SlowStore {
@@ -104,6 +106,7 @@ impl SlowStore {
             log: Vec::new(),
             latest: HashMap::new(),
             left: VecDeque::new(),
+            is_damaged: false,
         }
     }
 
@@ -151,7 +154,7 @@ impl MessageStore for SlowStore {
     }
 
     fn body(&mut self, location: Location) -> Option<&[u8]> {
-        self.memory.body(location)
+        if self.is_damaged { None } else { self.memory.body(location) }
     }
 
     fn keeps_records(&self) -> bool {
