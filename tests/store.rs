@@ -222,7 +222,7 @@ fn a_full_store_refuses_and_takes_again_when_there_is_room() {
     }
     assert!(taken > 100, "{taken}");
     // They are due after eight seconds, and delivered; until then there is no room.
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     while request(&mut esme) != 0 {
         assert!(start.elapsed() < support::DEADLINE, "no room again: {}", daemon.stats());
         std::thread::yield_now();

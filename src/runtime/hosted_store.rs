@@ -1,6 +1,7 @@
 //! The store behind a hosted shard: in memory or on disk, as the durability setting says.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::committer::{ChannelLink, LateWaker};
 use crate::base::{MessageId, Time};
@@ -9,6 +10,9 @@ use crate::store::journal::{AccountNumbers, Damage, Failure, StoreStats};
 use crate::store::{
     Durability, Journal, Location, Lsn, MemoryStore, MessageStore, Record, StoreFull, Stored,
 };
+
+/// How long a stop waits for an index to be written. The next start does without one that takes longer.
+const INDEX_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// A store of either kind.
 #[derive(Debug)]
@@ -83,7 +87,8 @@ impl HostedStore {
                 wait();
                 journal.commit();
             }
-            while !journal.save_index() {
+            let started = Instant::now();
+            while !journal.save_index() && started.elapsed() < INDEX_TIME_MAX {
                 wait();
             }
         }

@@ -125,8 +125,7 @@ impl Disk for SegmentFolder {
     }
 
     fn publish_index(&mut self) -> io::Result<()> {
-        fs::rename(self.path.join(NEW_INDEX), self.path.join(INDEX))?;
-        sync_folder(&self.path)
+        fs::rename(self.path.join(NEW_INDEX), self.path.join(INDEX))
     }
 
     fn index(&mut self) -> io::Result<Option<Arc<SegmentOnDisk>>> {

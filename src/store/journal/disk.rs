@@ -62,7 +62,8 @@ pub trait Disk: Debug + Send + 'static {
     /// As the device says.
     fn create_index(&mut self) -> io::Result<Arc<Self::File>>;
 
-    /// Has the file made last, which is complete and synced, be the index from now on; that survives the machine.
+    /// Has the file made last, which is complete, be the index from now on. Neither it nor its name need survive the
+    /// machine: an index that is not whole is not used.
     ///
     /// # Errors
     /// As the device says.
