@@ -16,6 +16,8 @@ pub(super) struct Policy {
     pub(super) duplicate_window_ms: u64,
     pub(super) durability: Durability,
     pub(super) receipt_dates: DateDigits,
+    /// Whether the end of a broadcast is told by a receipt.
+    pub(super) broadcast_receipts: bool,
     pub(super) default_alphabet: DefaultAlphabet,
 }
 
@@ -41,6 +43,7 @@ impl Policies {
             duplicate_window_ms: 0,
             durability: settings.durability,
             receipt_dates: DateDigits::default(),
+            broadcast_receipts: false,
             default_alphabet: DefaultAlphabet::default(),
         };
         let policies = settings.accounts.iter().map(|account| {
@@ -54,6 +57,7 @@ impl Policies {
                 duplicate_window_ms: account.duplicate_window_ms,
                 durability: account.durability.unwrap_or(settings.durability),
                 receipt_dates: account.receipt_dates,
+                broadcast_receipts: account.broadcast_receipts,
                 default_alphabet: account.default_alphabet,
             }
         });
