@@ -60,6 +60,13 @@ impl Disk for MemoryDisk {
         Ok(self.0.clone())
     }
 
+    fn side_by_side(ahead: impl FnOnce() + Send, here: impl FnOnce()) {
+        std::thread::scope(|scope| {
+            scope.spawn(ahead);
+            here();
+        });
+    }
+
     // What a saved index may hold is held against the segments in tests/store_simulation.
     fn create_index(&mut self) -> io::Result<Arc<MemoryFile>> {
         Err(io::ErrorKind::StorageFull.into())

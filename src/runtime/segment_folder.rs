@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 
 use rustix::fs::{FallocateFlags, fallocate, fdatasync};
 use rustix::io::Errno;
@@ -116,6 +117,13 @@ impl Disk for SegmentFolder {
             files.push((number, Arc::new(SegmentOnDisk { file, len })));
         }
         Ok(files)
+    }
+
+    fn side_by_side(ahead: impl FnOnce() + Send, here: impl FnOnce()) {
+        thread::scope(|scope| {
+            scope.spawn(ahead);
+            here();
+        });
     }
 
     fn create_index(&mut self) -> io::Result<Arc<SegmentOnDisk>> {

@@ -186,6 +186,13 @@ impl Disk for SimDisk {
             .collect())
     }
 
+    fn side_by_side(ahead: impl FnOnce() + Send, here: impl FnOnce()) {
+        std::thread::scope(|scope| {
+            scope.spawn(ahead);
+            here();
+        });
+    }
+
     fn create_index(&mut self) -> io::Result<Arc<SimFile>> {
         let mut state = self.state();
         let full = state.faults.full;

@@ -56,6 +56,9 @@ pub trait Disk: Debug + Send + 'static {
     /// As the device says.
     fn files(&mut self) -> io::Result<Vec<(u32, Arc<Self::File>)>>;
 
+    /// Runs `ahead`, which waits for the device, beside `here`; returns when both have ended.
+    fn side_by_side(ahead: impl FnOnce() + Send, here: impl FnOnce());
+
     /// Makes an empty file that is to hold an index. Nobody finds it yet.
     ///
     /// # Errors

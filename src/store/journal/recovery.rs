@@ -9,8 +9,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{channel, sync_channel};
-use std::thread;
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 
 use super::disk::{Disk, SegmentFile, read_full, write_all};
 use super::entry::{Entries, Entry};
@@ -226,7 +225,7 @@ pub fn open<D: Disk>(
         let live = found.split_off(first_live);
         // What is before the oldest is not needed: a synced frame has said so.
         spares.extend(found.into_iter().map(Found::spare));
-        replay.run(oldest, &live, &mut in_use, &mut spares)?;
+        replay.run::<D>(oldest, &live, &mut in_use, &mut spares)?;
     }
     let current = in_use.back().and_then(Option::as_ref).map(|segment| segment.end);
     let mut recovered =
@@ -352,8 +351,8 @@ struct Replay<F> {
 }
 
 impl<F: SegmentFile> Replay<F> {
-    /// Replays the segments that are needed, while a thread reads ahead and checks what it has read.
-    fn run(
+    /// Replays the segments that are needed, while those after are read and checked.
+    fn run<D: Disk<File = F>>(
         &mut self,
         oldest: u32,
         live: &[Found<F>],
@@ -362,44 +361,59 @@ impl<F: SegmentFile> Replay<F> {
     ) -> Result<(), OpenError> {
         let (read, images) = sync_channel(0);
         let (done, free) = channel::<Image>();
-        thread::scope(|scope| {
-            scope.spawn(move || {
-                for one in live {
-                    let mut image = free.try_recv().unwrap_or_default();
-                    image.read(one);
-                    if read.send(image).is_err() {
-                        return;
-                    }
+        let read_ahead = move || {
+            for one in live {
+                let mut image = free.try_recv().unwrap_or_default();
+                image.read(one);
+                if read.send(image).is_err() {
+                    return;
                 }
-            });
-            let mut next = oldest;
-            let mut has_ended = false;
-            for (one, image) in live.iter().zip(images) {
-                if has_ended {
-                    // Behind the torn end: nothing in it counts.
-                    self.discard_all(one, &image);
-                    let (number, file) = (one.number, Arc::clone(&one.file));
-                    spares.push_back(Spare { number, file, is_filled: true });
-                    continue;
-                }
-                if one.segment - next > MISSING_MAX {
-                    let last = one.segment - 1;
-                    return Err(OpenError::NotOurs(format!("segments {next} to {last} are missing")));
-                }
-                for segment in next..one.segment {
-                    let damage = Damage { file: one.number, segment, offset: 0, lost_entries: 0 };
-                    self.report.add(damage);
-                    in_use.push_back(None);
-                }
-                next = one.segment + 1;
-                let (segment, ended) = self.read(one, &image);
-                has_ended = ended;
-                in_use.push_back(Some(segment));
-                // Its memory serves for the next one but one.
-                drop(done.send(image));
             }
-            Ok(())
-        })
+        };
+        let mut result = Ok(());
+        D::side_by_side(read_ahead, || {
+            result = self.replay(oldest, live, images, &done, in_use, spares);
+        });
+        result
+    }
+
+    /// Replays the images of these segments.
+    fn replay(
+        &mut self,
+        oldest: u32,
+        live: &[Found<F>],
+        images: Receiver<Image>,
+        done: &Sender<Image>,
+        in_use: &mut VecDeque<Option<Segment<F>>>,
+        spares: &mut VecDeque<Spare<F>>,
+    ) -> Result<(), OpenError> {
+        let mut next = oldest;
+        let mut has_ended = false;
+        for (one, image) in live.iter().zip(images) {
+            if has_ended {
+                // Behind the torn end: nothing in it counts.
+                self.discard_all(one, &image);
+                let (number, file) = (one.number, Arc::clone(&one.file));
+                spares.push_back(Spare { number, file, is_filled: true });
+                continue;
+            }
+            if one.segment - next > MISSING_MAX {
+                let last = one.segment - 1;
+                return Err(OpenError::NotOurs(format!("segments {next} to {last} are missing")));
+            }
+            for segment in next..one.segment {
+                let damage = Damage { file: one.number, segment, offset: 0, lost_entries: 0 };
+                self.report.add(damage);
+                in_use.push_back(None);
+            }
+            next = one.segment + 1;
+            let (segment, ended) = self.read(one, &image);
+            has_ended = ended;
+            in_use.push_back(Some(segment));
+            // Its memory serves for the next one but one.
+            drop(done.send(image));
+        }
+        Ok(())
     }
 
     /// The last readable frame of the newest segment, which knows most.
