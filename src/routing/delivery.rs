@@ -265,6 +265,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let policy = self.accounts.get(message.account);
         let mut form = outgoing::ReceiptForm {
             dates: policy.receipt_dates,
+            ids: policy.ids.receipt,
             alphabet: policy.default_alphabet,
             dpf_result: None,
         };
