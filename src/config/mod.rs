@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use account::{AccountConfig, BindType, DeliverBy, DistributionListConfig};
+pub use account::{AccountConfig, BindType, DeliverBy, DistributionListConfig, ReceiptsForParts};
 pub use alphabet::AlphabetName;
 pub use diff::{Applied, Change};
 pub use edr::{EdrConfig, EdrFormat};

@@ -258,7 +258,10 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let (text, tlvs) = self.scratch.parts();
         let mut tlvs = TlvWriter::new(tlvs);
         let policy = self.accounts.get(message.account);
-        let form = outgoing::ReceiptForm { dates: policy.receipt_dates, alphabet: policy.default_alphabet };
+        let is_whole = message.role == Role::Receipt && message.parts_settled != 0;
+        let whole = if is_whole { self.parts.whole(slot) } else { None };
+        let form =
+            outgoing::ReceiptForm { whole, dates: policy.receipt_dates, alphabet: policy.default_alphabet };
         let stored = self.store.body(message.location).map(SmFields::decode);
         let Some(Ok(stored)) = stored else {
             out.fact(Fact::BodyMissing { message_id: message.id });

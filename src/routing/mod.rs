@@ -39,6 +39,7 @@ mod message;
 mod multi;
 mod operations;
 mod outgoing;
+mod parts;
 mod policy;
 mod reconfigure;
 mod restore;

@@ -3,6 +3,7 @@
 
 use super::message::{Message, Role, wall_of};
 use super::multi;
+use super::parts::Whole;
 use super::split;
 use crate::smpp::receipt::{RECEIPT_TEXT_MAX, ReceiptExcerpt, ReceiptText};
 use crate::smpp::text::DefaultAlphabet;
@@ -49,6 +50,8 @@ pub(super) struct ReceiptForm {
     pub(super) dates: DateDigits,
     /// What data_coding 0 means in the messages that they quote.
     pub(super) alphabet: DefaultAlphabet,
+    /// What a receipt is about if that is not its message alone.
+    pub(super) whole: Option<Whole>,
 }
 
 /// The message can't be put into a deliver_sm for this peer.
@@ -90,14 +93,21 @@ fn receipt<'a>(
     let id = id.text();
     let excerpt =
         ReceiptExcerpt::new(stored.user_data(), stored.data_coding, stored.esm_class, form.alphabet);
+    let Whole { sub, dlvrd, state, error, finished_s } = form.whole.unwrap_or(Whole {
+        sub: 1,
+        dlvrd: u8::from(message.state == MessageState::Delivered),
+        state: message.state,
+        error: message.error,
+        finished_s: message.finished_s,
+    });
     let receipt = ReceiptText {
         id: id.as_bytes(),
-        sub: 1,
-        dlvrd: u16::from(message.state == MessageState::Delivered),
+        sub: sub.into(),
+        dlvrd: dlvrd.into(),
         submit_date: format_receipt_date(wall_of(message.accepted_s), form.dates),
-        done_date: format_receipt_date(wall_of(message.finished_s), form.dates),
-        stat: message.state,
-        err: message.error,
+        done_date: format_receipt_date(wall_of(finished_s), form.dates),
+        stat: state,
+        err: error,
         text: excerpt.as_bytes(),
     };
     let room = text.len();
@@ -106,9 +116,9 @@ fn receipt<'a>(
     let written = room - rest.len();
     if version.has_tlvs() {
         tlvs.push_c_octets(TlvTag::RECEIPTED_MESSAGE_ID, id.as_bytes());
-        tlvs.push(TlvTag::MESSAGE_STATE, &[message.state.octet()]);
-        if message.error != 0 {
-            let [high, low] = message.error.to_be_bytes();
+        tlvs.push(TlvTag::MESSAGE_STATE, &[state.octet()]);
+        if error != 0 {
+            let [high, low] = error.to_be_bytes();
             tlvs.push(TlvTag::NETWORK_ERROR_CODE, &[NETWORK_TYPE_GSM, high, low]);
         }
         if let Some(reference) = tlvs_stored.find(TlvTag::USER_MESSAGE_REFERENCE) {

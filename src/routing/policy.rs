@@ -17,6 +17,8 @@ pub(super) struct Policy {
     pub(super) durability: Durability,
     pub(super) receipt_dates: DateDigits,
     pub(super) default_alphabet: DefaultAlphabet,
+    /// 0: each part of a message has its own receipt.
+    pub(super) parts_wait_ms: u64,
 }
 
 /// The policies of all accounts of the configuration.
@@ -42,6 +44,7 @@ impl Policies {
             durability: settings.durability,
             receipt_dates: DateDigits::default(),
             default_alphabet: DefaultAlphabet::default(),
+            parts_wait_ms: 0,
         };
         let policies = settings.accounts.iter().map(|account| {
             let validity_max_ms = account.validity_max_s.map_or(former.validity_max_ms, ms);
@@ -55,6 +58,7 @@ impl Policies {
                 durability: account.durability.unwrap_or(settings.durability),
                 receipt_dates: account.receipt_dates,
                 default_alphabet: account.default_alphabet,
+                parts_wait_ms: account.parts_wait_ms,
             }
         });
         Ok(Self { policies: policies.collect(), former })

@@ -10,6 +10,7 @@ use super::list::{Lanes, List};
 use super::message::{Message, NONE, Role, Stage, wall_of};
 use super::operations::Answers;
 use super::outgoing::Scratch;
+use super::parts::PartGroups;
 use super::policy::Policies;
 use super::sessions::Sessions;
 use super::subscribers::{SubscriberNames, Subscribers};
@@ -34,6 +35,7 @@ pub struct Shard<S, N> {
     pub(super) index: IdIndex,
     pub(super) history: FinalHistory,
     pub(super) duplicates: Duplicates,
+    pub(super) parts: PartGroups,
     pub(super) wheel: Wheel,
     pub(super) names: SubscriberNames,
     pub(super) subscribers: Subscribers,
@@ -79,6 +81,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             index: IdIndex::new(settings.messages_max),
             history: FinalHistory::new(settings.final_history_records, settings.final_history_s),
             duplicates: Duplicates::new(accounts.any_duplicate_window()),
+            parts: PartGroups::new(),
             wheel: Wheel::new(),
             names: SubscriberNames::new(settings.hash_key),
             subscribers: Subscribers::new(settings.messages_max),
@@ -261,6 +264,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                 self.sessions.leave_queue(&mut self.messages, queue, slot);
                 self.expire(slot, now, out);
             }
+            Stage::Gathering { group } => self.waited_for_parts(slot, group, now, out),
             Stage::Behind if !self.woke_in_line(slot, now) => {}
             Stage::Behind => self.expire(slot, now, out),
             Stage::Ready | Stage::Scheduled | Stage::Waiting if expired => self.expire(slot, now, out),
@@ -341,7 +345,8 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                     out.mo_held(message.id);
                     self.offer(slot, now, out);
                 }
-                Role::Receipt | Role::Notification => self.offer(slot, now, out),
+                Role::Receipt => self.receipt_due(slot, now, out),
+                Role::Notification => self.offer(slot, now, out),
             }
         }
         true

@@ -15,6 +15,7 @@ mod multi;
 mod operations;
 mod outcomes;
 mod overload;
+mod parts;
 mod payloads;
 mod receipts;
 mod reload;

@@ -6,6 +6,7 @@ mod lines;
 mod mo;
 mod network;
 mod operations;
+mod parts;
 mod random;
 mod receipts;
 mod restart;
