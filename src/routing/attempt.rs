@@ -14,7 +14,10 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     /// Makes the next attempt for a message in hand.
     pub(super) fn start(&mut self, slot: u32, now: Now, out: &mut impl ShardOutput) {
         let Some(message) = self.messages.get(slot) else { return };
-        if message.target == NETWORK {
+        if message.role == Role::Alert {
+            self.clear_flag(slot);
+            self.offer(slot, now, out);
+        } else if message.target == NETWORK {
             self.attempt(slot, None, now);
         } else {
             self.offer(slot, now, out);
@@ -59,6 +62,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             Outcome::Expired => self.finish(slot, MessageState::Expired, 0, now, out),
             Outcome::Absent { back_after_nanos, error } => {
                 let back_at = Time::from_nanos(now.mono.as_nanos().saturating_add(back_after_nanos));
+                self.flag_absence(slot, back_at, now, out);
                 self.retry(slot, error, back_at, self.settings.retry_absent, now, out);
             }
             Outcome::Congested { error } => {
@@ -113,7 +117,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let error = message.error;
         match message.role {
             Role::Mt => self.finish(slot, MessageState::Expired, error, now, out),
-            Role::Mo | Role::Receipt | Role::Notification => {
+            Role::Mo | Role::Receipt | Role::Notification | Role::Alert => {
                 self.abandon(slot, MessageState::Expired, now, out);
             }
         }
@@ -133,6 +137,11 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             }
             Role::Receipt | Role::Notification => {
                 out.fact(Fact::ReceiptFailed { account });
+                self.release(slot);
+            }
+            Role::Alert => {
+                self.clear_flag(slot);
+                out.fact(Fact::AlertDropped { account });
                 self.release(slot);
             }
         }
@@ -230,7 +239,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         if parts_settled != 0 && role == Role::Receipt {
             self.carrier_released(slot);
         }
-        if role != Role::Notification {
+        if role.has_own_id() {
             self.index.remove(&mut self.messages, slot);
         }
         self.messages.remove(slot);

@@ -5,6 +5,7 @@
 mod support;
 
 mod accounts;
+mod alerts;
 mod alphabets;
 mod binds;
 mod deliveries;

@@ -1,5 +1,6 @@
 //! Tests of the shard as a whole, with a scripted network and a recorder in place of the shell.
 
+mod alerts;
 mod delivery;
 mod duplicates;
 mod lines;
@@ -19,8 +20,8 @@ use super::*;
 use crate::base::mobile::{MoArrival, MobileNetwork, Outcome, Verdict};
 use crate::base::{AccountId, DeliveryToken, MessageId, Now, SessionHandle, Time, WallTime};
 use crate::smpp::{
-    CommandStatus, DeliverSm, InterfaceVersion, MessageState, OperationAnswer, PduBody, RegisteredDelivery,
-    SubmitSm,
+    AlertNotification, CommandStatus, DeliverSm, InterfaceVersion, MessageState, OperationAnswer, PduBody,
+    RegisteredDelivery, SubmitSm,
 };
 use crate::store::{Durability, Location, Lsn, MemoryStore, MessageStore, Record, StoreFull, Stored};
 
@@ -226,6 +227,7 @@ pub(super) struct Recorder {
     pub(super) answers: Vec<(Asker, OperationAnswer)>,
     pub(super) deliveries: Vec<Delivery>,
     pub(super) facts: Vec<Fact>,
+    pub(super) alerts: Vec<(SessionHandle, Vec<u8>)>,
     pub(super) held_mo: Vec<MessageId>,
     /// Workers whose lane is full.
     pub(super) full_lanes: Vec<u16>,
@@ -253,6 +255,16 @@ impl ShardOutput for Recorder {
         let mut body = Vec::new();
         deliver_sm.encode_body(&mut body);
         self.deliveries.push(Delivery { to, token, body });
+        true
+    }
+
+    fn alert(&mut self, to: SessionHandle, alert: &AlertNotification<'_>) -> bool {
+        if self.full_lanes.contains(&to.worker) {
+            return false;
+        }
+        let mut body = Vec::new();
+        alert.encode_body(&mut body);
+        self.alerts.push((to, body));
         true
     }
 
