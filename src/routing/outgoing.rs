@@ -95,7 +95,7 @@ fn receipt<'a>(
     let id = id.text();
     let excerpt =
         ReceiptExcerpt::new(stored.user_data(), stored.data_coding, stored.esm_class, form.alphabet);
-    let Whole { sub, dlvrd, state, error, finished_s } = form.whole.unwrap_or(Whole {
+    let Whole { sub, dlvrd, state, error, finished_s } = form.whole.unwrap_or_else(|| Whole {
         sub: 1,
         dlvrd: u8::from(message.state == MessageState::Delivered),
         state: message.state,

@@ -277,7 +277,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let Some(group) = self.parts.groups.get_mut(group) else { return now.mono };
         group.settled += 1;
         group.whole.add(state, error, finished_s);
-        *group.until.get_or_insert(now.mono.plus_millis(wait_ms))
+        *group.until.get_or_insert_with(|| now.mono.plus_millis(wait_ms))
     }
 
     fn go_out_if_whole(&mut self, group: u32, now: Now, out: &mut impl ShardOutput) {

@@ -220,7 +220,7 @@ impl Simulation {
         let now = Now { mono: Time::from_millis(5), wall: WallTime::from_unix_millis(NOON_MS) };
         let bob = AccountRouting { prefixes: vec![b"80".to_vec()], ..AccountRouting::default() };
         // Every third gathers the receipts of parts.
-        let parts_wait_ms = if seed % 3 == 0 { 5_000 } else { 0 };
+        let parts_wait_ms = if seed.is_multiple_of(3) { 5_000 } else { 0 };
         let alice = AccountRouting { parts_wait_ms, ..AccountRouting::default() };
         let settings = ShardSettings {
             seed,
@@ -345,7 +345,7 @@ impl Simulation {
         let choice = self.below(1 << 20);
         let validity: &[u8] = [&b""[..], b"000000000005000R", b"000000001000000R"][choice as usize % 3];
         let schedule: &[u8] = if choice & 0x700 == 0 { b"000000000002000R" } else { b"" };
-        let is_part = self.seed % 3 == 0 && self.below(2) == 0;
+        let is_part = self.seed.is_multiple_of(3) && self.below(2) == 0;
         let is_datagram = choice & 0xF000 == 0 && !is_part;
         let (reference, part) = (self.below(2) as u8, 1 + self.below(3) as u8);
         let sar = [2, 0x0C, 0, 2, 0, reference, 2, 0x0E, 0, 1, 3, 2, 0x0F, 0, 1, part];
