@@ -131,7 +131,7 @@ pub struct AccountConfig {
     pub rate_per_s: u32,
     /// Messages that may come at once before `rate_per_s` holds them back; 0 = as many as one second allows.
     pub burst: u32,
-    /// Messages per day (UTC) over all its sessions. Beyond: ESME_RSUBMITFAIL. 0 = unlimited.
+    /// Messages per day (UTC) over all its sessions, whatever restarts. Beyond: ESME_RSUBMITFAIL. 0 = unlimited.
     pub messages_per_day: u64,
     /// Peers that it may bind from; none named: any. From elsewhere: ESME_RBINDFAIL, as for a wrong password.
     pub allow_from: Vec<IpRange>,

@@ -34,10 +34,15 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         }
         let Some(message) = self.messages.get_mut(slot) else { return };
         message.attempts = message.attempts.saturating_add(1);
-        let destination_addr = destination_addr.unwrap_or_else(|| {
-            let body = self.store.body(message.location).unwrap_or_default();
-            SmFields::decode(body).map(|sm| sm.destination_addr).unwrap_or_default()
+        let destination_addr = destination_addr.or_else(|| {
+            let body = self.store.body(message.location)?;
+            SmFields::decode(body).map(|sm| sm.destination_addr).ok()
         });
+        let Some(destination_addr) = destination_addr else {
+            // The store has lost its body: there is nothing to deliver.
+            message.stage = Stage::Attempting { outcome: Outcome::Undeliverable { error: 0 } };
+            return self.work.push_back(&mut self.messages, slot);
+        };
         let verdict = self.network.attempt(destination_addr, u32::from(message.attempts), now.mono);
         message.stage = Stage::Attempting { outcome: verdict.outcome };
         if verdict.after_nanos == 0 {
@@ -104,6 +109,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let record = message.record(at, now);
         self.store.update(message.location, &record);
         self.wheel.schedule(slot, at);
+        self.state_attempt(slot, now, out);
         self.lend_turn(slot, now);
         out.fact(Fact::Retry);
         if wants_notification {

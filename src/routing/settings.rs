@@ -45,6 +45,8 @@ pub struct ShardSettings {
     pub id_high_water: u64,
     /// Whether the end of each message is stated in full, by [`super::ShardOutput::message_end`].
     pub event_records: bool,
+    /// Whether each attempt that fails for now is too, by [`super::ShardOutput::message_attempt`].
+    pub attempt_records: bool,
     /// Every account, by its [`crate::base::AccountId`]; at most [`ACCOUNTS_MAX`].
     pub accounts: Vec<AccountRouting>,
 }
@@ -70,6 +72,7 @@ impl Default for ShardSettings {
             retry_refused: RetrySettings::default(),
             id_high_water: 0,
             event_records: false,
+            attempt_records: false,
             accounts: Vec::new(),
         }
     }

@@ -257,6 +257,11 @@ pub trait ShardOutput {
         let _ = end;
     }
 
+    /// An attempt has failed for now; only where [`super::ShardSettings::attempt_records`] asks for it.
+    fn message_attempt(&mut self, attempt: &MessageEnd<'_>) {
+        let _ = attempt;
+    }
+
     /// Something happened.
     fn fact(&mut self, fact: Fact);
 }

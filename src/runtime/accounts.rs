@@ -11,8 +11,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use parking_lot::Mutex;
 use tracing::warn;
 
+use super::daily_counts::{DailyCount, DailyCounts};
 use super::failed_binds::{Culprit, FailedBinds, Leniency};
-use super::message_policy::{DailyCount, MessagePolicy};
+use super::message_policy::MessagePolicy;
 use crate::base::{AccountId, Now, Time};
 use crate::config::password::{self, Seal, Sealer};
 use crate::config::{AccountConfig, BindType, Config, DeliverBy, DistributionListConfig, LimitsConfig};
@@ -37,7 +38,7 @@ struct Live {
     sessions: AtomicU32,
     /// When its bucket of messages is full again; see [`Rate`].
     full_at: AtomicU64,
-    today: DailyCount,
+    today: Arc<DailyCount>,
     /// Touched by binds only.
     credentials: Mutex<Credentials>,
 }
@@ -207,6 +208,7 @@ pub struct AccountTable {
 struct TableLive {
     sessions: AtomicU32,
     failed: FailedBinds,
+    daily: Arc<DailyCounts>,
     /// `None`: right passwords are not remembered.
     sealer: Option<Sealer>,
 }
@@ -249,13 +251,13 @@ pub enum Judgement {
 }
 
 impl AccountTable {
-    /// The accounts of a validated configuration.
+    /// The accounts of a validated configuration, which go on from these counts of the day.
     ///
     /// # Errors
     /// When the operating system has no randomness to give.
-    pub fn new(config: &Config) -> Result<Self, String> {
+    pub fn new(config: &Config, daily: Arc<DailyCounts>) -> Result<Self, String> {
         let sealer = if config.limits.remember_passwords { Some(Sealer::new()?) } else { None };
-        let live = TableLive { sessions: AtomicU32::new(0), failed: FailedBinds::default(), sealer };
+        let live = TableLive { sessions: AtomicU32::new(0), failed: FailedBinds::default(), daily, sealer };
         Ok(Self::build(&config.accounts, &config.limits, Arc::new(live), &[]))
     }
 
@@ -272,6 +274,9 @@ impl AccountTable {
         before: &[Account],
     ) -> Self {
         let mut before = before.iter();
+        let live_account = |config: &AccountConfig| {
+            Arc::new(Live { today: live.daily.of(&config.system_id), ..Live::default() })
+        };
         let account = |config: &AccountConfig| {
             let before = before.next();
             let same = before.is_some_and(|before| {
@@ -284,7 +289,7 @@ impl AccountTable {
                 policy: MessagePolicy::new(config),
                 distribution_lists: config.distribution_lists.iter().map(list).collect(),
                 revision: before.map_or(0, |before| before.revision.wrapping_add(u32::from(!same))),
-                live: before.map(|before| Arc::clone(&before.live)).unwrap_or_default(),
+                live: before.map_or_else(|| live_account(config), |before| Arc::clone(&before.live)),
             }
         };
         let accounts: Vec<Account> = configs.iter().map(account).collect();

@@ -14,7 +14,7 @@ use super::values::{ToShard, ToWorker};
 use super::worker::Worker;
 use crate::base::{AccountId, DeliveryToken, MessageId, Now, SessionHandle, Time, WallTime};
 use crate::control_lane::{HeldInfo, MessageInfo, MoMessage, MoRefused, StoreStats, Wake};
-use crate::limits::{LANE_BLOCKS_PER_TURN, SHARD_TURN_ITEMS_MAX, SHARD_TURN_MESSAGES_MAX};
+use crate::limits::{LANE_BLOCKS_PER_TURN, SHARD_SHARE_ITEMS_MAX, SHARD_TURN_MESSAGES_MAX};
 use crate::network::Network;
 use crate::routing::{
     self, Asker, MessageEnd, MoOutcome, Multi, OperationOutcome, RecoveredAs, Shard, ShardOutput,
@@ -25,7 +25,7 @@ use crate::smpp::{
     AlertNotification, CommandStatus, DeliverSm, MessageState, Operation, OperationAnswer, PduBody, SubmitSm,
 };
 use crate::stats::{AccountCounter, Counter, Latency};
-use crate::store::journal::Failure;
+use crate::store::journal::{Damage, Failure};
 
 /// Between two looks at a committer that is busy, when everything is to be handed to it.
 const CLOSE_WAIT: Duration = Duration::from_millis(1);
@@ -257,6 +257,16 @@ impl ShardHost {
         self.shard.store_mut().poll(now.mono, |nanos, messages| {
             latencies.record_n(Latency::Commit, nanos, u64::from(messages));
         });
+        if let Some(damage) = self.shard.store_mut().take_damage() {
+            let (shard, Damage { file, segment, offset, .. }) = (self.shard.index(), damage);
+            error!(
+                shard,
+                file,
+                segment,
+                offset,
+                "the store is damaged: a message here could not be read back, and ends as undeliverable"
+            );
+        }
     }
 
     /// The figures of its store on disk, if it has one.
@@ -269,7 +279,7 @@ impl ShardHost {
         self.shard.store_mut().close(|| std::thread::sleep(CLOSE_WAIT));
     }
 
-    /// Runs what is due: verdicts, retries, expiries, deliveries. `worker` is the one on this thread, if any. True:
+    /// Runs a share of what is due: verdicts, retries, expiries, deliveries. `worker` is the one on this thread, if any. True:
     /// more is ready now.
     pub fn turn(&mut self, worker: &mut Option<Worker>, now: Now, stats: &mut ThreadStats) -> bool {
         let mut output = TurnOutput {
@@ -280,7 +290,7 @@ impl ShardHost {
             mo_waiting: &mut self.mo_waiting,
             mo_held: &mut self.mo_held,
         };
-        let more = self.shard.turn(now, SHARD_TURN_ITEMS_MAX, &mut output);
+        let more = self.shard.turn(now, SHARD_SHARE_ITEMS_MAX, &mut output);
         if let Some(congestion) = &self.congestion {
             let (held, maximum) = self.shard.fill();
             congestion.note(self.shard.index(), held, maximum);
@@ -482,7 +492,7 @@ fn count(fact: routing::Fact, stats: &mut ThreadStats) {
     stats.counters.add_account(account, counter, 1);
 }
 
-/// Puts the end of a message on record.
+/// Puts the end of a message, or an attempt before it, on record.
 fn record(end: &MessageEnd<'_>, stats: &mut ThreadStats) {
     if let Some(events) = &mut stats.events
         && !events.record(end)
@@ -519,6 +529,10 @@ impl ShardOutput for FactsOnly<'_> {
 
     fn message_end(&mut self, end: &MessageEnd<'_>) {
         record(end, self.stats);
+    }
+
+    fn message_attempt(&mut self, attempt: &MessageEnd<'_>) {
+        record(attempt, self.stats);
     }
 
     #[inline]
@@ -604,6 +618,10 @@ impl ShardOutput for TurnOutput<'_> {
 
     fn message_end(&mut self, end: &MessageEnd<'_>) {
         record(end, self.stats);
+    }
+
+    fn message_attempt(&mut self, attempt: &MessageEnd<'_>) {
+        record(attempt, self.stats);
     }
 
     #[inline]

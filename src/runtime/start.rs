@@ -17,6 +17,7 @@ use super::authenticator::{self, AnswerPort};
 use super::clock::Clock;
 use super::committer::StoreThreads;
 use super::congestion::Congestion;
+use super::daily_counts::DailyCounts;
 use super::events::{self, EventWriter};
 use super::lane::{self, LaneReceiver};
 use super::reconfigure::{Reconfigurer, workers_change};
@@ -49,6 +50,8 @@ pub struct EngineParts<'a> {
     pub store_threads: Vec<StoreThreads>,
     /// The highest id counter that an earlier run may have used; 0 if none.
     pub id_high_water: u64,
+    /// What counts against daily quotas already.
+    pub daily_counts: Arc<DailyCounts>,
     /// The process's clock.
     pub clock: Clock,
     /// Called after every reply on the control lane.
@@ -103,10 +106,20 @@ impl Engine {
 /// # Errors
 /// When a poll, a waker or a thread can't be made.
 pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
-    let EngineParts { config, plan, listeners, tls, shards, store_threads, id_high_water, clock, notify } =
-        parts;
+    let EngineParts {
+        config,
+        plan,
+        listeners,
+        tls,
+        shards,
+        store_threads,
+        id_high_water,
+        daily_counts,
+        clock,
+        notify,
+    } = parts;
     let threads = plan.threads.len();
-    let accounts = Arc::new(AccountTable::new(config).map_err(anyhow::Error::msg)?);
+    let accounts = Arc::new(AccountTable::new(config, daily_counts).map_err(anyhow::Error::msg)?);
     let congestion = config.smpp.congestion_state.then(|| Arc::new(Congestion::new(plan.shards)));
     let admission =
         Arc::new(Admission::new(config.limits.connections_max, config.limits.connections_per_address_max));

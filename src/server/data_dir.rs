@@ -3,6 +3,7 @@
 //! ```text
 //! lock             held while a daemon uses the folder
 //! message-ids      see id_lease
+//! daily-counts     see quota_file
 //! store.toml       format, identity and layout of the store; replaced as a whole
 //! layout-N/        the store, as N in store.toml names it; any other is a leftover
 //!   shard-K/segment-XXXXXXXX
@@ -17,15 +18,17 @@ use anyhow::{Context, bail, ensure};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
+use super::quota_file;
 use crate::runtime::segment_folder::sync_folder;
 
 const LOCK: &str = "lock";
 const MANIFEST: &str = "store.toml";
 const LAYOUT_PREFIX: &str = "layout-";
 /// Of everything in the folder. A change that this version could not read has another number.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// What may be in a folder that holds no store yet.
-const HARMLESS: [&str; 4] = [LOCK, "message-ids", "message-ids.new", "lost+found"];
+const HARMLESS: [&str; 6] =
+    [LOCK, "message-ids", "message-ids.new", quota_file::FILE, quota_file::NEW_FILE, "lost+found"];
 
 /// What `store.toml` says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -242,7 +245,7 @@ mod tests {
         assert_ne!(manifest.segment_id(0), manifest.segment_id(1));
 
         let path = dir.path().join(MANIFEST);
-        let text = fs::read_to_string(&path).unwrap().replace("format = 1", "format = 2");
+        let text = fs::read_to_string(&path).unwrap().replace("format = 2", "format = 3");
         fs::write(&path, text).unwrap();
         let error = data.manifest().unwrap_err().to_string();
         assert!(error.contains("format 2") && error.contains(path.to_str().unwrap()), "{error}");

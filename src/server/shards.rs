@@ -55,6 +55,7 @@ pub(super) fn build(
                 retry_refused: routing.retry_refused,
                 id_high_water,
                 event_records: config.edr.is_on(),
+                attempt_records: config.edr.is_on() && config.edr.attempts,
                 accounts: routing.accounts.clone(),
             };
             let mut network =

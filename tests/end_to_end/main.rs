@@ -9,6 +9,7 @@ mod alerts;
 mod alphabets;
 mod binds;
 mod deliveries;
+mod disk_failure;
 mod events;
 mod links;
 mod mo;

@@ -91,6 +91,8 @@ pub(super) struct SlowStore {
     log: Vec<Entry>,
     /// What an earlier run has left.
     left: VecDeque<(Location, Record)>,
+    /// No body can be read any more.
+    pub(super) is_damaged: bool,
 }
 
 impl SlowStore {
@@ -102,6 +104,7 @@ impl SlowStore {
             records: Vec::new(),
             log: Vec::new(),
             left: VecDeque::new(),
+            is_damaged: false,
         }
     }
 
@@ -148,7 +151,7 @@ impl MessageStore for SlowStore {
     }
 
     fn body(&mut self, location: Location) -> Option<&[u8]> {
-        self.memory.body(location)
+        if self.is_damaged { None } else { self.memory.body(location) }
     }
 
     fn update_as(&mut self, location: Location, record: &Record, _: Durability) -> Lsn {

@@ -60,8 +60,11 @@ fn try_bind(
 fn unknown_disabled_from_elsewhere_and_wrong_password_take_the_same_way() {
     let disabled = AccountConfig { enabled: false, ..plain("disabled") };
     let elsewhere = AccountConfig { allow_from: vec!["10.0.0.0/8".parse().unwrap()], ..hashed("elsewhere") };
-    let table =
-        AccountTable::new(&config(vec![plain("plain"), hashed("hashed"), disabled, elsewhere])).unwrap();
+    let table = AccountTable::new(
+        &config(vec![plain("plain"), hashed("hashed"), disabled, elsewhere]),
+        Arc::default(),
+    )
+    .unwrap();
     for (system_id, password) in [
         ("unknown", "right"),
         ("disabled", "right"),
@@ -76,7 +79,7 @@ fn unknown_disabled_from_elsewhere_and_wrong_password_take_the_same_way() {
     }
     assert_eq!(table.sessions(AccountId(0)), (0, 0));
     // Without any hash there is nothing to hide behind, nor to hide.
-    let table = AccountTable::new(&config(vec![plain("plain")])).unwrap();
+    let table = AccountTable::new(&config(vec![plain("plain")]), Arc::default()).unwrap();
     for (system_id, password) in [("unknown", "right"), ("plain", "wrong")] {
         let (result, verified) = try_bind(&table, system_id, password, 1);
         assert_eq!((result.unwrap_err(), verified), (CommandStatus::ESME_RBINDFAIL, false));
@@ -85,7 +88,7 @@ fn unknown_disabled_from_elsewhere_and_wrong_password_take_the_same_way() {
 
 #[test]
 fn a_right_password_is_hashed_once_and_no_other_is_right_for_it() {
-    let table = AccountTable::new(&config(vec![hashed("a")])).unwrap();
+    let table = AccountTable::new(&config(vec![hashed("a")]), Arc::default()).unwrap();
     assert!(matches!(try_bind(&table, "a", "right", 1), (Ok(_), true)));
     assert!(matches!(try_bind(&table, "a", "right", 2), (Ok(_), false)));
     assert!(matches!(try_bind(&table, "a", "righu", 1), (Err(_), true)));
@@ -101,7 +104,7 @@ fn a_right_password_is_hashed_once_and_no_other_is_right_for_it() {
 
     let mut forgetful = config(vec![hashed("a")]);
     forgetful.limits.remember_passwords = false;
-    let table = AccountTable::new(&forgetful).unwrap();
+    let table = AccountTable::new(&forgetful, Arc::default()).unwrap();
     for _ in 0..2 {
         assert!(matches!(try_bind(&table, "a", "right", 1), (Ok(_), true)));
     }
@@ -109,7 +112,7 @@ fn a_right_password_is_hashed_once_and_no_other_is_right_for_it() {
 
 #[test]
 fn guessing_is_limited_by_address_and_by_system_id_but_locks_nobody_out() {
-    let table = AccountTable::new(&config(vec![plain("a"), plain("b")])).unwrap();
+    let table = AccountTable::new(&config(vec![plain("a"), plain("b")]), Arc::default()).unwrap();
     assert!(try_bind(&table, "a", "right", 1).0.is_ok());
     for _ in 0..30 {
         assert_eq!(try_bind(&table, "b", "wrong", 7).0.unwrap_err(), CommandStatus::ESME_RBINDFAIL);
@@ -143,7 +146,7 @@ fn guessing_is_limited_by_address_and_by_system_id_but_locks_nobody_out() {
 #[test]
 fn a_reload_keeps_what_is_counted_and_voids_what_it_overtakes() {
     let before = config(vec![plain("a"), AccountConfig { sessions_max: 2, ..hashed("b") }]);
-    let table = AccountTable::new(&before).unwrap();
+    let table = AccountTable::new(&before, Arc::default()).unwrap();
     assert!(try_bind(&table, "b", "right", 1).0.is_ok());
     let Judgement::Verify(attempt) = table.judge(&bind("b", "guess"), address(1), NOW) else { panic!() };
 
@@ -188,7 +191,7 @@ fn slots_equal_live_sessions_whatever_happens() {
         base.limits.sessions_max = 10;
         base.limits.failed_binds_per_address = 0;
         base.limits.failed_binds_per_system_id = 0;
-        let mut table = AccountTable::new(&base).unwrap();
+        let mut table = AccountTable::new(&base, Arc::default()).unwrap();
         let mut live: Vec<AccountId> = Vec::new();
         for step in steps {
             match step {
@@ -272,7 +275,7 @@ fn a_message_is_charged_by_every_rule() {
         message_bytes_max: 5,
         ..plain("a")
     };
-    let table = AccountTable::new(&config(vec![limited, plain("b")])).unwrap();
+    let table = AccountTable::new(&config(vec![limited, plain("b")]), Arc::default()).unwrap();
     let account = table.get(AccountId(0)).unwrap();
     let now = Now { mono: NOW, ..Now::default() };
     let sm = SubmitSm { destination_addr: b"4470", short_message: b"short", ..SubmitSm::default() };

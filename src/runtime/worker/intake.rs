@@ -12,8 +12,8 @@ use crate::control_lane::SessionInfo;
 use crate::session::StallReason;
 use crate::stats::Counter;
 
-/// New connections taken per turn: a storm of them must not hold up those that are bound.
-const ARRIVALS_PER_TURN: usize = 64;
+/// New connections, and verdicts on binds, taken per turn: a storm of them must not hold up those that are bound.
+const ARRIVALS_PER_TURN: usize = 16;
 
 impl Worker {
     /// Takes new connections in.
@@ -59,7 +59,8 @@ impl Worker {
 
     /// Takes the authenticator's verdicts in.
     pub(super) fn take_answers(&mut self, shard: &mut Option<ShardHost>, stats: &mut ThreadStats) {
-        while let Ok(answer) = self.answers.try_recv() {
+        for _ in 0..ARRIVALS_PER_TURN {
+            let Ok(answer) = self.answers.try_recv() else { return };
             let now = self.clock.now();
             let slot = answer.session.slot;
             let waiting = self

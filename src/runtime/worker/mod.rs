@@ -13,10 +13,10 @@ mod operations;
 mod pauses;
 mod ports;
 mod read;
+mod ready;
 mod reconfigure;
 mod tls;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
@@ -25,6 +25,9 @@ use mio::{Events, Registry, Token};
 use intake::session_info;
 use multi::OpenMultis;
 pub use ports::{ShardLink, ShardLinks};
+pub use read::Peek;
+pub use ready::Demand;
+use ready::Ready;
 use tls::TlsWorker;
 
 use super::accounts::AccountTable;
@@ -44,6 +47,9 @@ use crate::control_lane::SessionInfo;
 use crate::limits::{CONNECTIONS_MAX, POOL_CHUNKS_KEPT, POOL_CHUNKS_PREALLOCATED, READ_BYTES};
 use crate::session::{CloseReason, SessionSettings};
 use crate::stats::Counter;
+
+/// Session timers run per turn: many at once, as after a broken link, must not hold up the others.
+const TIMERS_PER_TURN: usize = 64;
 
 /// What a worker is built from.
 pub struct WorkerParts {
@@ -109,14 +115,18 @@ pub struct Worker {
     /// Sessions paused since the shard on this thread was last told.
     paused: Vec<SessionHandle>,
     /// Slots with something to read or take.
-    ready: VecDeque<u32>,
+    ready: Ready,
     /// Slots with something to write, or on their way out.
     dirty: Vec<u32>,
     /// Slots whose session has said that it is done, and why.
     ending: Vec<(u32, CloseReason)>,
     /// This worker's share of the connections, known to the acceptor.
     load: Arc<Load>,
-    /// How many of the ready ones wait for room in a lane.
+    /// When a light session last had its go.
+    light_at: Time,
+    /// Slots that are ready and have to wait for the next turn.
+    next_turn: Vec<u32>,
+    /// How many of those wait for room in a lane.
     lane_stalled: usize,
     congestion: Option<Arc<Congestion>>,
     /// What peers are told in this turn.
@@ -160,10 +170,12 @@ impl Worker {
             scratch: vec![0; READ_BYTES].into_boxed_slice(),
             tls: parts.tls.map(TlsWorker::new),
             paused: Vec::new(),
-            ready: VecDeque::new(),
+            ready: Ready::default(),
             dirty: Vec::new(),
             ending: Vec::new(),
             load: parts.load,
+            light_at: Time::ZERO,
+            next_turn: Vec::new(),
             lane_stalled: 0,
             congestion: parts.congestion,
             congestion_state: None,
@@ -188,7 +200,7 @@ impl Worker {
                 connection.read_closed |= event.is_read_closed() || event.is_error();
                 if !connection.in_ready {
                     connection.in_ready = true;
-                    self.ready.push_back(slot);
+                    self.ready.push(slot, connection.goes_last);
                 }
             }
             if event.is_writable() && connection.unsent_bytes() > 0 && !connection.in_dirty {
@@ -199,12 +211,12 @@ impl Worker {
     }
 
     /// First half of a turn: everything that comes in. `shard` is the routing shard on the same thread, if any.
-    pub fn take_in(&mut self, shard: &mut Option<ShardHost>, stats: &mut ThreadStats) {
+    pub fn take_in(&mut self, peek: &mut Peek<'_>, shard: &mut Option<ShardHost>, stats: &mut ThreadStats) {
         self.congestion_state = self.congestion.as_ref().map(|congestion| congestion.state());
         self.take_arrivals(stats);
         self.take_answers(shard, stats);
         self.drain_lanes(shard, stats);
-        self.read_ready(shard, stats);
+        self.read_ready(peek, shard, stats);
         self.answer_multis(stats);
         self.run_timers(shard, stats);
     }
@@ -220,7 +232,7 @@ impl Worker {
         self.evict_while_short(shard, stats);
         self.links.publish(stats);
         let stalled = self.lane_stalled > 0 || !self.links.is_idle();
-        TurnLeft { more: self.ready.len() > self.lane_stalled, stalled }
+        TurnLeft { more: !self.ready.is_empty() || self.next_turn.len() > self.lane_stalled, stalled }
     }
 
     /// Whether anything came in since the last turn, to decide on sleeping.
@@ -268,7 +280,7 @@ impl Worker {
             && !connection.in_ready
         {
             connection.in_ready = true;
-            self.ready.push_back(slot);
+            self.ready.push(slot, connection.goes_last);
         }
     }
 
@@ -283,7 +295,8 @@ impl Worker {
 
     fn run_timers(&mut self, shard: &mut Option<ShardHost>, stats: &mut ThreadStats) {
         let now = self.clock.now();
-        while let Some(slot) = self.timers.pop_due(now.mono) {
+        for _ in 0..TIMERS_PER_TURN {
+            let Some(slot) = self.timers.pop_due(now.mono) else { return };
             let Some(connection) = self.connections.get_mut(slot) else { continue };
             if let Some(reason) = connection.overdue(now.mono, self.pdu_timeout_ms, self.write_timeout_ms) {
                 self.close_now(slot, reason, now, shard, stats);
