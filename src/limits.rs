@@ -159,3 +159,10 @@ pub const TLS_HANDSHAKE_TURN_NANOS: u64 = 500_000;
 
 /// TLS sessions that can be taken up again without a whole handshake. Beyond: the oldest is forgotten.
 pub const TLS_SESSIONS_REMEMBERED: usize = 4_096;
+
+/// Broadcasts that a shard has under way. Beyond: ESME_RMSGQFUL.
+pub const BROADCASTS_MAX: usize = 4_096;
+/// Broadcasts that a shard remembers after their end, for queries. Beyond: the one that ended longest ago is forgotten.
+pub const BROADCASTS_REMEMBERED: usize = 1_024;
+/// Areas of one broadcast_sm. Beyond: ESME_RINVNUMBCAST_AREAS.
+pub const BROADCAST_AREAS_MAX: usize = 255;

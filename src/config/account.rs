@@ -149,6 +149,8 @@ pub struct AccountConfig {
     pub removed: bool,
     /// How messages are delivered to its sessions.
     pub deliver_by: DeliverBy,
+    /// Whether a receipt tells the end of each of its broadcasts: broadcast_sm has no registered_delivery to ask for one.
+    pub broadcast_receipts: bool,
     /// Its counts, sent to it as messages.
     pub statistics: StatisticsConfig,
     /// Lists that it may submit to.
@@ -189,6 +191,7 @@ impl Default for AccountConfig {
             message_bytes_max: 0,
             removed: false,
             deliver_by: DeliverBy::DeliverSm,
+            broadcast_receipts: false,
             statistics: StatisticsConfig::default(),
             distribution_lists: Vec::new(),
         }

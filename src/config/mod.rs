@@ -37,7 +37,7 @@ pub use http::HttpConfig;
 pub use ip_range::{IpRange, IpRangeError};
 pub use limits::LimitsConfig;
 pub use log::{LogConfig, LogLevel};
-pub use network::{Delay, Distribution, MoConfig, NetworkConfig, NetworkProfile};
+pub use network::{BroadcastArea, Delay, Distribution, MoConfig, NetworkConfig, NetworkProfile};
 pub use plan::{EnginePlan, ThreadPlan};
 pub use retry::{RetryConfig, RetrySchedule};
 pub use secret::Secret;

@@ -75,7 +75,7 @@ pub(super) fn deliver_sm<'a>(
 ) -> Result<(DeliverSm<'a>, u8), TooLong> {
     match message.role {
         Role::Receipt | Role::Notification => Ok((receipt(message, stored, version, form, text, tlvs), 0)),
-        Role::Mt | Role::Mo | Role::Alert => {
+        Role::Mt | Role::Mo | Role::Alert | Role::Broadcast => {
             let (_, tlvs) = multi::known_as(message, stored);
             forwarded(message, &SmFields { tlvs, ..*stored }, version, text)
         }

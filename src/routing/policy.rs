@@ -16,6 +16,8 @@ pub(super) struct Policy {
     pub(super) duplicate_window_ms: u64,
     pub(super) durability: Durability,
     pub(super) receipt_dates: DateDigits,
+    /// Whether the end of a broadcast is told by a receipt.
+    pub(super) broadcast_receipts: bool,
     pub(super) default_alphabet: DefaultAlphabet,
     /// 0: each part of a message has its own receipt.
     pub(super) parts_wait_ms: u64,
@@ -43,6 +45,7 @@ impl Policies {
             duplicate_window_ms: 0,
             durability: settings.durability,
             receipt_dates: DateDigits::default(),
+            broadcast_receipts: false,
             default_alphabet: DefaultAlphabet::default(),
             parts_wait_ms: 0,
         };
@@ -57,6 +60,7 @@ impl Policies {
                 duplicate_window_ms: account.duplicate_window_ms,
                 durability: account.durability.unwrap_or(settings.durability),
                 receipt_dates: account.receipt_dates,
+                broadcast_receipts: account.broadcast_receipts,
                 default_alphabet: account.default_alphabet,
                 parts_wait_ms: account.parts_wait_ms,
             }

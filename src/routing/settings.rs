@@ -130,6 +130,8 @@ pub struct AccountRouting {
     pub claims_by_address_range: bool,
     /// How receipts write their dates (UTC).
     pub receipt_dates: DateDigits,
+    /// Whether the end of each of its broadcasts is told by a receipt: broadcast_sm has no registered_delivery.
+    pub broadcast_receipts: bool,
     /// What data_coding 0 means in its messages; receipts quote them.
     pub default_alphabet: DefaultAlphabet,
     /// How long the receipts of a concatenated message's parts wait for each other, in milliseconds from the first final

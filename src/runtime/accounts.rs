@@ -18,7 +18,7 @@ use crate::base::{AccountId, Now, Time};
 use crate::config::password::{self, Seal, Sealer};
 use crate::config::{AccountConfig, BindType, Config, DeliverBy, DistributionListConfig, LimitsConfig};
 use crate::session::{Authentication, BindMode, BindRequest, DataSmUse, Grant};
-use crate::smpp::{CommandStatus, SubmitSm};
+use crate::smpp::{BroadcastSm, CommandStatus, SubmitSm, TlvTag};
 
 /// One account: its rules, and what all tables share of it.
 #[derive(Debug)]
@@ -91,6 +91,18 @@ impl Account {
         policy.check_size(octets)?;
         self.charge_rate(n, now.mono)?;
         policy.take_quota(n, &self.live.today, now.wall)
+    }
+
+    /// [`Account::charge`] for a broadcast, which is one message however many it reaches.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn charge_broadcast(&self, sm: &BroadcastSm<'_>, now: Now) -> Result<(), CommandStatus> {
+        if let Some(policy) = &self.policy {
+            policy.check_source(sm.source_addr_ton, sm.source_addr)?;
+            policy.check_size(sm.tlvs.find(TlvTag::MESSAGE_PAYLOAD).map_or(0, <[u8]>::len))?;
+        }
+        self.charge_one(now)
     }
 
     /// Takes `n` messages out of the account's rate.

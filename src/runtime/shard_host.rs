@@ -245,6 +245,7 @@ impl ShardHost {
         if let Err(error) = self.shard.reconfigure(change.routing.clone()) {
             error!(%error, "the accounts could not be taken over");
         }
+        self.shard.network_mut().set_areas(change.areas.clone());
         if let Err(error) = self.shard.network_mut().set_profiles(&change.profiles) {
             error!(%error, "the network's profiles could not be taken over");
         }
@@ -572,6 +573,21 @@ impl ShardOutput for TurnOutput<'_> {
             (Some(lane), _) => lane.push_reply(ToWorker::OperationResult { session, ticket, answer }),
             (None, Some(worker)) => worker.operation_result(session, ticket, answer, self.stats),
             (None, None) => debug_assert!(false, "a session of no worker"),
+        }
+    }
+
+    fn operation_body(&mut self, asker: Asker, body: &[u8]) -> bool {
+        let Asker { session, ticket } = asker;
+        match (lane_to(self.to_workers, session.worker), &mut self.worker) {
+            (Some(lane), _) => {
+                let message = ToWorker::OperationBody { session, ticket };
+                lane.push_request(message, body.len(), |out| out.extend_from_slice(body))
+            }
+            (None, Some(worker)) => {
+                worker.operation_body(session, ticket, body, self.stats);
+                true
+            }
+            (None, None) => true,
         }
     }
 

@@ -58,8 +58,9 @@ pub(super) fn build(
                 attempt_records: config.edr.is_on() && config.edr.attempts,
                 accounts: routing.accounts.clone(),
             };
-            let mut network =
-                Network::new(config.network.seed, shard, &profiles).context("[[network.profile]]")?;
+            let mut network = Network::new(config.network.seed, shard, &profiles)
+                .context("[[network.profile]]")?
+                .with_areas(config.network.seed, shard, areas(config));
             if let Some(source) = mo_source(&config.network.mo, shard, plan.shards, now) {
                 network = network.with_mo_source(source);
             }
@@ -71,6 +72,16 @@ pub(super) fn build(
 /// How destinations behave.
 pub(super) fn profiles(config: &Config) -> Vec<network::NetworkProfile> {
     config.network.profiles.iter().map(profile).collect()
+}
+
+/// Where broadcasts can be sent to.
+pub(super) fn areas(config: &Config) -> Vec<network::BroadcastArea> {
+    let area = |area: &config::BroadcastArea| network::BroadcastArea {
+        name: area.name.clone().into_bytes(),
+        cells: area.cells,
+        success_permille: u16::try_from(area.success_per_mille).unwrap_or(u16::MAX),
+    };
+    config.network.areas.iter().map(area).collect()
 }
 
 /// What of a shard's settings a reload may change.
@@ -95,6 +106,7 @@ fn account(account: &AccountConfig) -> AccountRouting {
         addresses: account.addresses.iter().map(|address| address.clone().into_bytes()).collect(),
         prefixes: account.prefixes.iter().map(|prefix| prefix.clone().into_bytes()).collect(),
         claims_by_address_range: account.claims_by_address_range,
+        broadcast_receipts: account.broadcast_receipts,
         receipt_dates: if account.receipt_date_digits == 12 { DateDigits::Twelve } else { DateDigits::Ten },
         default_alphabet: account.default_alphabet.alphabet(),
         parts_wait_ms: match account.receipts_for_parts {

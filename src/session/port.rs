@@ -280,6 +280,8 @@ pub enum Fact {
     Submitted,
     /// A submission was answered with this status.
     SubmitAnswered(CommandStatus),
+    /// A broadcast_sm was answered with this status.
+    BroadcastAnswered(CommandStatus),
     /// A submit_multi was answered; its destinations are counted where they are decided.
     MultiAnswered,
     /// A request came that the state does not allow.

@@ -528,9 +528,14 @@ impl Session {
             }
             id if !self.may_request(id) => self.wrong_state(frame, port),
             CommandId::QUERY_SM | CommandId::CANCEL_SM | CommandId::REPLACE_SM => self.operation(frame, port),
+            CommandId::BROADCAST_SM | CommandId::QUERY_BROADCAST_SM | CommandId::CANCEL_BROADCAST_SM
+                if self.version >= InterfaceVersion::V50 =>
+            {
+                self.operation(frame, port)
+            }
             CommandId::SUBMIT_MULTI => self.submit_multi(frame, now, port),
             CommandId::DATA_SM => self.data_sm(frame, now, port),
-            // Known operations that this SMSC does not offer (field-notes quirk 22): their own response.
+            // Known operations that this version does not have: their own response.
             _ => {
                 respond(frame, CommandStatus::ESME_RINVCMDID, port);
                 port.fact(Fact::UnknownCommand);

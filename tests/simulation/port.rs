@@ -127,7 +127,7 @@ impl Port for SimPort<'_> {
     }
 
     fn operate(&mut self, request: &OperationRequest<'_>) -> OperationDisposition {
-        let shards = match request.operation.group_destination() {
+        let shards = match request.operation.only_at() {
             Some(destination) => {
                 let shard = usize::from(shard_of(destination, self.to_shards.len() as u16));
                 shard..shard + 1

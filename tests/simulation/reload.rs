@@ -82,13 +82,13 @@ fn calm() -> Config {
 impl InEffect {
     pub(crate) fn new() -> Self {
         let config = calm();
-        let table = Arc::new(AccountTable::new(&config).expect("randomness"));
+        let table = Arc::new(AccountTable::new(&config, Arc::default()).expect("randomness"));
         Self { config: Arc::new(config), table }
     }
 
     /// The same configuration in a new process.
     pub(crate) fn restarted(&self) -> Self {
-        let table = Arc::new(AccountTable::new(&self.config).expect("randomness"));
+        let table = Arc::new(AccountTable::new(&self.config, Arc::default()).expect("randomness"));
         Self { config: Arc::clone(&self.config), table }
     }
 

@@ -25,7 +25,7 @@ use crate::session::{
     Authentication, BindMode, BindRequest, DeliveryResult, Disposition, Fact, Grant, MultiRequest,
     OperationDisposition, OperationRequest, Origin, Output, Port, Session, StallReason, SubmitRequest,
 };
-use crate::smpp::{CommandStatus, InterfaceVersion, PduBody, SubmitSm};
+use crate::smpp::{CommandStatus, InterfaceVersion, Operation, PduBody, SubmitSm};
 use crate::stats::{AccountCounter, Counter, Latency};
 
 /// The lane to one shard on another thread, and how to wake it.
@@ -122,6 +122,15 @@ impl Output for SessionOutput<'_> {
             Fact::Submitted => return self.count(AccountCounter::Submitted),
             Fact::SubmitAnswered(status) => {
                 Connection::note_response(&mut self.runs, self.received_at);
+                return self.count(match status {
+                    CommandStatus::ESME_ROK => AccountCounter::Accepted,
+                    CommandStatus::ESME_RTHROTTLED | CommandStatus::ESME_RMSGQFUL => {
+                        AccountCounter::Throttled
+                    }
+                    _ => AccountCounter::Rejected,
+                });
+            }
+            Fact::BroadcastAnswered(status) => {
                 return self.count(match status {
                     CommandStatus::ESME_ROK => AccountCounter::Accepted,
                     CommandStatus::ESME_RTHROTTLED | CommandStatus::ESME_RMSGQFUL => {
@@ -303,7 +312,12 @@ impl Port for SessionPort<'_> {
     }
 
     fn operate(&mut self, request: &OperationRequest<'_>) -> OperationDisposition {
-        ask_shards(request, self.links, &mut self.shard, self.now, self.output.stats)
+        let (accounts, now) = (self.accounts, self.now);
+        let admit = || match (request.operation, accounts.get(request.account)) {
+            (Operation::Broadcast(sm), Some(account)) => account.charge_broadcast(sm, now),
+            _ => Ok(()),
+        };
+        ask_shards(request, self.links, &mut self.shard, now, self.output.stats, admit)
     }
 
     fn submit_fields(
