@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::alphabet::AlphabetName;
+use super::compat::CompatConfig;
 use super::error::Findings;
 use super::ip_range::IpRange;
 use super::password;
@@ -21,7 +22,7 @@ const DUPLICATE_WINDOW_MS_MAX: u64 = 600_000;
 /// Longest wait of a receipt for those of other parts, in milliseconds: an hour.
 const RECEIPT_PARTS_WAIT_MS_MAX: u64 = 3_600_000;
 /// Longest password that a bind may carry; the specification allows 8 characters, the field uses more.
-const PASSWORD_OCTETS_MAX: usize = 64;
+pub(super) const PASSWORD_OCTETS_MAX: usize = 64;
 
 /// A way to bind (3.4 section 4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,8 +117,6 @@ pub struct AccountConfig {
     pub receipts_for_parts: ReceiptsForParts,
     /// How long the one receipt waits for the other parts, in milliseconds from the first final one on.
     pub receipt_parts_wait_ms: u64,
-    /// Digits of the dates in a receipt's text: 10 or 12.
-    pub receipt_date_digits: u8,
     /// What its accepted messages survive; as `store.durability` says when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub durability: Option<Durability>,
@@ -147,12 +146,12 @@ pub struct AccountConfig {
     /// It was in an earlier configuration and is in this one no more: it keeps its number, so that what it has sent goes on.
     #[serde(skip)]
     pub removed: bool,
-    /// How messages are delivered to its sessions.
-    pub deliver_by: DeliverBy,
     /// Whether a receipt tells the end of each of its broadcasts: broadcast_sm has no registered_delivery to ask for one.
     pub broadcast_receipts: bool,
     /// Its counts, sent to it as messages.
     pub statistics: StatisticsConfig,
+    /// How it is spoken to.
+    pub compat: CompatConfig,
     /// Lists that it may submit to.
     #[serde(rename = "distribution_list", skip_serializing_if = "Vec::is_empty")]
     pub distribution_lists: Vec<DistributionListConfig>,
@@ -176,7 +175,6 @@ impl Default for AccountConfig {
             default_alphabet: AlphabetName::Gsm,
             receipts_for_parts: ReceiptsForParts::Each,
             receipt_parts_wait_ms: 60_000,
-            receipt_date_digits: 10,
             durability: None,
             validity_default_s: 0,
             validity_max_s: 0,
@@ -190,9 +188,9 @@ impl Default for AccountConfig {
             destination_prefixes: Vec::new(),
             message_bytes_max: 0,
             removed: false,
-            deliver_by: DeliverBy::DeliverSm,
             broadcast_receipts: false,
             statistics: StatisticsConfig::default(),
+            compat: CompatConfig::default(),
             distribution_lists: Vec::new(),
         }
     }
@@ -248,7 +246,8 @@ impl AccountConfig {
             }
             (None, None) => findings.add(format!("{key}.password"), "give password or password_hash"),
             (Some(plain), None) => {
-                if let Err(what) = check_c_octet_string(plain.expose(), PASSWORD_OCTETS_MAX) {
+                let octets_max = usize::from(self.compat.settings().password_octets_max);
+                if let Err(what) = check_c_octet_string(plain.expose(), octets_max) {
                     findings.add(format!("{key}.password"), what);
                 }
             }
@@ -284,9 +283,7 @@ impl AccountConfig {
             self.receipt_parts_wait_ms,
             (100, RECEIPT_PARTS_WAIT_MS_MAX),
         );
-        if !matches!(self.receipt_date_digits, 10 | 12) {
-            findings.add(format!("{key}.receipt_date_digits"), "must be 10 or 12");
-        }
+        self.compat.validate(&format!("{key}.compat"), findings);
         let on_disk = self.durability.filter(|&durability| durability != Durability::None);
         if let Some(durability) = on_disk.filter(|_| store.durability == Durability::None) {
             let what =
@@ -323,6 +320,7 @@ impl AccountConfig {
 pub(super) fn validate(
     accounts: &[AccountConfig],
     store: &StoreConfig,
+    session_init_timeout_ms: u64,
     exposed: bool,
     findings: &mut Findings,
 ) {
@@ -335,6 +333,7 @@ pub(super) fn validate(
     for (i, account) in accounts.iter().enumerate().filter(|(_, account)| !account.removed) {
         let key = format!("account[{i}]");
         account.validate(&key, store, findings);
+        account.compat.validate_timers(&format!("{key}.compat"), session_init_timeout_ms, findings);
         if exposed && account.is_public() {
             findings.add(
                 format!("{key}.password"),

@@ -266,6 +266,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let is_whole = message.role == Role::Receipt && message.parts_settled != 0;
         let mut form = outgoing::ReceiptForm {
             dates: policy.receipt_dates,
+            ids: policy.ids.receipt,
             alphabet: policy.default_alphabet,
             whole: if is_whole { self.parts.whole(slot) } else { None },
             dpf_result: None,

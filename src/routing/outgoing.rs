@@ -5,6 +5,8 @@ use super::message::{Message, Role, wall_of};
 use super::multi;
 use super::parts::Whole;
 use super::split;
+use crate::base::IdForm;
+use crate::base::id_form::ID_TEXT_MAX;
 use crate::smpp::receipt::{RECEIPT_TEXT_MAX, ReceiptExcerpt, ReceiptText};
 use crate::smpp::text::DefaultAlphabet;
 use crate::smpp::time_format::{DateDigits, format_receipt_date};
@@ -13,8 +15,8 @@ use crate::smpp::{
     Tlvs,
 };
 
-/// Octets of a receipt's five TLVs: a message_id of 16 digits with its NUL, a state, an error code, a reference, a flag.
-const RECEIPT_TLVS_MAX: usize = (4 + 17) + (4 + 1) + (4 + 3) + (4 + 2) + (4 + 1);
+/// Octets of a receipt's five TLVs: a message_id with its NUL, a state, an error code, a reference, a flag.
+const RECEIPT_TLVS_MAX: usize = (4 + ID_TEXT_MAX + 1) + (4 + 1) + (4 + 3) + (4 + 2) + (4 + 1);
 const _: () = assert!(split::PART_OCTETS_MAX <= RECEIPT_TEXT_MAX);
 /// Most user data that a peer without TLVs can be handed.
 const SHORT_MESSAGE_MAX: usize = 254;
@@ -48,6 +50,8 @@ impl Scratch {
 pub(super) struct ReceiptForm {
     /// Their dates.
     pub(super) dates: DateDigits,
+    /// Their message ids.
+    pub(super) ids: IdForm,
     /// What data_coding 0 means in the messages that they quote.
     pub(super) alphabet: DefaultAlphabet,
     /// What a receipt is about if that is not its message alone.
@@ -92,7 +96,7 @@ fn receipt<'a>(
     tlvs: &'a mut TlvWriter<'_>,
 ) -> DeliverSm<'a> {
     let (id, tlvs_stored) = multi::known_as(message, stored);
-    let id = id.text();
+    let id = form.ids.text(id);
     let excerpt =
         ReceiptExcerpt::new(stored.user_data(), stored.data_coding, stored.esm_class, form.alphabet);
     let Whole { sub, dlvrd, state, error, finished_s } = form.whole.unwrap_or_else(|| Whole {

@@ -1,5 +1,6 @@
 //! What a shard is told once, at its start.
 
+use crate::base::IdForms;
 use crate::limits::ACCOUNTS_MAX;
 use crate::smpp::text::DefaultAlphabet;
 use crate::smpp::time_format::DateDigits;
@@ -130,6 +131,8 @@ pub struct AccountRouting {
     pub claims_by_address_range: bool,
     /// How receipts write their dates (UTC).
     pub receipt_dates: DateDigits,
+    /// How its message ids are written and read.
+    pub ids: IdForms,
     /// Whether the end of each of its broadcasts is told by a receipt: broadcast_sm has no registered_delivery.
     pub broadcast_receipts: bool,
     /// What data_coding 0 means in its messages; receipts quote them.

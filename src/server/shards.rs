@@ -98,6 +98,7 @@ pub(super) fn routing(config: &Config) -> ShardChange {
 }
 
 fn account(account: &AccountConfig) -> AccountRouting {
+    let compat = account.compat.settings();
     AccountRouting {
         durability: account.durability.map(durability),
         validity_default_s: (account.validity_default_s > 0).then_some(account.validity_default_s),
@@ -106,8 +107,13 @@ fn account(account: &AccountConfig) -> AccountRouting {
         addresses: account.addresses.iter().map(|address| address.clone().into_bytes()).collect(),
         prefixes: account.prefixes.iter().map(|prefix| prefix.clone().into_bytes()).collect(),
         claims_by_address_range: account.claims_by_address_range,
+        receipt_dates: match compat.receipt_date_digits {
+            12 => DateDigits::Twelve,
+            14 => DateDigits::Fourteen,
+            _ => DateDigits::Ten,
+        },
+        ids: compat.id_forms(),
         broadcast_receipts: account.broadcast_receipts,
-        receipt_dates: if account.receipt_date_digits == 12 { DateDigits::Twelve } else { DateDigits::Ten },
         default_alphabet: account.default_alphabet.alphabet(),
         parts_wait_ms: match account.receipts_for_parts {
             ReceiptsForParts::Each => 0,

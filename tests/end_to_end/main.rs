@@ -122,7 +122,7 @@ addresses = ["777"]
 system_id = "data"
 password = "secret"
 addresses = ["666"]
-deliver_by = "data_sm"
+compat.deliver_by = "data_sm"
 
 [[account]]
 system_id = "single"

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use smscd::base::{AccountId, DeliveryToken, Now, SessionHandle};
 use smscd::routing::{MultiBatch, shard_of};
-use smscd::runtime::accounts::Judgement;
+use smscd::runtime::accounts::{Judgement, Settled};
 use smscd::session::{
     Authentication, BindMode, BindRequest, DeliveryResult, Disposition, Fact, Grant, MultiRequest,
     OperationDisposition, OperationRequest, Origin, Output, Port, StallReason, SubmitRequest,
@@ -65,6 +65,18 @@ impl SimPort<'_> {
     }
 }
 
+/// What became of a bind. No account here has anything against duplicates.
+pub(crate) fn verdict_of(settled: Settled) -> Result<Grant, CommandStatus> {
+    match settled {
+        Settled::Granted { grant, replaced } => {
+            assert_eq!(replaced, [], "nobody loses a place");
+            Ok(grant)
+        }
+        Settled::Refused(status) => Err(status),
+        Settled::Ask(older) => panic!("{older:?} is asked for nothing"),
+    }
+}
+
 impl Output for SimPort<'_> {
     fn send(&mut self, len: usize, write: impl FnOnce(&mut Vec<u8>)) {
         let mut pdu = Vec::new();
@@ -80,14 +92,11 @@ impl Output for SimPort<'_> {
 impl Port for SimPort<'_> {
     fn authenticate(&mut self, bind: &BindRequest<'_>) -> Authentication {
         let was_enabled = self.in_effect.config.accounts[Self::account(bind.system_id)].enabled;
-        match self.in_effect.table.judge(bind, PEER, self.now.mono) {
-            Judgement::Now(authentication) => {
-                let refused = match authentication {
-                    Authentication::Refused(status) => Some(status),
-                    _ => None,
-                };
-                self.check_verdict(bind.system_id, bind.password, was_enabled, refused);
-                authentication
+        match self.in_effect.table.judge(bind, self.handle, PEER, self.now.mono) {
+            Judgement::Now(_, settled) => {
+                let verdict = verdict_of(settled);
+                self.check_verdict(bind.system_id, bind.password, was_enabled, verdict.err());
+                verdict.map_or_else(Authentication::Refused, Authentication::Accepted)
             }
             Judgement::Limited => panic!("binds are not limited here"),
             Judgement::Verify(attempt) => {
@@ -118,7 +127,10 @@ impl Port for SimPort<'_> {
         let charged =
             self.in_effect.table.get(submit.account).map(|account| account.charge(submit.sm, self.now));
         if let Some(Err(status)) = charged {
-            return Disposition::Answered(Err(status));
+            return match status {
+                CommandStatus::ESME_RTHROTTLED => Disposition::OverRate { until: self.now.mono },
+                status => Disposition::Answered(Err(status)),
+            };
         }
         let SubmitRequest { origin, account, version, body, .. } = *submit;
         let message = ToShard::Submit { origin, account, version, body: body.to_vec() };

@@ -137,7 +137,8 @@ impl InEffect {
             account.rate_per_s = if is_calm { 0 } else { [0, 0, 3][below(rng, 3) as usize] };
             account.window = 1 + below(rng, 4) as u32;
             account.deliver_window = 1 + below(rng, 3) as u32;
-            account.deliver_by = [DeliverBy::DeliverSm, DeliverBy::DataSm][below(rng, 2) as usize];
+            account.compat.deliver_by =
+                Some([DeliverBy::DeliverSm, DeliverBy::DataSm][below(rng, 2) as usize]);
             let prefixes = &owned[index][..below(rng, 3) as usize];
             account.prefixes = prefixes.iter().map(|&prefix| prefix.to_owned()).collect();
         }

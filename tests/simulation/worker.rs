@@ -14,7 +14,7 @@ use smscd::smpp::{CommandId, DeliverSm, PduBody};
 use super::lane::Lane;
 use super::model::Model;
 use super::multi::OpenMultis;
-use super::port::SimPort;
+use super::port::{SimPort, verdict_of};
 use super::reload::InEffect;
 use super::shard::{ToShard, ToWorker};
 
@@ -205,7 +205,7 @@ impl Worker {
         }
         let right = table.verify(&attempt, &password);
         let (now, settings) = (around.now.mono, around.settings);
-        let verdict = self.in_effect.table.settle(&attempt, right, now);
+        let verdict = verdict_of(self.in_effect.table.settle(&attempt, right, now));
         let close = self.with(handle, around, |session, port| {
             port.check_verdict(attempt.system_id(), &password, was_enabled, verdict.err());
             session.authenticated(verdict, now, settings, port)
@@ -373,7 +373,7 @@ impl Worker {
             }
         });
         if let Some(account) = account {
-            self.in_effect.table.release_session(account);
+            self.in_effect.table.release_session(account, handle);
         }
     }
 

@@ -137,6 +137,7 @@ impl World {
                 // A drain that gives up leaves requests unanswered, which is not what is looked at here.
                 unbind_timeout_ms: 1_000_000_000,
                 pdu_bytes_max: 70_000,
+                enquire_link_before_bind: true,
             },
             durability,
             in_effect: InEffect::new(),

@@ -68,7 +68,8 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         self.scratch.body = body;
         let (id, lsn) = entered.map_err(refused)?;
         self.broadcasts.known.insert(id, known);
-        let mut answer = id.text().as_bytes().to_vec();
+        let form = self.accounts.get(account).ids.response;
+        let mut answer = form.text(id).as_bytes().to_vec();
         answer.push(0);
         answer.extend(failed);
         let durability = self.accounts.get(account).durability;

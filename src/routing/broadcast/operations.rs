@@ -21,7 +21,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         message_id: &[u8],
         reference: Option<u16>,
     ) -> Vec<MessageId> {
-        let id = MessageId::parse(message_id);
+        let id = self.accounts.get(account).ids.parse(message_id);
         let known = self
             .broadcasts
             .known
@@ -64,7 +64,8 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             None if is_scheduled => MessageState::Scheduled,
             None => MessageState::Enroute,
         };
-        let mut body = id.text().as_bytes().to_vec();
+        let form = self.accounts.get(request.account).ids.response;
+        let mut body = form.text(id).as_bytes().to_vec();
         body.push(0);
         push_tlv(&mut body, TlvTag::MESSAGE_STATE, &[state.octet()]);
         for area in &known.areas {

@@ -1,7 +1,7 @@
 //! Judging binds, counting places, and rates.
 
 use super::*;
-use crate::config::Secret;
+use crate::config::{DuplicateBind, Secret};
 
 const NOW: Time = Time::from_millis(1_000_000);
 
@@ -37,23 +37,43 @@ fn bind<'a>(system_id: &'a str, password: &'a str) -> BindRequest<'a> {
     }
 }
 
-/// The whole way of a bind, the authenticator's part included; and whether that was needed.
+fn session(slot: u32) -> SessionHandle {
+    SessionHandle { slot, generation: 1, worker: 0 }
+}
+
+/// The whole way of a bind of this session, the authenticator's part included; and whether that was needed.
+fn try_bind_as(
+    table: &AccountTable,
+    slot: u32,
+    system_id: &str,
+    password: &str,
+    from: u8,
+) -> (Result<Grant, CommandStatus>, bool) {
+    let (settled, verified) = match table.judge(&bind(system_id, password), session(slot), address(from), NOW)
+    {
+        Judgement::Now(_, settled) => (settled, false),
+        Judgement::Limited => return (Err(CommandStatus::ESME_RTHROTTLED), false),
+        Judgement::Verify(attempt) => {
+            let right = table.verify(&attempt, password.as_bytes());
+            (table.settle(&attempt, right, NOW), true)
+        }
+    };
+    let result = match settled {
+        Settled::Granted { grant, .. } => Ok(grant),
+        Settled::Refused(status) => Err(status),
+        Settled::Ask(_) => unreachable!("no account here asks"),
+    };
+    (result, verified)
+}
+
+/// As [`try_bind_as`], of a session that nothing is said about later.
 fn try_bind(
     table: &AccountTable,
     system_id: &str,
     password: &str,
     from: u8,
 ) -> (Result<Grant, CommandStatus>, bool) {
-    match table.judge(&bind(system_id, password), address(from), NOW) {
-        Judgement::Now(Authentication::Accepted(grant)) => (Ok(grant), false),
-        Judgement::Now(Authentication::Refused(status)) => (Err(status), false),
-        Judgement::Now(Authentication::Pending) => unreachable!("not a judgement"),
-        Judgement::Limited => (Err(CommandStatus::ESME_RTHROTTLED), false),
-        Judgement::Verify(attempt) => {
-            let right = table.verify(&attempt, password.as_bytes());
-            (table.settle(&attempt, right, NOW), true)
-        }
-    }
+    try_bind_as(table, 0, system_id, password, from)
 }
 
 #[test]
@@ -148,15 +168,17 @@ fn a_reload_keeps_what_is_counted_and_voids_what_it_overtakes() {
     let before = config(vec![plain("a"), AccountConfig { sessions_max: 2, ..hashed("b") }]);
     let table = AccountTable::new(&before, Arc::default()).unwrap();
     assert!(try_bind(&table, "b", "right", 1).0.is_ok());
-    let Judgement::Verify(attempt) = table.judge(&bind("b", "guess"), address(1), NOW) else { panic!() };
+    let Judgement::Verify(attempt) = table.judge(&bind("b", "guess"), session(1), address(1), NOW) else {
+        panic!()
+    };
 
     let mut changed = before.clone();
     changed.accounts[1].enabled = false;
     let disabled = table.after(&changed);
     assert_eq!(disabled.sessions(AccountId(1)), (1, 1));
-    assert_eq!(disabled.settle(&attempt, true, NOW).map(|_| ()), Err(CommandStatus::ESME_RBINDFAIL));
+    assert_eq!(disabled.settle(&attempt, true, NOW), Settled::Refused(CommandStatus::ESME_RBINDFAIL));
     assert!(!disabled.get(AccountId(1)).unwrap().may_stay(BindMode::Receiver, address(1)));
-    disabled.release_session(AccountId(1));
+    disabled.release_session(AccountId(1), session(0));
 
     let mut changed = before;
     changed.accounts[1].sessions_max = 1;
@@ -189,21 +211,39 @@ fn slots_equal_live_sessions_whatever_happens() {
     let checked = runner.run(&steps, |steps| {
         let mut base = config(names.iter().map(|name| plain(name)).collect());
         base.limits.sessions_max = 10;
+        base.accounts[1].compat.duplicate_bind = Some(DuplicateBind::Replace);
+        base.accounts[2].compat.duplicate_bind = Some(DuplicateBind::Refuse);
+        base.accounts[3].compat.duplicate_bind = Some(DuplicateBind::Probe);
         base.limits.failed_binds_per_address = 0;
         base.limits.failed_binds_per_system_id = 0;
         let mut table = AccountTable::new(&base, Arc::default()).unwrap();
-        let mut live: Vec<AccountId> = Vec::new();
+        let mut live: Vec<(AccountId, SessionHandle)> = Vec::new();
+        let mut gone: Vec<(AccountId, SessionHandle)> = Vec::new();
+        let mut slots = 0..;
         for step in steps {
             match step {
                 Step::Bind { account, right } => {
                     let password = if right { "right" } else { "wrong" };
-                    let (result, _) = try_bind(&table, names[account], password, 1);
-                    live.extend(result.map(|grant| grant.account).ok());
+                    let slot = slots.next().unwrap();
+                    let bind = bind(names[account], password);
+                    let Judgement::Now(_, settled) = table.judge(&bind, session(slot), address(1), NOW)
+                    else {
+                        unreachable!("no hash and no limit")
+                    };
+                    if let Settled::Granted { grant, replaced } = settled {
+                        live.retain(|(_, session)| !replaced.contains(session));
+                        live.push((grant.account, session(slot)));
+                        gone.extend(replaced.into_iter().map(|session| (grant.account, session)));
+                    }
                 }
-                Step::Drop { which } if !live.is_empty() => {
-                    table.release_session(live.swap_remove(which % live.len()));
+                Step::Drop { which } => {
+                    // Those that were replaced end too, and give nothing back.
+                    gone.drain(..).for_each(|(account, session)| table.release_session(account, session));
+                    if !live.is_empty() {
+                        let (account, session) = live.swap_remove(which % live.len());
+                        table.release_session(account, session);
+                    }
                 }
-                Step::Drop { .. } => {}
                 Step::Reload { sessions_max, disable } => {
                     let mut next = base.clone();
                     for (i, account) in next.accounts.iter_mut().enumerate() {
@@ -215,7 +255,7 @@ fn slots_equal_live_sessions_whatever_happens() {
             }
             for i in 0..4 {
                 let id = AccountId(i);
-                let own = live.iter().filter(|&&account| account == id).count() as u32;
+                let own = live.iter().filter(|(account, _)| *account == id).count() as u32;
                 prop_assert_eq!(table.sessions(id), (live.len() as u32, own));
             }
         }

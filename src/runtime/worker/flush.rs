@@ -140,7 +140,7 @@ impl Worker {
         if connection.closing.is_some() {
             return;
         }
-        let account = connection.session.account();
+        let (account, handle) = (connection.session.account(), connection.handle);
         let system_id = account.and_then(|account| self.accounts.get(account));
         let system_id = system_id.map(|account| account.config().system_id.as_str());
         log::closed(system_id, reason, connection.heard, connection.peer);
@@ -151,7 +151,7 @@ impl Worker {
             }
         });
         if let Some(account) = account {
-            self.accounts.release_session(account);
+            self.accounts.release_session(account, handle);
         }
     }
 

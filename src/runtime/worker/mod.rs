@@ -4,6 +4,7 @@
 //! timers that are due, write what has been queued and close what has ended (`flush`). `ports` is what a session
 //! core sees of all this.
 
+mod duplicates;
 mod flush;
 mod intake;
 mod lanes;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender};
 use mio::{Events, Registry, Token};
 
+use duplicates::Duplicates;
 use intake::session_info;
 use multi::OpenMultis;
 pub use ports::{ShardLink, ShardLinks};
@@ -31,7 +33,7 @@ use ready::Ready;
 use tls::TlsWorker;
 
 use super::accounts::AccountTable;
-use super::authenticator::{Answer, Question};
+use super::authenticator::{BindPort, BindWord, Question};
 use super::congestion::Congestion;
 use super::connection::Connection;
 use super::pool::ChunkPool;
@@ -45,7 +47,7 @@ use crate::base::wheel::Wheel;
 use crate::base::{MessageIdSource, SessionHandle, Time};
 use crate::control_lane::SessionInfo;
 use crate::limits::{CONNECTIONS_MAX, POOL_CHUNKS_KEPT, POOL_CHUNKS_PREALLOCATED, READ_BYTES};
-use crate::session::{CloseReason, SessionSettings};
+use crate::session::{CloseReason, SessionSettings, StallReason};
 use crate::stats::Counter;
 
 /// Session timers run per turn: many at once, as after a broken link, must not hold up the others.
@@ -67,8 +69,10 @@ pub struct WorkerParts {
     pub turn_bytes_max: usize,
     /// Passwords to check elsewhere.
     pub questions: Sender<Question>,
-    /// Their verdicts.
-    pub answers: Receiver<Answer>,
+    /// Their verdicts, and what other workers say about binds.
+    pub words: Receiver<BindWord>,
+    /// The way to each worker, this one too.
+    pub bind_ports: Vec<BindPort>,
     /// New connections.
     pub arrivals: Receiver<Arrival>,
     /// What handshakes on TLS listeners go by, if there are any.
@@ -98,7 +102,8 @@ pub struct Worker {
     turn_bytes_max: usize,
     accounts: Arc<AccountTable>,
     questions: Sender<Question>,
-    answers: Receiver<Answer>,
+    words: Receiver<BindWord>,
+    duplicates: Duplicates,
     arrivals: Receiver<Arrival>,
     links: ShardLinks,
     from_shards: Vec<LaneReceiver<ToWorker>>,
@@ -157,7 +162,8 @@ impl Worker {
             turn_bytes_max: parts.turn_bytes_max,
             accounts: parts.reconfigurable.accounts,
             questions: parts.questions,
-            answers: parts.answers,
+            words: parts.words,
+            duplicates: Duplicates::new(parts.bind_ports),
             arrivals: parts.arrivals,
             multis: OpenMultis::new(parts.ids, usize::from(parts.links.shards())),
             body_scratch: Vec::new(),
@@ -214,11 +220,12 @@ impl Worker {
     pub fn take_in(&mut self, peek: &mut Peek<'_>, shard: &mut Option<ShardHost>, stats: &mut ThreadStats) {
         self.congestion_state = self.congestion.as_ref().map(|congestion| congestion.state());
         self.take_arrivals(stats);
-        self.take_answers(shard, stats);
+        self.take_bind_words(shard, stats);
         self.drain_lanes(shard, stats);
         self.read_ready(peek, shard, stats);
         self.answer_multis(stats);
         self.run_timers(shard, stats);
+        self.check_older(shard, stats);
     }
 
     /// Second half: everything that goes out.
@@ -231,20 +238,21 @@ impl Worker {
         self.flush_dirty(shard, stats);
         self.evict_while_short(shard, stats);
         self.links.publish(stats);
-        let stalled = self.lane_stalled > 0 || !self.links.is_idle();
+        let unsent = self.duplicates.send();
+        let stalled = self.lane_stalled > 0 || !self.links.is_idle() || unsent;
         TurnLeft { more: !self.ready.is_empty() || self.next_turn.len() > self.lane_stalled, stalled }
     }
 
     /// Whether anything came in since the last turn, to decide on sleeping.
     pub fn has_input(&self) -> bool {
         !self.arrivals.is_empty()
-            || !self.answers.is_empty()
+            || !self.words.is_empty()
             || self.from_shards.iter().any(|lane| !lane.is_empty())
     }
 
     /// When the first session timer may fire.
     pub fn next_deadline(&self) -> Option<Time> {
-        self.timers.next_deadline()
+        [self.timers.next_deadline(), self.duplicates.next_deadline()].into_iter().flatten().min()
     }
 
     /// Sessions that are not closed yet.
@@ -308,8 +316,21 @@ impl Worker {
             });
             match close.flatten() {
                 Some(reason) => self.close(slot, reason, now, shard, stats),
-                None => self.arm_timer(slot, now.mono),
+                None => {
+                    self.retry_throttled(slot);
+                    self.arm_timer(slot, now.mono);
+                }
             }
+        }
+    }
+
+    /// Reads on where a submission waits for its account's rate.
+    fn retry_throttled(&mut self, slot: u32) {
+        if let Some(connection) = self.connections.get_mut(slot)
+            && connection.stalled == Some(StallReason::Rate)
+        {
+            connection.stalled = None;
+            self.mark_ready(slot);
         }
     }
 

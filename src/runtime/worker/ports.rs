@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 
-use super::super::accounts::{AccountTable, Judgement};
+use super::super::accounts::{AccountTable, Judgement, Settled};
 use super::super::authenticator::Question;
 use super::super::connection::{Connection, ResponseRuns};
 use super::super::lane::LaneSender;
@@ -15,6 +15,7 @@ use super::super::shard_host::ShardHost;
 use super::super::thread::{ThreadStats, ThreadWaker};
 use super::super::tls::{ClientIdentity, ServerTls, TlsSession};
 use super::super::values::{AddressRange, ToShard};
+use super::duplicates::Duplicates;
 use super::multi::OpenMultis;
 use super::operations::ask_shards;
 use super::{Worker, log};
@@ -181,6 +182,7 @@ pub(super) struct SessionPort<'a> {
     questions: &'a Sender<Question>,
     peer: SocketAddr,
     pub(super) multis: &'a mut OpenMultis,
+    duplicates: &'a mut Duplicates,
     body_scratch: &'a mut Vec<u8>,
     certified: Option<Certified<'a>>,
 }
@@ -232,12 +234,18 @@ impl Port for SessionPort<'_> {
             self.output.stats.counters.add(Counter::TlsIdentitiesRefused, 1);
             return refused;
         }
-        match self.accounts.judge(bind, self.peer.ip(), self.now.mono) {
-            Judgement::Now(authentication) => {
-                if let Authentication::Refused(status) = authentication {
-                    log::bind_refused(bind.system_id, status, self.peer);
-                }
-                authentication
+        match self.accounts.judge(bind, self.handle, self.peer.ip(), self.now.mono) {
+            Judgement::Now(_, Settled::Granted { grant, replaced }) => {
+                self.duplicates.tell_replaced(&replaced);
+                Authentication::Accepted(grant)
+            }
+            Judgement::Now(attempt, Settled::Ask(older)) => {
+                self.duplicates.ask(older, attempt);
+                Authentication::Pending
+            }
+            Judgement::Now(_, Settled::Refused(status)) => {
+                log::bind_refused(bind.system_id, status, self.peer);
+                Authentication::Refused(status)
             }
             Judgement::Limited => {
                 log::bind_limited(bind.system_id, self.peer);
@@ -245,12 +253,8 @@ impl Port for SessionPort<'_> {
                 refused
             }
             Judgement::Verify(attempt) => {
-                let question = Question {
-                    session: self.handle,
-                    accounts: Arc::clone(self.accounts),
-                    attempt,
-                    password: bind.password.into(),
-                };
+                let accounts = Arc::clone(self.accounts);
+                let question = Question { accounts, attempt, password: bind.password.into() };
                 match self.questions.try_send(question) {
                     Ok(()) => Authentication::Pending,
                     Err(_) => {
@@ -292,8 +296,15 @@ impl Port for SessionPort<'_> {
             return Disposition::Stall(StallReason::Lane);
         }
         let account = self.accounts.get(submit.account);
-        if let Some(Err(status)) = account.map(|account| account.charge(submit.sm, self.now)) {
-            return Disposition::Answered(Err(status));
+        if let Some(account) = account
+            && let Err(status) = account.charge(submit.sm, self.now)
+        {
+            return match status {
+                CommandStatus::ESME_RTHROTTLED => {
+                    Disposition::OverRate { until: account.rate_allows_at(self.now.mono) }
+                }
+                status => Disposition::Answered(Err(status)),
+            };
         }
         let Some(lane) = lane else {
             let Some(host) = &mut self.shard else {
@@ -393,6 +404,7 @@ impl Worker {
             questions: &self.questions,
             peer,
             multis: &mut self.multis,
+            duplicates: &mut self.duplicates,
             body_scratch: &mut self.body_scratch,
             certified,
         };

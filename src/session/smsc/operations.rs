@@ -7,7 +7,7 @@ use crate::session::port::{
     CloseReason, Fact, OperationDisposition, OperationRequest, Output, Port, StallReason,
 };
 use crate::session::received::Flow;
-use crate::session::wire::{header, send_header};
+use crate::session::wire::header;
 use crate::smpp::frame::Frame;
 use crate::smpp::{
     CommandId, CommandStatus, InterfaceVersion, Operation, OperationAnswer, PduBody, QueriedState,
@@ -159,7 +159,8 @@ impl Session {
             }
             OperationAnswer::State(state) => {
                 let congestion = self.congestion_tlv(port);
-                send_state(&state, sequence_number, congestion.as_bytes(), port);
+                let id = self.compat.ids.response.text(state.message_id);
+                send_state(&state, id.as_bytes(), sequence_number, congestion.as_bytes(), port);
             }
         }
     }
@@ -174,18 +175,23 @@ impl Session {
         if command_id == CommandId::BROADCAST_SM && self.version >= InterfaceVersion::V50 {
             port.fact(Fact::BroadcastAnswered(status));
         }
-        send_header(command_id.response(), status.for_version(self.version), sequence_number, port);
+        self.refuse(command_id.response(), status, sequence_number, port);
     }
 }
 
 /// query_sm_resp (3.4 section 4.8.2).
-fn send_state(state: &QueriedState, sequence_number: u32, tlvs: &[u8], port: &mut impl Output) {
-    let id = state.message_id.text();
+fn send_state(
+    state: &QueriedState,
+    message_id: &[u8],
+    sequence_number: u32,
+    tlvs: &[u8],
+    port: &mut impl Output,
+) {
     let date = state
         .final_date
         .map(|at| SmppTime::Absolute(i64::try_from(at.unix_millis()).unwrap_or(i64::MAX)).format());
     let response = QuerySmResp {
-        message_id: id.as_bytes(),
+        message_id,
         final_date: date.as_ref().map_or(b"", |date| date.as_slice()),
         message_state: state.state.octet(),
         error_code: state.error_code,
