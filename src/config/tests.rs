@@ -141,6 +141,18 @@ fn errors_name_file_line_and_key() {
         ("[store]\nfinal_history_s = -1".to_owned(), "f.toml:2: store.final_history_s: "),
         ("[retry.congestion]\nfirst_ms = 1".to_owned(), "f.toml:2: retry.congestion.first_ms: "),
         (account("burst = 5"), "f.toml:5: account[0].burst: has no effect"),
+        (account("compat.message_id = \"octal\""), "f.toml:5: account[0].compat.message_id: unknown variant"),
+        (account("compat.hex = true"), "f.toml:5: account[0].compat.hex: unknown field"),
+        (account("compat.receipt_date_digits = 11"), "f.toml:5: account[0].compat.receipt_date_digits: must"),
+        (account("compat.throttle_delay_ms = 10001"), "f.toml:5: account[0].compat.throttle_delay_ms: 10001"),
+        (
+            account("[account.compat]\nduplicate_bind = \"probe\"\nduplicate_bind_probe_ms = 10000"),
+            "f.toml:7: account[0].compat.duplicate_bind_probe_ms: 10000 is not below smpp.session_init_timeout_ms",
+        ),
+        (
+            "[[account]]\nsystem_id = \"a\"\npassword = \"123456789\"\ncompat.preset = \"jasmin\"".to_owned(),
+            "f.toml:3: account[0].password: has 9 characters, it must have 1 to 8",
+        ),
         (
             account("prefixes = [\"1\", \"1\"]"),
             "f.toml:5: account[0].prefixes[1]: \"1\" is owned by account[0]",

@@ -116,6 +116,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         if wants_notification {
             self.notify(slot, now, out);
         }
+        self.park(slot, now);
     }
 
     /// The validity of a message in hand is over.

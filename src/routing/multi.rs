@@ -188,7 +188,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let part = if id.is_some() { NAMES_MULTI } else { PART_OF_MULTI };
         let id = match id {
             // A short one comes round again, and may still name a pending message.
-            Some(id) if id.is_short() && self.index.find(&self.messages, id).is_some() => return Err(FULL),
+            Some(id) if id.is_short() && self.find(id).is_some() => return Err(FULL),
             Some(id) => id,
             None => self.new_id(multi.version).ok_or(FULL)?,
         };

@@ -6,7 +6,8 @@ use std::collections::VecDeque;
 use super::Bound;
 use super::address_range::AddressRange;
 use super::list::{Lanes, List};
-use super::message::{Message, Queue};
+use super::message::Queue;
+use super::messages::Messages;
 use crate::base::{AccountId, PrefixMap, SessionHandle, Slab};
 use crate::limits::THREADS_MAX;
 use crate::smpp::InterfaceVersion;
@@ -387,7 +388,7 @@ impl Sessions {
     }
 
     /// Takes a message out of the queue it stands in.
-    pub(super) fn leave_queue(&mut self, messages: &mut Slab<Message>, queue: Queue, slot: u32) {
+    pub(super) fn leave_queue(&mut self, messages: &mut Messages, queue: Queue, slot: u32) {
         if let Some(lanes) = self.queue_mut(queue) {
             lanes.remove(messages, slot);
         }

@@ -10,6 +10,7 @@ use super::history::FinalHistory;
 use super::index::IdIndex;
 use super::list::{Lanes, List};
 use super::message::{Message, NONE, Role, Stage, wall_of};
+use super::messages::Messages;
 use super::operations::Answers;
 use super::outgoing::Scratch;
 use super::parts::PartGroups;
@@ -19,7 +20,7 @@ use super::subscribers::{SubscriberNames, Subscribers};
 use super::{Bound, Fact, HeldMessage, MessageView, Origin, SettingsError, ShardOutput, ShardSettings};
 use crate::base::mobile::MobileNetwork;
 use crate::base::{
-    AccountId, MessageId, MessageIdSource, Now, PrefixMap, SessionHandle, Slab, Time, WallTime, Wheel,
+    AccountId, MessageId, MessageIdSource, Now, PrefixMap, SessionHandle, Time, WallTime, Wheel,
 };
 use crate::smpp::{PduBody, SmFields};
 use crate::store::{Durability, Lsn, MessageStore};
@@ -33,7 +34,7 @@ pub struct Shard<S, N> {
     pub(super) store: S,
     pub(super) network: N,
     pub(super) ids: MessageIdSource,
-    pub(super) messages: Slab<Message>,
+    pub(super) messages: Messages,
     pub(super) index: IdIndex,
     pub(super) history: FinalHistory,
     pub(super) duplicates: Duplicates,
@@ -84,7 +85,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                 wall,
                 settings.id_high_water,
             ),
-            messages: Slab::new(settings.messages_max),
+            messages: Messages::new(settings.messages_max),
             index: IdIndex::new(settings.messages_max),
             history: FinalHistory::new(settings.final_history_records, settings.final_history_s),
             duplicates: Duplicates::new(accounts.any_duplicate_window()),
@@ -157,6 +158,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         self.sessions.unblock_all();
         let mut more = self.release_durable(now, budget, out);
         more |= self.run_work(now, budget, out);
+        more |= self.wake_due(now, budget);
         more |= self.run_timers(now, budget, out);
         more |= self.take_mo(now, budget, out);
         more |= self.pump(now, budget, out);
@@ -170,7 +172,9 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         if !self.work.is_empty() || self.sessions.any_ready() {
             return Some(Time::ZERO);
         }
-        [self.wheel.next_deadline(), self.network.next_mo()].into_iter().flatten().min()
+        let deadlines =
+            [self.wheel.next_deadline(), self.messages.parked.next_deadline(), self.network.next_mo()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// Messages held: pending, or final with a receipt owed, and MO messages.
@@ -205,7 +209,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
 
     /// What is known of a message: held, or remembered as final.
     pub fn query(&mut self, id: MessageId, now: Now) -> Option<MessageView> {
-        let Some(slot) = self.index.find(&self.messages, id) else {
+        let Some(link) = self.find(id) else {
             let record = self.history.find(id, now)?;
             return Some(MessageView {
                 message_id: id,
@@ -215,7 +219,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                 held: None,
             });
         };
-        let message = *self.messages.get(slot)?;
+        let message = self.look_at(link)?;
         let sm = self.store.body(message.location).and_then(|body| SmFields::decode(body).ok());
         let waits_until = (!message.state.is_final() && message.milestone > now.mono)
             .then(|| now.wall_at(message.milestone));

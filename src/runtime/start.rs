@@ -3,9 +3,9 @@
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use crossbeam_channel::{Receiver, bounded};
 use mio::Poll;
 use tracing::{error, warn};
@@ -212,7 +212,7 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
         };
         let events = placed.shard.and_then(|shard| event_lanes.get_mut(usize::from(shard))?.take());
         let latencies = Box::new(LatencySet::new());
-        let mut stats = ThreadStats { counters: thread_counters, latencies, events };
+        let stats = ThreadStats { counters: thread_counters, latencies, events };
         let shard = match placed.shard {
             None => None,
             Some(shard) => {
@@ -220,11 +220,7 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
                 let core = core.context("a shard without a core")?;
                 core.store().set_waker(Arc::clone(waker) as Arc<dyn Wake>);
                 let (to_workers, from_workers) = lanes.take_shard(shard);
-                let mut host =
-                    ShardHost::new(core, to_workers, from_workers).with_congestion(congestion.clone());
-                host.recover(clock.now(), &mut stats)
-                    .with_context(|| format!("taking up what is in the store of shard {shard}"))?;
-                Some(host)
+                Some(ShardHost::new(core, to_workers, from_workers).with_congestion(congestion.clone()))
             }
         };
         runtime_threads.push(RuntimeThread {
@@ -242,6 +238,8 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
             leaving: Arc::clone(&leaving),
         });
     }
+
+    recover(&mut runtime_threads, clock)?;
 
     let acceptor_counters = Arc::new(ThreadCounters::new(0));
     counters.push(Arc::clone(&acceptor_counters));
@@ -267,9 +265,27 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
     })
 }
 
+/// Has every shard take up what is in its store, all at once.
+fn recover(threads: &mut [RuntimeThread], clock: Clock) -> anyhow::Result<()> {
+    thread::scope(|scope| {
+        let shards: Vec<_> = threads
+            .iter_mut()
+            .filter_map(|RuntimeThread { shard, stats, .. }| {
+                let shard = shard.as_mut()?;
+                Some(scope.spawn(move || shard.recover(clock.now(), stats)))
+            })
+            .collect();
+        for (index, shard) in shards.into_iter().enumerate() {
+            let recovered = shard.join().map_err(|_| anyhow!("taking up a store panicked"))?;
+            recovered.with_context(|| format!("taking up what is in the store of shard {index}"))?;
+        }
+        Ok(())
+    })
+}
+
 fn spawn(thread: RuntimeThread, pin: bool) -> io::Result<JoinHandle<io::Result<()>>> {
     let index = thread.index;
-    std::thread::Builder::new().name(format!("smscd-{index}")).spawn(move || {
+    thread::Builder::new().name(format!("smscd-{index}")).spawn(move || {
         if pin {
             pin_to_core(index);
         }

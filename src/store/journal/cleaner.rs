@@ -144,7 +144,7 @@ impl<L: Link> Journal<L> {
                 if place.segment != oldest || place.offset != payload_start + start {
                     continue;
                 }
-                let (Some(&record), Some(body)) =
+                let (Some(record), Some(body)) =
                     (self.slots.record(name), payload.get(start as usize..(start + length) as usize))
                 else {
                     continue;
