@@ -8,6 +8,7 @@ use super::alphabet::AlphabetName;
 use super::compat::CompatConfig;
 use super::error::Findings;
 use super::ip_range::IpRange;
+use super::outbind::OutbindConfig;
 use super::password;
 use super::secret::Secret;
 use super::smpp::check_c_octet_string;
@@ -150,6 +151,9 @@ pub struct AccountConfig {
     pub broadcast_receipts: bool,
     /// Its counts, sent to it as messages.
     pub statistics: StatisticsConfig,
+    /// The ESME to call when messages wait for it and none of its sessions receives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outbind: Option<OutbindConfig>,
     /// How it is spoken to.
     pub compat: CompatConfig,
     /// Lists that it may submit to.
@@ -189,6 +193,7 @@ impl Default for AccountConfig {
             message_bytes_max: 0,
             removed: false,
             broadcast_receipts: false,
+            outbind: None,
             statistics: StatisticsConfig::default(),
             compat: CompatConfig::default(),
             distribution_lists: Vec::new(),
@@ -307,6 +312,9 @@ impl AccountConfig {
             if self.distribution_lists.iter().take(i).any(|earlier| earlier.name == list.name) {
                 findings.add(format!("{key}.name"), format!("\"{}\" is another list already", list.name));
             }
+        }
+        if let Some(outbind) = &self.outbind {
+            outbind.validate(&format!("{key}.outbind"), findings);
         }
         if self.burst != 0 && self.rate_per_s == 0 {
             findings.add(format!("{key}.burst"), "has no effect without rate_per_s");

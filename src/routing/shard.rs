@@ -207,6 +207,11 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         self.ids.next_counter()
     }
 
+    /// Whether anything waits here for an account of whose sessions none receives.
+    pub fn waits_for_receiver(&self, account: AccountId) -> bool {
+        self.sessions.waits_for_receiver(account)
+    }
+
     /// What is known of a message: held, or remembered as final.
     pub fn query(&mut self, id: MessageId, now: Now) -> Option<MessageView> {
         let Some(link) = self.find(id) else {

@@ -16,6 +16,7 @@ mod links;
 mod mo;
 mod multi;
 mod operations;
+mod outbinds;
 mod outcomes;
 mod overload;
 mod parts;
