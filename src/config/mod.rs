@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use account::{AccountConfig, BindType, DeliverBy, DistributionListConfig};
+pub use account::{AccountConfig, BindType, DeliverBy, DistributionListConfig, ReceiptsForParts};
 pub use alphabet::AlphabetName;
 pub use compat::{
     AddressRangeRule, BindStatus, CompatConfig, CompatSettings, DuplicateBind, IdNotation, Preset,

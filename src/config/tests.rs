@@ -203,6 +203,14 @@ fn errors_name_file_line_and_key() {
             "f.toml:6: account[0].statistics.interval_s: unknown",
         ),
         (account("default_alphabet = \"utf8\""), "f.toml:5: account[0].default_alphabet: unknown variant"),
+        (
+            account("receipt_parts_wait_ms = 99"),
+            "f.toml:5: account[0].receipt_parts_wait_ms: 99 is out of range",
+        ),
+        (
+            account("receipts_for_parts = \"last\""),
+            "f.toml:5: account[0].receipts_for_parts: unknown variant",
+        ),
         (account("addresses = [\"\"]"), "f.toml:5: account[0].addresses[0]: "),
         (account("") + &account(""), "f.toml:8: account[1].system_id: \"a\" is account[0] already"),
         (

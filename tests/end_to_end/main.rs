@@ -19,6 +19,7 @@ mod operations;
 mod outbinds;
 mod outcomes;
 mod overload;
+mod parts;
 mod payloads;
 mod receipts;
 mod reload;
