@@ -73,6 +73,9 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let Some((slot, is_durable)) = self.enter(message, due, submit.body, now) else {
             return SubmitOutcome::Refused(CommandStatus::ESME_RMSGQFUL);
         };
+        if policy.parts_wait_ms > 0 {
+            self.join_parts(slot, submit.account, sm, now);
+        }
         if let Some(fingerprint) = fingerprint {
             self.duplicates.remember(fingerprint, id, now.mono.plus_millis(policy.duplicate_window_ms));
         }
@@ -241,6 +244,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             peer: NONE,
             turn: Turn::No,
             first_delivery: 0,
+            parts_settled: 0,
             ..original
         };
         let entered =

@@ -24,6 +24,15 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             assert!(!list.is_empty(), "an empty list was left");
             listed += self.check_list(list, |stage| stage == Stage::Scheduled);
         }
+        self.parts.check();
+        for (at, group) in self.parts.groups.iter() {
+            listed += self.check_list(&group.kept, |stage| stage == Stage::Gathering { group: at });
+            let carrier = self.messages.get(group.carrier);
+            assert!(
+                group.carrier == NONE
+                    || carrier.is_some_and(|it| it.role == Role::Receipt && it.parts_settled != 0)
+            );
+        }
         self.check_sessions(&mut listed);
         self.check_accounts(&mut listed);
 
@@ -36,6 +45,10 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                 Stage::Attempting { .. } => (!scheduled, scheduled),
                 Stage::Waiting => (false, true),
                 Stage::Scheduled | Stage::Queued { .. } | Stage::Behind => (true, true),
+                Stage::Gathering { group: NONE } => (false, true),
+                Stage::Gathering { group } => {
+                    (true, self.parts.groups.get(group).is_some_and(|group| group.carrier == NONE))
+                }
             };
             assert_eq!(scheduled, on_wheel, "message {} in stage {:?}", message.id, message.stage);
             members += u32::from(in_list);

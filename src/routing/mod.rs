@@ -46,6 +46,7 @@ mod operations;
 mod outgoing;
 mod parked;
 mod parking;
+mod parts;
 mod policy;
 mod reconfigure;
 mod restore;

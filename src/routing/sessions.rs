@@ -310,6 +310,11 @@ impl Sessions {
         self.accounts.get(account.index()).is_some_and(|account| account.receiving > 0)
     }
 
+    /// Whether anything waits for the account while none of its sessions receives.
+    pub(super) fn waits_for_receiver(&self, account: AccountId) -> bool {
+        self.accounts.get(account.index()).is_some_and(|it| it.receiving == 0 && !it.queue.is_empty())
+    }
+
     /// Whether the account has a session with credit, be its lane full or not.
     pub(super) fn has_available(&self, account: AccountId) -> bool {
         self.accounts.get(account.index()).is_some_and(|account| !account.available.is_empty())

@@ -13,6 +13,7 @@ use super::message::{Message, NONE, Role, Stage, wall_of};
 use super::messages::Messages;
 use super::operations::Answers;
 use super::outgoing::Scratch;
+use super::parts::PartGroups;
 use super::policy::Policies;
 use super::sessions::Sessions;
 use super::subscribers::{SubscriberNames, Subscribers};
@@ -37,6 +38,7 @@ pub struct Shard<S, N> {
     pub(super) index: IdIndex,
     pub(super) history: FinalHistory,
     pub(super) duplicates: Duplicates,
+    pub(super) parts: PartGroups,
     pub(super) wheel: Wheel,
     pub(super) names: SubscriberNames,
     pub(super) subscribers: Subscribers,
@@ -87,6 +89,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             index: IdIndex::new(settings.messages_max),
             history: FinalHistory::new(settings.final_history_records, settings.final_history_s),
             duplicates: Duplicates::new(accounts.any_duplicate_window()),
+            parts: PartGroups::new(),
             wheel: Wheel::new(),
             names: SubscriberNames::new(settings.hash_key),
             subscribers: Subscribers::new(settings.messages_max),
@@ -204,6 +207,11 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         self.ids.next_counter()
     }
 
+    /// Whether anything waits here for an account of whose sessions none receives.
+    pub fn waits_for_receiver(&self, account: AccountId) -> bool {
+        self.sessions.waits_for_receiver(account)
+    }
+
     /// What is known of a message: held, or remembered as final.
     pub fn query(&mut self, id: MessageId, now: Now) -> Option<MessageView> {
         let Some(link) = self.find(id) else {
@@ -275,6 +283,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                 self.sessions.leave_queue(&mut self.messages, queue, slot);
                 self.expire(slot, now, out);
             }
+            Stage::Gathering { group } => self.waited_for_parts(slot, group, now, out),
             Stage::Behind if !self.woke_in_line(slot, now) => {}
             Stage::Behind => self.expire(slot, now, out),
             Stage::Ready | Stage::Scheduled | Stage::Waiting if expired => self.expire(slot, now, out),
@@ -359,7 +368,8 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                     self.offer(slot, now, out);
                 }
                 Role::Broadcast => self.open_broadcast(slot, now),
-                Role::Receipt | Role::Notification | Role::Alert => self.offer(slot, now, out),
+                Role::Receipt => self.receipt_due(slot, now, out),
+                Role::Notification | Role::Alert => self.offer(slot, now, out),
             }
         }
         true

@@ -20,6 +20,7 @@ use super::congestion::Congestion;
 use super::daily_counts::DailyCounts;
 use super::events::{self, EventWriter};
 use super::lane::{self, LaneReceiver};
+use super::outbind::Boards;
 use super::reconfigure::{Reconfigurer, workers_change};
 use super::shard_host::{HostedShard, ShardHost, ToWorkerLane};
 use super::thread::{Leaving, RuntimeThread, ThreadStats, ThreadWaker};
@@ -152,11 +153,13 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
     let mut shards: Vec<Option<HostedShard>> = shards.into_iter().map(Some).collect();
     let mut counters: Vec<Arc<ThreadCounters>> =
         plan.threads.iter().map(|_| Arc::new(ThreadCounters::new(accounts.len()))).collect();
+    let boards = Boards::new(config);
     let (reconfigurer, step_ends) = Reconfigurer::new(
         &wakers,
         Arc::clone(&accounts),
         Arc::clone(&admission),
         counters.clone(),
+        boards.clone(),
         plan.workers,
     );
     let mut event_counters = None;
@@ -220,7 +223,11 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
                 let core = core.context("a shard without a core")?;
                 core.store().set_waker(Arc::clone(waker) as Arc<dyn Wake>);
                 let (to_workers, from_workers) = lanes.take_shard(shard);
-                Some(ShardHost::new(core, to_workers, from_workers).with_congestion(congestion.clone()))
+                Some(
+                    ShardHost::new(core, to_workers, from_workers)
+                        .with_congestion(congestion.clone())
+                        .with_board(&boards.current()),
+                )
             }
         };
         runtime_threads.push(RuntimeThread {
@@ -244,9 +251,15 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
     let acceptor_counters = Arc::new(ThreadCounters::new(0));
     counters.push(Arc::clone(&acceptor_counters));
     counters.extend(event_counters);
-    let (acceptor, acceptor_thread) =
-        acceptor::start(AcceptorParts { listeners, tls, doors, admission, counters: acceptor_counters })
-            .context("starting the acceptor")?;
+    let (acceptor, acceptor_thread) = acceptor::start(AcceptorParts {
+        listeners,
+        tls,
+        doors,
+        admission,
+        boards,
+        counters: acceptor_counters,
+    })
+    .context("starting the acceptor")?;
     let threads = runtime_threads
         .into_iter()
         .map(|thread| spawn(thread, config.engine.pin))

@@ -9,6 +9,7 @@ mod mo;
 mod network;
 mod operations;
 mod parking;
+mod parts;
 mod random;
 mod receipts;
 mod restart;
