@@ -5,8 +5,10 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::alphabet::AlphabetName;
+use super::compat::CompatConfig;
 use super::error::Findings;
 use super::ip_range::IpRange;
+use super::outbind::OutbindConfig;
 use super::password;
 use super::secret::Secret;
 use super::smpp::check_c_octet_string;
@@ -18,8 +20,10 @@ use crate::limits;
 const ADDRESSES_MAX: usize = 10_000;
 /// Longest time over which duplicates are found, in milliseconds: ten minutes.
 const DUPLICATE_WINDOW_MS_MAX: u64 = 600_000;
+/// Longest wait of a receipt for those of other parts, in milliseconds: an hour.
+const RECEIPT_PARTS_WAIT_MS_MAX: u64 = 3_600_000;
 /// Longest password that a bind may carry; the specification allows 8 characters, the field uses more.
-const PASSWORD_OCTETS_MAX: usize = 64;
+pub(super) const PASSWORD_OCTETS_MAX: usize = 64;
 
 /// A way to bind (3.4 section 4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +46,17 @@ pub enum DeliverBy {
     DeliverSm,
     /// data_sm; to peers below 3.4, which have none, deliver_sm.
     DataSm,
+}
+
+/// The receipts of a concatenated message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReceiptsForParts {
+    /// One for each part that asks for it.
+    #[default]
+    Each,
+    /// One for all parts.
+    One,
 }
 
 /// `[[account.distribution_list]]`: what a dest_flag of 2 in a submit_multi names.
@@ -99,8 +114,10 @@ pub struct AccountConfig {
     pub claims_by_address_range: bool,
     /// What data_coding 0 means in its messages, wherever their text is read or shown.
     pub default_alphabet: AlphabetName,
-    /// Digits of the dates in a receipt's text: 10 or 12.
-    pub receipt_date_digits: u8,
+    /// Whether the parts of a concatenated message have a receipt each, or one together.
+    pub receipts_for_parts: ReceiptsForParts,
+    /// How long the one receipt waits for the other parts, in milliseconds from the first final one on.
+    pub receipt_parts_wait_ms: u64,
     /// What its accepted messages survive; as `store.durability` says when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub durability: Option<Durability>,
@@ -114,7 +131,7 @@ pub struct AccountConfig {
     pub rate_per_s: u32,
     /// Messages that may come at once before `rate_per_s` holds them back; 0 = as many as one second allows.
     pub burst: u32,
-    /// Messages per day (UTC) over all its sessions. Beyond: ESME_RSUBMITFAIL. 0 = unlimited.
+    /// Messages per day (UTC) over all its sessions, whatever restarts. Beyond: ESME_RSUBMITFAIL. 0 = unlimited.
     pub messages_per_day: u64,
     /// Peers that it may bind from; none named: any. From elsewhere: ESME_RBINDFAIL, as for a wrong password.
     pub allow_from: Vec<IpRange>,
@@ -130,10 +147,15 @@ pub struct AccountConfig {
     /// It was in an earlier configuration and is in this one no more: it keeps its number, so that what it has sent goes on.
     #[serde(skip)]
     pub removed: bool,
-    /// How messages are delivered to its sessions.
-    pub deliver_by: DeliverBy,
+    /// Whether a receipt tells the end of each of its broadcasts: broadcast_sm has no registered_delivery to ask for one.
+    pub broadcast_receipts: bool,
     /// Its counts, sent to it as messages.
     pub statistics: StatisticsConfig,
+    /// The ESME to call when messages wait for it and none of its sessions receives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outbind: Option<OutbindConfig>,
+    /// How it is spoken to.
+    pub compat: CompatConfig,
     /// Lists that it may submit to.
     #[serde(rename = "distribution_list", skip_serializing_if = "Vec::is_empty")]
     pub distribution_lists: Vec<DistributionListConfig>,
@@ -155,7 +177,8 @@ impl Default for AccountConfig {
             prefixes: Vec::new(),
             claims_by_address_range: false,
             default_alphabet: AlphabetName::Gsm,
-            receipt_date_digits: 10,
+            receipts_for_parts: ReceiptsForParts::Each,
+            receipt_parts_wait_ms: 60_000,
             durability: None,
             validity_default_s: 0,
             validity_max_s: 0,
@@ -169,8 +192,10 @@ impl Default for AccountConfig {
             destination_prefixes: Vec::new(),
             message_bytes_max: 0,
             removed: false,
-            deliver_by: DeliverBy::DeliverSm,
+            broadcast_receipts: false,
+            outbind: None,
             statistics: StatisticsConfig::default(),
+            compat: CompatConfig::default(),
             distribution_lists: Vec::new(),
         }
     }
@@ -226,7 +251,8 @@ impl AccountConfig {
             }
             (None, None) => findings.add(format!("{key}.password"), "give password or password_hash"),
             (Some(plain), None) => {
-                if let Err(what) = check_c_octet_string(plain.expose(), PASSWORD_OCTETS_MAX) {
+                let octets_max = usize::from(self.compat.settings().password_octets_max);
+                if let Err(what) = check_c_octet_string(plain.expose(), octets_max) {
                     findings.add(format!("{key}.password"), what);
                 }
             }
@@ -257,9 +283,12 @@ impl AccountConfig {
                 }
             }
         }
-        if !matches!(self.receipt_date_digits, 10 | 12) {
-            findings.add(format!("{key}.receipt_date_digits"), "must be 10 or 12");
-        }
+        findings.in_range(
+            format!("{key}.receipt_parts_wait_ms"),
+            self.receipt_parts_wait_ms,
+            (100, RECEIPT_PARTS_WAIT_MS_MAX),
+        );
+        self.compat.validate(&format!("{key}.compat"), findings);
         let on_disk = self.durability.filter(|&durability| durability != Durability::None);
         if let Some(durability) = on_disk.filter(|_| store.durability == Durability::None) {
             let what =
@@ -284,6 +313,9 @@ impl AccountConfig {
                 findings.add(format!("{key}.name"), format!("\"{}\" is another list already", list.name));
             }
         }
+        if let Some(outbind) = &self.outbind {
+            outbind.validate(&format!("{key}.outbind"), findings);
+        }
         if self.burst != 0 && self.rate_per_s == 0 {
             findings.add(format!("{key}.burst"), "has no effect without rate_per_s");
         }
@@ -296,6 +328,7 @@ impl AccountConfig {
 pub(super) fn validate(
     accounts: &[AccountConfig],
     store: &StoreConfig,
+    session_init_timeout_ms: u64,
     exposed: bool,
     findings: &mut Findings,
 ) {
@@ -308,6 +341,7 @@ pub(super) fn validate(
     for (i, account) in accounts.iter().enumerate().filter(|(_, account)| !account.removed) {
         let key = format!("account[{i}]");
         account.validate(&key, store, findings);
+        account.compat.validate_timers(&format!("{key}.compat"), session_init_timeout_ms, findings);
         if exposed && account.is_public() {
             findings.add(
                 format!("{key}.password"),

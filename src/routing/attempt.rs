@@ -14,10 +14,14 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     /// Makes the next attempt for a message in hand.
     pub(super) fn start(&mut self, slot: u32, now: Now, out: &mut impl ShardOutput) {
         let Some(message) = self.messages.get(slot) else { return };
-        if message.target == NETWORK {
-            self.attempt(slot, None, now);
-        } else {
-            self.offer(slot, now, out);
+        match message.role {
+            Role::Broadcast => self.next_round(slot, now, out),
+            Role::Alert => {
+                self.clear_flag(slot);
+                self.offer(slot, now, out);
+            }
+            _ if message.target == NETWORK => self.attempt(slot, None, now),
+            _ => self.offer(slot, now, out),
         }
     }
 
@@ -64,6 +68,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             Outcome::Expired => self.finish(slot, MessageState::Expired, 0, now, out),
             Outcome::Absent { back_after_nanos, error } => {
                 let back_at = Time::from_nanos(now.mono.as_nanos().saturating_add(back_after_nanos));
+                self.flag_absence(slot, back_at, now, out);
                 self.retry(slot, error, back_at, self.settings.retry_absent, now, out);
             }
             Outcome::Congested { error } => {
@@ -105,11 +110,13 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let record = message.record(at, now);
         self.store.update(message.location, &record);
         self.wheel.schedule(slot, at);
+        self.state_attempt(slot, now, out);
         self.lend_turn(slot, now);
         out.fact(Fact::Retry);
         if wants_notification {
             self.notify(slot, now, out);
         }
+        self.park(slot, now);
     }
 
     /// The validity of a message in hand is over.
@@ -118,7 +125,8 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let error = message.error;
         match message.role {
             Role::Mt => self.finish(slot, MessageState::Expired, error, now, out),
-            Role::Mo | Role::Receipt | Role::Notification => {
+            Role::Broadcast => self.expire_broadcast(slot, now, out),
+            Role::Mo | Role::Receipt | Role::Notification | Role::Alert => {
                 self.abandon(slot, MessageState::Expired, now, out);
             }
         }
@@ -128,7 +136,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     pub(super) fn abandon(&mut self, slot: u32, state: MessageState, now: Now, out: &mut impl ShardOutput) {
         let Some(&Message { id, account, role, error, .. }) = self.messages.get(slot) else { return };
         match role {
-            Role::Mt => self.finish(slot, state, error, now, out),
+            Role::Mt | Role::Broadcast => self.finish(slot, state, error, now, out),
             Role::Mo => {
                 let finished_s = seconds_of(now.wall);
                 self.history.remember(&FinalRecord { id, account, finished_s, error, state });
@@ -138,6 +146,11 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             }
             Role::Receipt | Role::Notification => {
                 out.fact(Fact::ReceiptFailed { account });
+                self.release(slot);
+            }
+            Role::Alert => {
+                self.clear_flag(slot);
+                out.fact(Fact::AlertDropped { account });
                 self.release(slot);
             }
         }
@@ -170,7 +183,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     ) -> Lsn {
         let Some(message) = self.messages.get_mut(slot) else { return Lsn::default() };
         // Promise 3: exactly one final state. Losing or doubling it would be silent, so this stays in release builds.
-        assert!(message.role == Role::Mt && !message.state.is_final() && state.is_final());
+        assert!(message.role.has_an_end() && !message.state.is_final() && state.is_final());
         let (account, subscriber) = (message.account, message.subscriber);
         let turn = std::mem::replace(&mut message.turn, Turn::No);
         message.state = state;
@@ -180,13 +193,25 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let Message { id, finished_s, .. } = *message;
         self.history.remember(&FinalRecord { id, account, finished_s, error, state });
         out.fact(Fact::Finished { account, state, nanos: now.mono.nanos_since(message.accepted) });
-        let wants_receipt = message.registered_delivery.wants_receipt(state == MessageState::Delivered);
+        let Message { registered_delivery, parts_settled, .. } = *message;
+        let mut keeps_receipt = registered_delivery.wants_receipt(state == MessageState::Delivered);
         self.state_end(slot, state, error, now, out);
         self.end_turn(slot, turn, subscriber, now);
-        if !wants_receipt {
+        let group = if parts_settled == 0 { None } else { self.group_of(slot) };
+        if let Some(group) = group {
+            // It goes by what becomes of the whole.
+            keeps_receipt = registered_delivery.wants_any_receipt();
+            if !keeps_receipt {
+                self.part_without_receipt(slot, group, now, out);
+            }
+        }
+        if !keeps_receipt {
             return self.release_as(slot, awaited);
         }
         let Some(message) = self.messages.get_mut(slot) else { return Lsn::default() };
+        if group.is_none() {
+            message.parts_settled = 0;
+        }
         message.role = Role::Receipt;
         message.target = account;
         message.attempts = 0;
@@ -197,9 +222,11 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         // A receipt says that the state is final. So it goes out only when no restart can come to another one.
         let durability = self.accounts.get(account).durability;
         let lsn = self.store.update_as(message.location, &record, durability);
-        out.fact(Fact::ReceiptCreated { account });
+        if group.is_none() {
+            out.fact(Fact::ReceiptCreated { account });
+        }
         if self.is_held(durability, lsn) {
-            self.offer(slot, now, out);
+            self.receipt_due(slot, now, out);
         } else {
             self.await_durable(slot, durability, lsn);
         }
@@ -214,11 +241,14 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
 
     #[inline]
     fn release_as(&mut self, slot: u32, awaited: Durability) -> Lsn {
-        let Some(&Message { location, role, stage, .. }) = self.messages.get(slot) else {
+        let Some(&Message { location, role, stage, parts_settled, .. }) = self.messages.get(slot) else {
             return Lsn::default();
         };
         debug_assert_eq!(stage, Stage::Held);
-        if role != Role::Notification {
+        if parts_settled != 0 && role == Role::Receipt {
+            self.carrier_released(slot);
+        }
+        if role.has_own_id() {
             self.index.remove(&mut self.messages, slot);
         }
         self.messages.remove(slot);

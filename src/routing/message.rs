@@ -25,6 +25,11 @@ pub(super) enum Role {
     Receipt = 2,
     /// An intermediate notification: a message of its own, with the id and a copy of the body of the one it tells of.
     Notification = 3,
+    /// A delivery pending flag, then the alert_notification that it has asked for: a message of its own, with the id and the
+    /// addresses of the one that set it.
+    Alert = 4,
+    /// From an ESME, to everybody in some areas.
+    Broadcast = 5,
 }
 
 impl Role {
@@ -35,6 +40,8 @@ impl Role {
             Self::Mo => "mo",
             Self::Receipt => "receipt",
             Self::Notification => "notification",
+            Self::Alert => "alert",
+            Self::Broadcast => "broadcast",
         }
     }
 
@@ -45,8 +52,20 @@ impl Role {
             1 => Some(Self::Mo),
             2 => Some(Self::Receipt),
             3 => Some(Self::Notification),
+            4 => Some(Self::Alert),
+            5 => Some(Self::Broadcast),
             _ => None,
         }
+    }
+
+    /// Whether it has a final state of its own still to come.
+    pub(super) const fn has_an_end(self) -> bool {
+        matches!(self, Self::Mt | Self::Broadcast)
+    }
+
+    /// Whether its id is its own.
+    pub(super) const fn has_own_id(self) -> bool {
+        !matches!(self, Self::Notification | Self::Alert)
     }
 }
 
@@ -93,6 +112,9 @@ pub(super) enum Stage {
     Behind,
     /// For a session that can take it. In that queue, and on the wheel for the end of its validity.
     Queued { queue: Queue },
+    /// For the receipts of the other parts. In the list of that group, and on the wheel for the end of the wait unless the
+    /// group's carrier is on its way; [`NONE`]: on the wheel only, to go out by itself.
+    Gathering { group: u32 },
     /// For the outcome of its delivery. In the in-flight list of this entry of the session table.
     HandedOut {
         session: u32,
@@ -114,6 +136,7 @@ impl Stage {
             Self::Waiting => "retry",
             Self::Behind => "subscriber",
             Self::Queued { .. } => "session",
+            Self::Gathering { .. } => "parts",
             Self::HandedOut { .. } => "response",
         }
     }
@@ -169,7 +192,8 @@ pub(super) struct Message {
     pub(super) priority: u8,
     pub(super) turn: Turn,
     pub(super) on_failure: OnFailure,
-    /// Where it goes out in parts: how many of them its ESME has accepted. A restart begins with the first again.
+    /// Where it goes out in parts: how many of them its ESME has accepted. A restart begins with the first again. Where it
+    /// is a part itself, and so never goes out in parts: the number of its group, whose receipts go out as one; 0 = none.
     pub(super) parts_settled: u8,
 }
 
@@ -255,6 +279,11 @@ impl Message {
         }
     }
 
+    /// Whether its submitter speaks this version.
+    pub(super) const fn speaks(&self, version: InterfaceVersion) -> bool {
+        self.version & !OPERATION_MASK == version.octet()
+    }
+
     /// Whether it goes by the id of a submit_multi, which stands at the end of its body.
     pub(super) const fn is_part_of_multi(&self) -> bool {
         self.version & OPERATION_MASK == PART_OF_MULTI
@@ -311,7 +340,7 @@ impl Message {
         let due = now.time_at(record.due);
         let mut message = Self {
             accepted: now.time_at(record.accepted),
-            milestone: if role == Role::Mt { due } else { now.time_at(record.finished) },
+            milestone: if role.has_an_end() { due } else { now.time_at(record.finished) },
             expires: now.time_at(record.expires),
             accepted_s: seconds_of(record.accepted),
             finished_s: seconds_of(record.finished),
@@ -324,6 +353,12 @@ impl Message {
         };
         if role != Role::Mo {
             message.set_fields(&sm, names);
+            // Kept for the receipt of the whole message, of which nothing is known any more.
+            if role == Role::Receipt
+                && !message.registered_delivery.wants_receipt(state == MessageState::Delivered)
+            {
+                message.expires = now.mono;
+            }
             // It is made when the first attempt fails, so it was.
             if record.attempts > 0 && message.on_failure == OnFailure::Retry {
                 message.on_failure = OnFailure::RetryNotified;
@@ -332,7 +367,8 @@ impl Message {
         // Only MT messages go to the network, all else to the account that it belongs to; only receipts outlive a
         // final state.
         let makes_sense = state.is_final() == (role == Role::Receipt)
-            && (role == Role::Mt || message.target == message.account);
+            && (role == Role::Mt
+                || message.target == if role == Role::Broadcast { NETWORK } else { message.account });
         makes_sense.then_some((message, due))
     }
 }

@@ -3,7 +3,10 @@
 
 use super::message::{Message, Role, wall_of};
 use super::multi;
+use super::parts::Whole;
 use super::split;
+use crate::base::IdForm;
+use crate::base::id_form::ID_TEXT_MAX;
 use crate::smpp::receipt::{RECEIPT_TEXT_MAX, ReceiptExcerpt, ReceiptText};
 use crate::smpp::text::DefaultAlphabet;
 use crate::smpp::time_format::{DateDigits, format_receipt_date};
@@ -12,8 +15,8 @@ use crate::smpp::{
     Tlvs,
 };
 
-/// Octets of a receipt's four TLVs: a message_id of 16 digits with its NUL, a state, an error code, a reference.
-const RECEIPT_TLVS_MAX: usize = (4 + 17) + (4 + 1) + (4 + 3) + (4 + 2);
+/// Octets of a receipt's five TLVs: a message_id with its NUL, a state, an error code, a reference, a flag.
+const RECEIPT_TLVS_MAX: usize = (4 + ID_TEXT_MAX + 1) + (4 + 1) + (4 + 3) + (4 + 2) + (4 + 1);
 const _: () = assert!(split::PART_OCTETS_MAX <= RECEIPT_TEXT_MAX);
 /// Most user data that a peer without TLVs can be handed.
 const SHORT_MESSAGE_MAX: usize = 254;
@@ -42,13 +45,19 @@ impl Scratch {
     }
 }
 
-/// How an account's receipts are written.
+/// How a receipt is written.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ReceiptForm {
     /// Their dates.
     pub(super) dates: DateDigits,
+    /// Their message ids.
+    pub(super) ids: IdForm,
     /// What data_coding 0 means in the messages that they quote.
     pub(super) alphabet: DefaultAlphabet,
+    /// What a receipt is about if that is not its message alone.
+    pub(super) whole: Option<Whole>,
+    /// dpf_result, where it has one.
+    pub(super) dpf_result: Option<bool>,
 }
 
 /// The message can't be put into a deliver_sm for this peer.
@@ -70,7 +79,7 @@ pub(super) fn deliver_sm<'a>(
 ) -> Result<(DeliverSm<'a>, u8), TooLong> {
     match message.role {
         Role::Receipt | Role::Notification => Ok((receipt(message, stored, version, form, text, tlvs), 0)),
-        Role::Mt | Role::Mo => {
+        Role::Mt | Role::Mo | Role::Alert | Role::Broadcast => {
             let (_, tlvs) = multi::known_as(message, stored);
             forwarded(message, &SmFields { tlvs, ..*stored }, version, text)
         }
@@ -87,17 +96,24 @@ fn receipt<'a>(
     tlvs: &'a mut TlvWriter<'_>,
 ) -> DeliverSm<'a> {
     let (id, tlvs_stored) = multi::known_as(message, stored);
-    let id = id.text();
+    let id = form.ids.text(id);
     let excerpt =
         ReceiptExcerpt::new(stored.user_data(), stored.data_coding, stored.esm_class, form.alphabet);
+    let Whole { sub, dlvrd, state, error, finished_s } = form.whole.unwrap_or_else(|| Whole {
+        sub: 1,
+        dlvrd: u8::from(message.state == MessageState::Delivered),
+        state: message.state,
+        error: message.error,
+        finished_s: message.finished_s,
+    });
     let receipt = ReceiptText {
         id: id.as_bytes(),
-        sub: 1,
-        dlvrd: u16::from(message.state == MessageState::Delivered),
+        sub: sub.into(),
+        dlvrd: dlvrd.into(),
         submit_date: format_receipt_date(wall_of(message.accepted_s), form.dates),
-        done_date: format_receipt_date(wall_of(message.finished_s), form.dates),
-        stat: message.state,
-        err: message.error,
+        done_date: format_receipt_date(wall_of(finished_s), form.dates),
+        stat: state,
+        err: error,
         text: excerpt.as_bytes(),
     };
     let room = text.len();
@@ -106,13 +122,16 @@ fn receipt<'a>(
     let written = room - rest.len();
     if version.has_tlvs() {
         tlvs.push_c_octets(TlvTag::RECEIPTED_MESSAGE_ID, id.as_bytes());
-        tlvs.push(TlvTag::MESSAGE_STATE, &[message.state.octet()]);
-        if message.error != 0 {
-            let [high, low] = message.error.to_be_bytes();
+        tlvs.push(TlvTag::MESSAGE_STATE, &[state.octet()]);
+        if error != 0 {
+            let [high, low] = error.to_be_bytes();
             tlvs.push(TlvTag::NETWORK_ERROR_CODE, &[NETWORK_TYPE_GSM, high, low]);
         }
         if let Some(reference) = tlvs_stored.find(TlvTag::USER_MESSAGE_REFERENCE) {
             tlvs.push(TlvTag::USER_MESSAGE_REFERENCE, reference);
+        }
+        if let Some(is_set) = form.dpf_result.filter(|_| version >= InterfaceVersion::V50) {
+            tlvs.push(TlvTag::DPF_RESULT, &[u8::from(is_set)]);
         }
     }
     let esm_class = if message.role == Role::Receipt { EsmClass::RECEIPT } else { EsmClass::INTERMEDIATE };

@@ -2,12 +2,14 @@
 //! worker's table; an idle one owns no buffer.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use mio::net::TcpStream;
 
 use super::out_queue::OutQueue;
 use super::pool::ChunkPool;
 use super::tls::TlsSession;
+use super::worker::Demand;
 use crate::base::{SessionHandle, Time};
 use crate::session::{CloseReason, Session, SessionSettings, StallReason};
 use crate::stats::{Latency, LatencySet};
@@ -44,6 +46,10 @@ pub struct Connection {
     pub pause: Pause,
     /// In the worker's list of connections with something to do.
     pub in_ready: bool,
+    /// Whether light sessions come before it: it asks for more than they do, or is not bound.
+    pub goes_last: bool,
+    /// What it has asked for lately.
+    pub demand: Demand,
     /// In the worker's list of connections with something to write.
     pub in_dirty: bool,
     /// Set once the session has ended: flush, shut down, wait for the peer's end until then.
@@ -58,6 +64,8 @@ pub struct Connection {
     pub armed_for: Time,
     /// Its TLS side, on a TLS listener. Looked at once per read and write.
     pub tls: Option<Box<TlsSession>>,
+    /// Keeps the line busy, if we have called.
+    pub line: Option<Arc<()>>,
     runs: Vec<Run>,
 }
 
@@ -96,6 +104,8 @@ impl Connection {
             stalled: None,
             pause: Pause::default(),
             in_ready: false,
+            goes_last: true,
+            demand: Demand::default(),
             in_dirty: false,
             closing: None,
             fragment_since: Time::NEVER,
@@ -103,6 +113,7 @@ impl Connection {
             heard: false,
             armed_for: Time::NEVER,
             tls: None,
+            line: None,
             runs: Vec::new(),
         }
     }

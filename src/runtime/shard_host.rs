@@ -8,20 +8,23 @@ use tracing::{error, warn};
 use super::congestion::Congestion;
 use super::hosted_store::HostedStore;
 use super::lane::{LaneReceiver, LaneSender};
+use super::outbind::Board;
 use super::reconfigure::ShardsChange;
 use super::thread::{ThreadStats, ThreadWaker};
 use super::values::{ToShard, ToWorker};
 use super::worker::Worker;
 use crate::base::{AccountId, DeliveryToken, MessageId, Now, SessionHandle, Time, WallTime};
 use crate::control_lane::{HeldInfo, MessageInfo, MoMessage, MoRefused, StoreStats, Wake};
-use crate::limits::{LANE_BLOCKS_PER_TURN, SHARD_TURN_ITEMS_MAX, SHARD_TURN_MESSAGES_MAX};
+use crate::limits::{LANE_BLOCKS_PER_TURN, SHARD_SHARE_ITEMS_MAX, SHARD_TURN_MESSAGES_MAX};
 use crate::network::Network;
 use crate::routing::{
     self, Asker, MessageEnd, MoOutcome, Multi, OperationOutcome, RecoveredAs, Shard, ShardOutput,
     SubmitOutcome, TooManyMessages,
 };
 use crate::session::{DeliveryResult, Disposition, Origin, SubmitRequest};
-use crate::smpp::{CommandStatus, DeliverSm, MessageState, Operation, OperationAnswer, PduBody, SubmitSm};
+use crate::smpp::{
+    AlertNotification, CommandStatus, DeliverSm, MessageState, Operation, OperationAnswer, PduBody, SubmitSm,
+};
 use crate::stats::{AccountCounter, Counter, Latency};
 use crate::store::journal::{Damage, Failure};
 
@@ -49,6 +52,8 @@ pub struct ShardHost {
     mo_held: Vec<(MessageId, u64)>,
     /// Where it says how full it is, if peers are told.
     congestion: Option<Arc<Congestion>>,
+    /// Where it says for which accounts messages wait, if ESMEs are to be called.
+    board: Option<Arc<Board>>,
 }
 
 impl ShardHost {
@@ -66,6 +71,7 @@ impl ShardHost {
             mo_waiting: Vec::new(),
             mo_held: Vec::new(),
             congestion: None,
+            board: None,
         }
     }
 
@@ -73,6 +79,13 @@ impl ShardHost {
     #[must_use]
     pub fn with_congestion(mut self, congestion: Option<Arc<Congestion>>) -> Self {
         self.congestion = congestion;
+        self
+    }
+
+    /// From now on it says there for which accounts messages wait.
+    #[must_use]
+    pub fn with_board(mut self, board: &Arc<Board>) -> Self {
+        self.board = (!board.is_empty()).then(|| Arc::clone(board));
         self
     }
 
@@ -243,6 +256,10 @@ impl ShardHost {
         if let Err(error) = self.shard.reconfigure(change.routing.clone()) {
             error!(%error, "the accounts could not be taken over");
         }
+        if let Some(board) = &change.board {
+            self.board = (!board.is_empty()).then(|| Arc::clone(board));
+        }
+        self.shard.network_mut().set_areas(change.areas.clone());
         if let Err(error) = self.shard.network_mut().set_profiles(&change.profiles) {
             error!(%error, "the network's profiles could not be taken over");
         }
@@ -277,7 +294,7 @@ impl ShardHost {
         self.shard.store_mut().close(|| std::thread::sleep(CLOSE_WAIT));
     }
 
-    /// Runs what is due: verdicts, retries, expiries, deliveries. `worker` is the one on this thread, if any. True:
+    /// Runs a share of what is due: verdicts, retries, expiries, deliveries. `worker` is the one on this thread, if any. True:
     /// more is ready now.
     pub fn turn(&mut self, worker: &mut Option<Worker>, now: Now, stats: &mut ThreadStats) -> bool {
         let mut output = TurnOutput {
@@ -288,10 +305,13 @@ impl ShardHost {
             mo_waiting: &mut self.mo_waiting,
             mo_held: &mut self.mo_held,
         };
-        let more = self.shard.turn(now, SHARD_TURN_ITEMS_MAX, &mut output);
+        let more = self.shard.turn(now, SHARD_SHARE_ITEMS_MAX, &mut output);
         if let Some(congestion) = &self.congestion {
             let (held, maximum) = self.shard.fill();
             congestion.note(self.shard.index(), held, maximum);
+        }
+        if let Some(board) = &self.board {
+            board.note(self.shard.index(), |account| self.shard.waits_for_receiver(account));
         }
         more
     }
@@ -470,6 +490,8 @@ fn count(fact: routing::Fact, stats: &mut ThreadStats) {
             (account, AccountCounter::ReceiptsSent)
         }
         Fact::ReceiptFailed { account } => (account, AccountCounter::ReceiptsFailed),
+        Fact::AlertSent { .. } => return stats.counters.add(Counter::AlertsSent, 1),
+        Fact::AlertDropped { .. } => return stats.counters.add(Counter::AlertsDropped, 1),
         Fact::MoAccepted { account } => (account, AccountCounter::MoAccepted),
         Fact::MoDelivered { account, .. } => (account, AccountCounter::MoDelivered),
         Fact::MoFailed { account } => (account, AccountCounter::MoFailed),
@@ -483,6 +505,7 @@ fn count(fact: routing::Fact, stats: &mut ThreadStats) {
             RecoveredAs::Mt => (account, AccountCounter::Recovered),
             RecoveredAs::Mo => (account, AccountCounter::MoRecovered),
             RecoveredAs::Receipt => (account, AccountCounter::ReceiptsRecovered),
+            RecoveredAs::Alert => return,
         },
         Fact::Unrecoverable { message_id } => {
             return warn!(%message_id, "the store holds a message that makes no sense; it is left there");
@@ -492,7 +515,7 @@ fn count(fact: routing::Fact, stats: &mut ThreadStats) {
     stats.counters.add_account(account, counter, 1);
 }
 
-/// Puts the end of a message on record.
+/// Puts the end of a message, or an attempt before it, on record.
 fn record(end: &MessageEnd<'_>, stats: &mut ThreadStats) {
     if let Some(events) = &mut stats.events
         && !events.record(end)
@@ -523,8 +546,16 @@ impl ShardOutput for FactsOnly<'_> {
         false
     }
 
+    fn alert(&mut self, _: SessionHandle, _: &AlertNotification<'_>) -> bool {
+        false
+    }
+
     fn message_end(&mut self, end: &MessageEnd<'_>) {
         record(end, self.stats);
+    }
+
+    fn message_attempt(&mut self, attempt: &MessageEnd<'_>) {
+        record(attempt, self.stats);
     }
 
     #[inline]
@@ -567,6 +598,21 @@ impl ShardOutput for TurnOutput<'_> {
         }
     }
 
+    fn operation_body(&mut self, asker: Asker, body: &[u8]) -> bool {
+        let Asker { session, ticket } = asker;
+        match (lane_to(self.to_workers, session.worker), &mut self.worker) {
+            (Some(lane), _) => {
+                let message = ToWorker::OperationBody { session, ticket };
+                lane.push_request(message, body.len(), |out| out.extend_from_slice(body))
+            }
+            (None, Some(worker)) => {
+                worker.operation_body(session, ticket, body, self.stats);
+                true
+            }
+            (None, None) => true,
+        }
+    }
+
     fn mo_held(&mut self, message_id: MessageId) {
         // One that the network brought is nobody's request.
         if let Some(index) = self.mo_waiting.iter().position(|waiting| waiting.0 == message_id) {
@@ -586,6 +632,20 @@ impl ShardOutput for TurnOutput<'_> {
         }
     }
 
+    fn alert(&mut self, to: SessionHandle, alert: &AlertNotification<'_>) -> bool {
+        match (lane_to(self.to_workers, to.worker), &mut self.worker) {
+            (Some(lane), _) => {
+                let message = ToWorker::Alert { session: to };
+                lane.push_request(message, alert.body_len(), |out| alert.encode_body(out))
+            }
+            (None, Some(worker)) => {
+                let write = |out: &mut Vec<u8>| alert.encode_body(out);
+                worker.alert(to, alert.body_len(), self.now, self.stats, write)
+            }
+            (None, None) => false,
+        }
+    }
+
     #[inline]
     fn is_full(&mut self, session: SessionHandle) -> bool {
         match (lane_to(self.to_workers, session.worker), &self.worker) {
@@ -596,6 +656,10 @@ impl ShardOutput for TurnOutput<'_> {
 
     fn message_end(&mut self, end: &MessageEnd<'_>) {
         record(end, self.stats);
+    }
+
+    fn message_attempt(&mut self, attempt: &MessageEnd<'_>) {
+        record(attempt, self.stats);
     }
 
     #[inline]

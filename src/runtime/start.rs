@@ -3,9 +3,9 @@
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use crossbeam_channel::{Receiver, bounded};
 use mio::Poll;
 use tracing::{error, warn};
@@ -13,12 +13,14 @@ use tracing::{error, warn};
 use super::acceptor::{self, AcceptorParts, AcceptorStop, WorkerDoor};
 use super::accounts::AccountTable;
 use super::admission::{Admission, Load};
-use super::authenticator::{self, AnswerPort};
+use super::authenticator::{self, BindPort};
 use super::clock::Clock;
 use super::committer::StoreThreads;
 use super::congestion::Congestion;
+use super::daily_counts::DailyCounts;
 use super::events::{self, EventWriter};
 use super::lane::{self, LaneReceiver};
+use super::outbind::Boards;
 use super::reconfigure::{Reconfigurer, workers_change};
 use super::shard_host::{HostedShard, ShardHost, ToWorkerLane};
 use super::thread::{Leaving, RuntimeThread, ThreadStats, ThreadWaker};
@@ -49,6 +51,8 @@ pub struct EngineParts<'a> {
     pub store_threads: Vec<StoreThreads>,
     /// The highest id counter that an earlier run may have used; 0 if none.
     pub id_high_water: u64,
+    /// What counts against daily quotas already.
+    pub daily_counts: Arc<DailyCounts>,
     /// The process's clock.
     pub clock: Clock,
     /// Called after every reply on the control lane.
@@ -103,10 +107,20 @@ impl Engine {
 /// # Errors
 /// When a poll, a waker or a thread can't be made.
 pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
-    let EngineParts { config, plan, listeners, tls, shards, store_threads, id_high_water, clock, notify } =
-        parts;
+    let EngineParts {
+        config,
+        plan,
+        listeners,
+        tls,
+        shards,
+        store_threads,
+        id_high_water,
+        daily_counts,
+        clock,
+        notify,
+    } = parts;
     let threads = plan.threads.len();
-    let accounts = Arc::new(AccountTable::new(config).map_err(anyhow::Error::msg)?);
+    let accounts = Arc::new(AccountTable::new(config, daily_counts).map_err(anyhow::Error::msg)?);
     let congestion = config.smpp.congestion_state.then(|| Arc::new(Congestion::new(plan.shards)));
     let admission =
         Arc::new(Admission::new(config.limits.connections_max, config.limits.connections_per_address_max));
@@ -122,28 +136,30 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
     let mut lanes = Lanes::new(plan, &wakers);
 
     // Doors and verdicts, by worker.
-    let (mut doors, mut answer_ports, mut worker_ends) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut doors, mut bind_ports, mut worker_ends) = (Vec::new(), Vec::new(), Vec::new());
     for thread in plan.worker_threads() {
         let (arrivals_tx, arrivals) = bounded(ARRIVALS_MAX);
-        let (answers_tx, answers) = bounded(ARRIVALS_MAX);
+        let (words_tx, words) = bounded(ARRIVALS_MAX);
         let load = Arc::new(Load::new(Arc::clone(&admission)));
         let waker = wakers.get(thread).context("a worker without a thread")?;
         doors.push(WorkerDoor { arrivals: arrivals_tx, waker: Arc::clone(waker), load: Arc::clone(&load) });
-        answer_ports.push(AnswerPort { answers: answers_tx, waker: Arc::clone(waker) as Arc<dyn Wake> });
-        worker_ends.push(Some((arrivals, answers, load)));
+        bind_ports.push(BindPort { words: words_tx, waker: Arc::clone(waker) as Arc<dyn Wake> });
+        worker_ends.push(Some((arrivals, words, load)));
     }
-    let questions = authenticator::start(config.engine.authenticators, clock, &answer_ports)
+    let questions = authenticator::start(config.engine.authenticators, clock, &bind_ports)
         .context("starting the authenticators")?;
 
     let (replies_tx, replies) = bounded((REQUESTS_OPEN_MAX + 1) * threads);
     let mut shards: Vec<Option<HostedShard>> = shards.into_iter().map(Some).collect();
     let mut counters: Vec<Arc<ThreadCounters>> =
         plan.threads.iter().map(|_| Arc::new(ThreadCounters::new(accounts.len()))).collect();
+    let boards = Boards::new(config);
     let (reconfigurer, step_ends) = Reconfigurer::new(
         &wakers,
         Arc::clone(&accounts),
         Arc::clone(&admission),
         counters.clone(),
+        boards.clone(),
         plan.workers,
     );
     let mut event_counters = None;
@@ -168,7 +184,7 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
             None => None,
             Some(worker) => {
                 let ends = worker_ends.get_mut(usize::from(worker)).and_then(Option::take);
-                let (arrivals, answers, load) = ends.context("a worker on two threads")?;
+                let (arrivals, words, load) = ends.context("a worker on two threads")?;
                 let (links, from_shards) = lanes.take_worker(worker);
                 Some(Worker::new(WorkerParts {
                     index: worker,
@@ -178,7 +194,8 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
                     turn_pdus_max: config.engine.turn_pdus_max,
                     turn_bytes_max: config.engine.turn_bytes_max as usize,
                     questions: questions.clone(),
-                    answers,
+                    words,
+                    bind_ports: bind_ports.clone(),
                     arrivals,
                     tls: tls.as_ref().map(|(_, tls)| Arc::clone(tls)),
                     load,
@@ -198,7 +215,7 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
         };
         let events = placed.shard.and_then(|shard| event_lanes.get_mut(usize::from(shard))?.take());
         let latencies = Box::new(LatencySet::new());
-        let mut stats = ThreadStats { counters: thread_counters, latencies, events };
+        let stats = ThreadStats { counters: thread_counters, latencies, events };
         let shard = match placed.shard {
             None => None,
             Some(shard) => {
@@ -206,11 +223,11 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
                 let mut core = core.context("a shard without a core")?;
                 core.store_mut().set_waker(Arc::clone(waker) as Arc<dyn Wake>);
                 let (to_workers, from_workers) = lanes.take_shard(shard);
-                let mut host =
-                    ShardHost::new(core, to_workers, from_workers).with_congestion(congestion.clone());
-                host.recover(clock.now(), &mut stats)
-                    .with_context(|| format!("taking up what is in the store of shard {shard}"))?;
-                Some(host)
+                Some(
+                    ShardHost::new(core, to_workers, from_workers)
+                        .with_congestion(congestion.clone())
+                        .with_board(&boards.current()),
+                )
             }
         };
         runtime_threads.push(RuntimeThread {
@@ -229,12 +246,20 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
         });
     }
 
+    recover(&mut runtime_threads, clock)?;
+
     let acceptor_counters = Arc::new(ThreadCounters::new(0));
     counters.push(Arc::clone(&acceptor_counters));
     counters.extend(event_counters);
-    let (acceptor, acceptor_thread) =
-        acceptor::start(AcceptorParts { listeners, tls, doors, admission, counters: acceptor_counters })
-            .context("starting the acceptor")?;
+    let (acceptor, acceptor_thread) = acceptor::start(AcceptorParts {
+        listeners,
+        tls,
+        doors,
+        admission,
+        boards,
+        counters: acceptor_counters,
+    })
+    .context("starting the acceptor")?;
     let threads = runtime_threads
         .into_iter()
         .map(|thread| spawn(thread, config.engine.pin))
@@ -253,9 +278,27 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
     })
 }
 
+/// Has every shard take up what is in its store, all at once.
+fn recover(threads: &mut [RuntimeThread], clock: Clock) -> anyhow::Result<()> {
+    thread::scope(|scope| {
+        let shards: Vec<_> = threads
+            .iter_mut()
+            .filter_map(|RuntimeThread { shard, stats, .. }| {
+                let shard = shard.as_mut()?;
+                Some(scope.spawn(move || shard.recover(clock.now(), stats)))
+            })
+            .collect();
+        for (index, shard) in shards.into_iter().enumerate() {
+            let recovered = shard.join().map_err(|_| anyhow!("taking up a store panicked"))?;
+            recovered.with_context(|| format!("taking up what is in the store of shard {index}"))?;
+        }
+        Ok(())
+    })
+}
+
 fn spawn(thread: RuntimeThread, pin: bool) -> io::Result<JoinHandle<io::Result<()>>> {
     let index = thread.index;
-    std::thread::Builder::new().name(format!("smscd-{index}")).spawn(move || {
+    thread::Builder::new().name(format!("smscd-{index}")).spawn(move || {
         if pin {
             pin_to_core(index);
         }
@@ -285,6 +328,7 @@ pub(super) fn session_settings(config: &Config) -> SessionSettings {
         response_timeout_ms: smpp.response_timeout_ms,
         unbind_timeout_ms: smpp.unbind_timeout_ms,
         pdu_bytes_max: smpp.pdu_bytes_max as usize,
+        enquire_link_before_bind: smpp.enquire_link_before_bind,
     }
 }
 

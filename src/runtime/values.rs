@@ -105,6 +105,13 @@ pub enum ToWorker {
         /// What it is.
         answer: OperationAnswer,
     },
+    /// The same where it is the body of the response, which is beside it.
+    OperationBody {
+        /// Whose answer.
+        session: SessionHandle,
+        /// To which of its operations.
+        ticket: u32,
+    },
     /// So many destinations of a submit_multi are held.
     MultiAccepted {
         /// The worker's name for the request.
@@ -127,6 +134,11 @@ pub enum ToWorker {
         session: SessionHandle,
         /// How its outcome is reported.
         token: DeliveryToken,
+    },
+    /// An alert_notification to send, whose body is beside it.
+    Alert {
+        /// To which session.
+        session: SessionHandle,
     },
     /// The shard has heard of a pause, and hands out nothing more to that session until it is resumed.
     PauseHeard {

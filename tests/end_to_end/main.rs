@@ -5,8 +5,10 @@
 mod support;
 
 mod accounts;
+mod alerts;
 mod alphabets;
 mod binds;
+mod broadcasts;
 mod deliveries;
 mod disk_failure;
 mod events;
@@ -14,8 +16,10 @@ mod links;
 mod mo;
 mod multi;
 mod operations;
+mod outbinds;
 mod outcomes;
 mod overload;
+mod parts;
 mod payloads;
 mod receipts;
 mod reload;
@@ -89,6 +93,16 @@ absent_ms = 3600000
 prefix = "449"
 delay = { distribution = "fixed", mean_ms = 400, max_ms = 400 }
 
+# One where all cells send, and one where none does.
+[[network.area]]
+name = "Dublin"
+cells = 20
+
+[[network.area]]
+name = "Cork"
+cells = 20
+success_per_mille = 0
+
 [[account]]
 system_id = "demo"
 password = "demo"
@@ -102,13 +116,14 @@ members = ["4470101", "4470102", "4470103"]
 [[account]]
 system_id = "bank"
 password = "secret"
+broadcast_receipts = true
 addresses = ["777"]
 
 [[account]]
 system_id = "data"
 password = "secret"
 addresses = ["666"]
-deliver_by = "data_sm"
+compat.deliver_by = "data_sm"
 
 [[account]]
 system_id = "single"

@@ -1,25 +1,29 @@
 //! Tests of the shard as a whole, with a scripted network and a recorder in place of the shell.
 
+mod alerts;
+mod broadcasts;
 mod delivery;
 mod duplicates;
 mod lines;
 mod mo;
 mod network;
 mod operations;
+mod parking;
+mod parts;
 mod random;
 mod receipts;
 mod restart;
 mod submit;
 mod times;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use super::*;
-use crate::base::mobile::{MoArrival, MobileNetwork, Outcome, Verdict};
+use crate::base::mobile::{MoArrival, MobileNetwork, Outcome, Reach, Verdict};
 use crate::base::{AccountId, DeliveryToken, MessageId, Now, SessionHandle, Time, WallTime};
 use crate::smpp::{
-    CommandStatus, DeliverSm, InterfaceVersion, MessageState, OperationAnswer, PduBody, RegisteredDelivery,
-    SubmitSm,
+    AlertNotification, CommandStatus, DeliverSm, InterfaceVersion, MessageState, OperationAnswer, PduBody,
+    RegisteredDelivery, SubmitSm,
 };
 use crate::store::{Durability, Location, Lsn, MemoryStore, MessageStore, Record, StoreFull, Stored};
 
@@ -33,6 +37,7 @@ pub(super) const NOON_MS: u64 = 1_763_899_200_000;
 pub(super) struct ScriptedNetwork {
     pub(super) verdicts: VecDeque<Verdict>,
     pub(super) attempts: Vec<(Vec<u8>, u32)>,
+    pub(super) areas: HashMap<Vec<u8>, Reach>,
     pub(super) arrivals: VecDeque<(Time, &'static str, &'static str, &'static str)>,
 }
 
@@ -46,6 +51,14 @@ impl MobileNetwork for ScriptedNetwork {
     fn attempt(&mut self, destination_addr: &[u8], attempt: u32, _now: Time) -> Verdict {
         self.attempts.push((destination_addr.to_vec(), attempt));
         self.verdicts.pop_front().unwrap_or(Verdict { after_nanos: 0, outcome: Outcome::Delivered })
+    }
+
+    fn has_area(&self, name: &[u8]) -> bool {
+        self.areas.contains_key(name)
+    }
+
+    fn broadcast(&mut self, name: &[u8]) -> Option<Reach> {
+        self.areas.get(name).copied()
     }
 
     fn next_mo(&self) -> Option<Time> {
@@ -87,6 +100,7 @@ pub(super) struct SlowStore {
     /// The last record of each put and update.
     pub(super) records: Vec<Record>,
     log: Vec<Entry>,
+    latest: HashMap<Location, Record>,
     /// What an earlier run has left.
     left: VecDeque<(Location, Record)>,
     /// No body can be read any more.
@@ -101,6 +115,7 @@ impl SlowStore {
             written: None,
             records: Vec::new(),
             log: Vec::new(),
+            latest: HashMap::new(),
             left: VecDeque::new(),
             is_damaged: false,
         }
@@ -143,6 +158,7 @@ impl SlowStore {
 impl MessageStore for SlowStore {
     fn put_as(&mut self, record: &Record, body: &[u8], _: Durability) -> Result<Stored, StoreFull> {
         let stored = self.memory.put(record, body)?;
+        self.latest.insert(stored.location, *record);
         self.records.push(*record);
         self.log.push(Entry::Put(stored.location, *record, body.to_vec()));
         Ok(Stored { lsn: self.newest(), ..stored })
@@ -152,7 +168,16 @@ impl MessageStore for SlowStore {
         if self.is_damaged { None } else { self.memory.body(location) }
     }
 
+    fn keeps_records(&self) -> bool {
+        true
+    }
+
+    fn record(&self, location: Location) -> Option<Record> {
+        self.latest.get(&location).copied()
+    }
+
     fn update_as(&mut self, location: Location, record: &Record, _: Durability) -> Lsn {
+        self.latest.insert(location, *record);
         self.records.push(*record);
         self.log.push(Entry::Update(location, *record));
         self.memory.update(location, record);
@@ -168,12 +193,15 @@ impl MessageStore for SlowStore {
     ) -> Result<Stored, StoreFull> {
         let stored = self.memory.put(record, body)?;
         self.memory.remove(location);
+        self.latest.remove(&location);
+        self.latest.insert(stored.location, *record);
         self.records.push(*record);
         self.log.push(Entry::Replace(location, stored.location, *record, body.to_vec()));
         Ok(Stored { lsn: self.newest(), ..stored })
     }
 
     fn remove_as(&mut self, location: Location, _: Durability) -> Lsn {
+        self.latest.remove(&location);
         self.log.push(Entry::Remove(location));
         self.memory.remove(location);
         self.newest()
@@ -228,6 +256,8 @@ pub(super) struct Recorder {
     pub(super) answers: Vec<(Asker, OperationAnswer)>,
     pub(super) deliveries: Vec<Delivery>,
     pub(super) facts: Vec<Fact>,
+    pub(super) bodies: Vec<(Asker, Vec<u8>)>,
+    pub(super) alerts: Vec<(SessionHandle, Vec<u8>)>,
     pub(super) held_mo: Vec<MessageId>,
     /// Workers whose lane is full.
     pub(super) full_lanes: Vec<u16>,
@@ -244,6 +274,14 @@ impl ShardOutput for Recorder {
         self.answers.push((asker, answer));
     }
 
+    fn operation_body(&mut self, asker: Asker, body: &[u8]) -> bool {
+        if self.full_lanes.contains(&asker.session.worker) {
+            return false;
+        }
+        self.bodies.push((asker, body.to_vec()));
+        true
+    }
+
     fn mo_held(&mut self, message_id: MessageId) {
         self.held_mo.push(message_id);
     }
@@ -255,6 +293,16 @@ impl ShardOutput for Recorder {
         let mut body = Vec::new();
         deliver_sm.encode_body(&mut body);
         self.deliveries.push(Delivery { to, token, body });
+        true
+    }
+
+    fn alert(&mut self, to: SessionHandle, alert: &AlertNotification<'_>) -> bool {
+        if self.full_lanes.contains(&to.worker) {
+            return false;
+        }
+        let mut body = Vec::new();
+        alert.encode_body(&mut body);
+        self.alerts.push((to, body));
         true
     }
 
