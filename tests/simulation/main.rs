@@ -138,8 +138,14 @@ fn every_promise_holds() {
 
 /// Seeds that have found something in the engine, and what; each was mended. (A change of the simulation gives a seed
 /// another life, so each also has a test of its own beside what was mended.)
-const KEPT: [(u64, &str); 1] =
-    [(88, "final states displaced by those of a submit_multi: routing/history.rs")];
+const KEPT: [(u64, &str); 3] = [
+    (88, "final states displaced by those of a submit_multi: routing/history.rs"),
+    (
+        285,
+        "a scheduled message came back from its parking place with a neighbour of that place: routing/parking.rs",
+    ),
+    (578, "the same, seen as a line of messages that nobody calls"),
+];
 
 #[test]
 fn seeds_that_found_something() {
