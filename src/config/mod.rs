@@ -2,6 +2,8 @@
 //! Values only; nothing here opens a socket or starts a thread.
 
 mod account;
+#[cfg(any(test, fuzzing))]
+pub mod checks;
 mod diff;
 mod edr;
 mod engine;

@@ -2,10 +2,12 @@
 //! through any sequence of events and checks the promises that hold whatever happens.
 
 mod shell;
+mod versions;
 
 pub use shell::drive;
 #[cfg(test)]
 pub(super) use shell::{Event, Shell};
+pub use versions::drive_versions;
 
 use std::collections::VecDeque;
 
@@ -130,6 +132,8 @@ pub(super) struct Recorder {
     pub(super) in_flight: Vec<u32>,
     /// Tickets of the operations that wait for an answer, once for each answer.
     pub(super) asked: Vec<u32>,
+    /// Those of all tickets that were a query_sm's.
+    pub(super) queries: Vec<u32>,
     pub(super) results: Vec<(DeliveryToken, DeliveryResult)>,
     pub(super) deliveries_off: u32,
     pub(super) congestion_state: Option<u8>,
@@ -153,6 +157,7 @@ impl Recorder {
             submitted: Vec::new(),
             in_flight: Vec::new(),
             asked: Vec::new(),
+            queries: Vec::new(),
             results: Vec::new(),
             deliveries_off: 0,
             congestion_state: None,
@@ -210,6 +215,9 @@ impl Port for Recorder {
         let awaited = if self.disposition == Disposition::InFlight { 2 } else { 0 };
         for _ in 0..awaited {
             self.asked.push(request.ticket);
+        }
+        if request.command_id == CommandId::QUERY_SM {
+            self.queries.push(request.ticket);
         }
         OperationDisposition::Asked { awaited, answer: OperationAnswer::NotFound }
     }

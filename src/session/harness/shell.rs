@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{ACCOUNT, Host, MESSAGE_ID, bind, header_only, pdus_of, submit, with_body};
-use crate::base::Time;
+use crate::base::{Time, WallTime};
 use crate::session::{Authentication, BindMode, CloseReason, Disposition, Grant, StallReason, Stop};
-use crate::smpp::{CommandId, CommandStatus, OperationAnswer};
+use crate::smpp::{CommandId, CommandStatus, MessageState, OperationAnswer, QueriedState};
 
 /// One thing that happens to a session.
 #[derive(Clone, Debug)]
@@ -121,7 +121,16 @@ impl Shell {
 
     fn answer(&mut self, at: usize, found: bool) -> Option<CloseReason> {
         let ticket = self.host.port.asked.remove(at);
-        let answer = if found { OperationAnswer::Done } else { OperationAnswer::NotFound };
+        let answer = match found {
+            false => OperationAnswer::NotFound,
+            true if self.host.port.queries.contains(&ticket) => OperationAnswer::State(QueriedState {
+                message_id: MESSAGE_ID,
+                state: MessageState::Delivered,
+                error_code: 0,
+                final_date: Some(WallTime::from_unix_millis(0)),
+            }),
+            true => OperationAnswer::Done,
+        };
         self.host.session.operation_result(ticket, answer, &mut self.host.port)
     }
 
