@@ -37,6 +37,18 @@ pub enum ControlRequest {
         /// The message.
         message: Box<MoMessage>,
     },
+    /// Take in a message for an account's receiving sessions, if it has any; sent to the thread that hosts the shard of its
+    /// destination address. Answered as [`ControlRequest::InjectMo`] is.
+    Notify {
+        /// Echoed in the reply.
+        request: u64,
+        /// Whose sessions get it, whoever owns the destination address.
+        account: AccountId,
+        /// How long it may wait, in milliseconds.
+        validity_ms: u64,
+        /// The message.
+        message: Box<MoMessage>,
+    },
     /// Tell what is known of a message; sent to every shard's thread when the id does not say which.
     QueryMessage {
         /// Echoed in the reply.
@@ -106,6 +118,8 @@ pub enum ControlReply {
 pub enum MoRefused {
     /// No account owns the destination address, by configuration or by a bind's address_range.
     NoOwner,
+    /// It is for the receiving sessions of an account that has none.
+    NobodyReceives,
     /// The store holds as many messages as it may.
     Full,
     /// The thread is shutting down.

@@ -70,6 +70,9 @@ pub const ARRIVALS_MAX: usize = 1_024;
 
 /// Messages, timers and deliveries that a shard handles in one turn before the sessions on its thread have theirs.
 pub const SHARD_TURN_ITEMS_MAX: usize = 4_096;
+/// Messages that a shard takes from its lanes in one turn, if another block would come on top: half of what the turn may
+/// handle, so that they do not pile up.
+pub const SHARD_TURN_MESSAGES_MAX: usize = SHARD_TURN_ITEMS_MAX / 2;
 
 /// Readiness events taken from one poll.
 pub const POLL_EVENTS: usize = 1_024;

@@ -4,11 +4,13 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::alphabet::AlphabetName;
 use super::error::Findings;
 use super::ip_range::IpRange;
 use super::password;
 use super::secret::Secret;
 use super::smpp::check_c_octet_string;
+use super::statistics::StatisticsConfig;
 use super::store::{Durability, StoreConfig, VALIDITY_S_MAX};
 use crate::limits;
 
@@ -95,6 +97,8 @@ pub struct AccountConfig {
     pub prefixes: Vec<String>,
     /// Whether the address_range of a receiving bind makes addresses this account's too, after all configured ones.
     pub claims_by_address_range: bool,
+    /// What data_coding 0 means in its messages, wherever their text is read or shown.
+    pub default_alphabet: AlphabetName,
     /// Digits of the dates in a receipt's text: 10 or 12.
     pub receipt_date_digits: u8,
     /// What its accepted messages survive; as `store.durability` says when left out.
@@ -128,6 +132,8 @@ pub struct AccountConfig {
     pub removed: bool,
     /// How messages are delivered to its sessions.
     pub deliver_by: DeliverBy,
+    /// Its counts, sent to it as messages.
+    pub statistics: StatisticsConfig,
     /// Lists that it may submit to.
     #[serde(rename = "distribution_list", skip_serializing_if = "Vec::is_empty")]
     pub distribution_lists: Vec<DistributionListConfig>,
@@ -148,6 +154,7 @@ impl Default for AccountConfig {
             addresses: Vec::new(),
             prefixes: Vec::new(),
             claims_by_address_range: false,
+            default_alphabet: AlphabetName::Gsm,
             receipt_date_digits: 10,
             durability: None,
             validity_default_s: 0,
@@ -163,6 +170,7 @@ impl Default for AccountConfig {
             message_bytes_max: 0,
             removed: false,
             deliver_by: DeliverBy::DeliverSm,
+            statistics: StatisticsConfig::default(),
             distribution_lists: Vec::new(),
         }
     }
@@ -279,6 +287,7 @@ impl AccountConfig {
         if self.burst != 0 && self.rate_per_s == 0 {
             findings.add(format!("{key}.burst"), "has no effect without rate_per_s");
         }
+        self.statistics.validate(&format!("{key}.statistics"), &self.bind, findings);
         self.validate_policy(key, findings);
     }
 }

@@ -2,6 +2,7 @@
 //! Values only; nothing here opens a socket or starts a thread.
 
 mod account;
+mod alphabet;
 #[cfg(any(test, fuzzing))]
 pub mod checks;
 mod diff;
@@ -19,6 +20,7 @@ mod policy;
 mod retry;
 mod secret;
 mod smpp;
+mod statistics;
 mod store;
 mod tls;
 
@@ -28,6 +30,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use account::{AccountConfig, BindType, DeliverBy, DistributionListConfig};
+pub use alphabet::AlphabetName;
 pub use diff::{Applied, Change};
 pub use edr::{EdrConfig, EdrFormat};
 pub use engine::EngineConfig;
@@ -41,6 +44,7 @@ pub use plan::{EnginePlan, ThreadPlan};
 pub use retry::{RetryConfig, RetrySchedule};
 pub use secret::Secret;
 pub use smpp::SmppConfig;
+pub use statistics::StatisticsConfig;
 pub use store::{Durability, StoreConfig};
 pub use tls::{CertificateConfig, ClientAuth, IdentityConfig, TlsConfig, TlsVersion};
 

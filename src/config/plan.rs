@@ -29,10 +29,12 @@ impl EnginePlan {
     /// The plan for `cores` cores.
     ///
     /// Up to 8 cores a thread hosts both a worker and a shard, above that they stand apart, two workers for each
-    /// shard. From 2 cores on one is left to the kernel's network work, HTTP and, on the same machine, the ESMEs.
+    /// shard. From 3 cores on one is left to the kernel's network work, HTTP and, on the same machine, the ESMEs; of two
+    /// cores both are used, since one thread alone leaves much of the other idle.
     /// Explicit numbers win; threads that would outnumber the cores are joined where the numbers allow.
     pub fn for_cores(cores: usize, engine: &EngineConfig) -> Self {
-        let usable = cores.saturating_sub(1).clamp(1, 2 * THREADS_MAX) as u16;
+        let spared = usize::from(cores > 2);
+        let usable = (cores.max(1) - spared).clamp(1, 2 * THREADS_MAX) as u16;
         let joined = cores <= 8;
         let (auto_workers, auto_shards) =
             if joined { (usable, usable) } else { (usable - usable / 3, usable / 3) };
@@ -108,7 +110,7 @@ mod tests {
     #[test]
     fn automatic_plans_by_cores() {
         for (cores, threads, workers, shards) in
-            [(1, 1, 1, 1), (2, 1, 1, 1), (4, 3, 3, 3), (8, 7, 7, 7), (16, 15, 10, 5), (64, 63, 42, 21)]
+            [(1, 1, 1, 1), (2, 2, 2, 2), (4, 3, 3, 3), (8, 7, 7, 7), (16, 15, 10, 5), (64, 63, 42, 21)]
         {
             let plan = plan(cores, 0, 0);
             assert_eq!(

@@ -146,6 +146,27 @@ fn errors_name_file_line_and_key() {
             account("prefixes = [\"1\", \"1\"]"),
             "f.toml:5: account[0].prefixes[1]: \"1\" is owned by account[0]",
         ),
+        (
+            account("[account.statistics]\ninterval_ms = 99"),
+            "f.toml:6: account[0].statistics.interval_ms: 99 is out of range",
+        ),
+        (
+            account("bind = [\"transmitter\"]\n[account.statistics]\ninterval_ms = 100"),
+            "f.toml:7: account[0].statistics.interval_ms: the account may bind as transmitter only",
+        ),
+        (
+            account("[account.statistics]\nsource_addr = \"\""),
+            "f.toml:6: account[0].statistics.source_addr: has 0 characters",
+        ),
+        (
+            account("[account.statistics]\ndestination_addr = \"012345678901234567890\""),
+            "f.toml:6: account[0].statistics.destination_addr: has 21 characters",
+        ),
+        (
+            account("[account.statistics]\ninterval_s = 1"),
+            "f.toml:6: account[0].statistics.interval_s: unknown",
+        ),
+        (account("default_alphabet = \"utf8\""), "f.toml:5: account[0].default_alphabet: unknown variant"),
         (account("addresses = [\"\"]"), "f.toml:5: account[0].addresses[0]: "),
         (account("") + &account(""), "f.toml:8: account[1].system_id: \"a\" is account[0] already"),
         (

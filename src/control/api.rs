@@ -181,7 +181,7 @@ async fn reload(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery, he
 async fn inject_mo(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Reply {
     same_origin(&headers)?;
     authorize(&shared, &headers)?;
-    let message = mo::parse(&body)?;
+    let message = mo::parse(&body, |destination| shared.config().alphabet_for(destination))?;
     let shard = (shared.shard_of)(&message.destination_addr, shared.shards);
     let thread = shared.shard_ports.get(usize::from(shard)).copied().ok_or(NoAnswer)?;
     let mut message = Some(Box::new(message));
@@ -197,7 +197,7 @@ async fn inject_mo(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: 
     };
     match result {
         Ok(id) => Ok((StatusCode::ACCEPTED, Json(json!({ "message_id": id.to_string() }))).into_response()),
-        Err(MoRefused::NoOwner) => {
+        Err(MoRefused::NoOwner | MoRefused::NobodyReceives) => {
             let mut error =
                 ApiError::new(StatusCode::NOT_FOUND, "destination_addr: no account owns this address");
             error.field = Some("destination_addr");

@@ -4,8 +4,9 @@ use serde_json::{Map, Value};
 
 use super::api::ApiError;
 use crate::control_lane::MoMessage;
+use crate::smpp::EsmClass;
+use crate::smpp::text::DefaultAlphabet;
 use crate::smpp::udh::Udh;
-use crate::smpp::{EsmClass, text};
 
 /// Longest address (3.4 section 5.2.8, less its NUL).
 const ADDRESS_OCTETS_MAX: usize = 20;
@@ -16,8 +17,12 @@ const SHORT_MESSAGE_OCTETS_MAX: usize = 254;
 const ESM_CLASS_MO: u8 = 0xC0;
 
 /// The message that `body` describes: `source_addr`, `destination_addr`, and either `text`, or `short_message_hex` for
-/// octets as they are, which `data_coding` and `esm_class` may tell of. Nothing else.
-pub(super) fn parse(body: &[u8]) -> Result<MoMessage, ApiError> {
+/// octets as they are, which `data_coding` and `esm_class` may tell of. Nothing else. `alphabet_of`: what data_coding 0
+/// means to who owns an address.
+pub(super) fn parse(
+    body: &[u8],
+    alphabet_of: impl FnOnce(&[u8]) -> DefaultAlphabet,
+) -> Result<MoMessage, ApiError> {
     let mut fields: Map<String, Value> = serde_json::from_slice(body)
         .map_err(|error| ApiError::body(format!("the body is not a JSON object: {error}")))?;
     let source_addr = address(&mut fields, "source_addr")?;
@@ -39,7 +44,7 @@ pub(super) fn parse(body: &[u8]) -> Result<MoMessage, ApiError> {
                     return Err(ApiError::field(field, "goes with short_message_hex only"));
                 }
             }
-            let (data_coding, short_message) = text::encode(&characters);
+            let (data_coding, short_message) = alphabet_of(&destination_addr).encode_or_ucs2(&characters);
             ("text", data_coding, short_message)
         }
         (None, octets) => ("short_message_hex", data_coding.unwrap_or(0), hex(octets)?),

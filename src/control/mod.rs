@@ -8,6 +8,7 @@ mod listener;
 mod metrics;
 mod mo;
 mod reload;
+mod statistics;
 mod stats;
 
 use std::future::Future;
@@ -70,6 +71,8 @@ impl std::fmt::Debug for ControlSetup {
 struct Shared {
     /// In effect; replaced by a reload.
     config: RwLock<Arc<Config>>,
+    /// Notified after each replacement.
+    reconfigured: Notify,
     reload: Arc<dyn Reload>,
     counters: Vec<Arc<ThreadCounters>>,
     shard_ports: Vec<usize>,
@@ -147,6 +150,7 @@ async fn serve(
     let unbind_timeout = Duration::from_millis(setup.config.smpp.unbind_timeout_ms);
     let shared = Arc::new(Shared {
         config: RwLock::new(setup.config),
+        reconfigured: Notify::new(),
         reload: setup.reload,
         counters: setup.counters,
         shard_ports: setup.shard_ports,
@@ -159,6 +163,7 @@ async fn serve(
         stores: Mutex::new((0..threads).map(|_| None).collect()),
     });
     let collector = tokio::spawn(collect(Arc::clone(&shared), setup.replies, setup.reply_notify));
+    let statistics = tokio::spawn(statistics::run(Arc::clone(&shared)));
     let router = api::router(Arc::clone(&shared));
     let server = tokio::spawn(async move { axum::serve(listener::Bounded::new(listener), router).await });
 
@@ -173,6 +178,7 @@ async fn serve(
         }
     }
     reloads.abort();
+    statistics.abort();
     shared.ready.store(false, Ordering::Relaxed);
     (setup.stop_accepting)();
     let left = shared.exchange.shutdown(unbind_timeout + grace).await;

@@ -65,6 +65,7 @@ pub(super) async fn reload(shared: &Arc<Shared>, apply: bool) -> Result<Reloaded
     match &result {
         Ok(reloaded) if apply => {
             *shared.config.write() = Arc::clone(&reloaded.config);
+            shared.reconfigured.notify_one();
             for change in &reloaded.changes {
                 match change.applied() {
                     Applied::AtRestart => warn!("configuration: {change}"),

@@ -193,6 +193,10 @@ fn hot_thread(
                 injected.lock().push((thread, *message));
                 end.reply(ControlReply::InjectMo { request, result });
             }
+            ControlRequest::Notify { request, message, .. } => {
+                injected.lock().push((thread, *message));
+                end.reply(ControlReply::InjectMo { request, result: Ok(MessageId::from_u64(KNOWN)) });
+            }
             ControlRequest::QueryMessage { request, message_id } => {
                 let known = thread == 1 && message_id.as_u64() == KNOWN;
                 end.reply(ControlReply::Message { request, thread, message: known.then(message) });

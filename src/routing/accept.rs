@@ -99,7 +99,27 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let owner =
             owner_of(&self.owners, &mut self.sessions, mo.destination_addr).ok_or(MoRefused::NoOwner)?;
         encode_mo(mo, &mut self.scratch.body);
-        self.enter_mo(owner, now, out)
+        self.enter_mo(owner, u64::MAX, now, out)
+    }
+
+    /// Takes in a message from the MC itself for an account's receiving sessions, whoever owns its destination address. It
+    /// is valid for `validity_ms` at most.
+    ///
+    /// # Errors
+    /// [`MoRefused`]: no session of the account receives, or no room.
+    pub fn notify_account(
+        &mut self,
+        account: AccountId,
+        validity_ms: u64,
+        mo: &Mo<'_>,
+        now: Now,
+        out: &mut impl ShardOutput,
+    ) -> Result<MoOutcome, MoRefused> {
+        if !self.sessions.any_receives(account) {
+            return Err(MoRefused::NobodyReceives);
+        }
+        encode_mo(mo, &mut self.scratch.body);
+        self.enter_mo(account, validity_ms, now, out)
     }
 
     /// Takes in the next MO message that the network has, if any.
@@ -115,7 +135,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let result = match owner_of(&self.owners, &mut self.sessions, mo.destination_addr) {
             Some(owner) => {
                 encode_mo(&mo, &mut self.scratch.body);
-                self.enter_mo(owner, now, out)
+                self.enter_mo(owner, u64::MAX, now, out)
             }
             None => Err(MoRefused::NoOwner),
         };
@@ -125,10 +145,11 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         true
     }
 
-    /// Stores the MO message in the scratch body.
+    /// Stores the MO message in the scratch body. It is valid for its account's default time, and `validity_max_ms` at most.
     fn enter_mo(
         &mut self,
         owner: AccountId,
+        validity_max_ms: u64,
         now: Now,
         out: &mut impl ShardOutput,
     ) -> Result<MoOutcome, MoRefused> {
@@ -136,9 +157,10 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             return Err(MoRefused::Full);
         }
         let id = self.ids.next_long();
+        let validity_ms = self.accounts.get(owner).validity_default_ms.min(validity_max_ms);
         let message = Message {
             target: owner,
-            expires: now.mono.plus_millis(self.accounts.get(owner).validity_default_ms),
+            expires: now.mono.plus_millis(validity_ms),
             ..Message::blank(id, owner, Role::Mo, now)
         };
         let body = std::mem::take(&mut self.scratch.body);

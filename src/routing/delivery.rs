@@ -257,7 +257,8 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let token = DeliveryToken { slot, generation: delivery, shard: self.settings.shard };
         let (text, tlvs) = self.scratch.parts();
         let mut tlvs = TlvWriter::new(tlvs);
-        let dates = self.accounts.get(message.account).receipt_dates;
+        let policy = self.accounts.get(message.account);
+        let form = outgoing::ReceiptForm { dates: policy.receipt_dates, alphabet: policy.default_alphabet };
         let stored = self.store.body(message.location).map(SmFields::decode);
         let Some(Ok(stored)) = stored else {
             out.fact(Fact::BodyMissing { message_id: message.id });
@@ -265,7 +266,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             self.abandon(slot, MessageState::Undeliverable, now, out);
             return HandOut::GivenUp;
         };
-        let deliver_sm = outgoing::deliver_sm(message, &stored, session.version, dates, text, &mut tlvs);
+        let deliver_sm = outgoing::deliver_sm(message, &stored, session.version, form, text, &mut tlvs);
         let Ok((deliver_sm, parts_after)) = deliver_sm else {
             self.take(slot);
             self.abandon(slot, MessageState::Undeliverable, now, out);

@@ -5,6 +5,7 @@ use super::message::{Message, Role, wall_of};
 use super::multi;
 use super::split;
 use crate::smpp::receipt::{RECEIPT_TEXT_MAX, ReceiptExcerpt, ReceiptText};
+use crate::smpp::text::DefaultAlphabet;
 use crate::smpp::time_format::{DateDigits, format_receipt_date};
 use crate::smpp::{
     DeliverSm, EsmClass, InterfaceVersion, MessageState, RegisteredDelivery, SmFields, TlvTag, TlvWriter,
@@ -41,6 +42,15 @@ impl Scratch {
     }
 }
 
+/// How an account's receipts are written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ReceiptForm {
+    /// Their dates.
+    pub(super) dates: DateDigits,
+    /// What data_coding 0 means in the messages that they quote.
+    pub(super) alphabet: DefaultAlphabet,
+}
+
 /// The message can't be put into a deliver_sm for this peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TooLong;
@@ -54,12 +64,12 @@ pub(super) fn deliver_sm<'a>(
     message: &Message,
     stored: &SmFields<'a>,
     version: InterfaceVersion,
-    dates: DateDigits,
+    form: ReceiptForm,
     text: &'a mut [u8; RECEIPT_TEXT_MAX],
     tlvs: &'a mut TlvWriter<'_>,
 ) -> Result<(DeliverSm<'a>, u8), TooLong> {
     match message.role {
-        Role::Receipt | Role::Notification => Ok((receipt(message, stored, version, dates, text, tlvs), 0)),
+        Role::Receipt | Role::Notification => Ok((receipt(message, stored, version, form, text, tlvs), 0)),
         Role::Mt | Role::Mo => {
             let (_, tlvs) = multi::known_as(message, stored);
             forwarded(message, &SmFields { tlvs, ..*stored }, version, text)
@@ -72,19 +82,20 @@ fn receipt<'a>(
     message: &Message,
     stored: &SmFields<'a>,
     version: InterfaceVersion,
-    dates: DateDigits,
+    form: ReceiptForm,
     text: &'a mut [u8; RECEIPT_TEXT_MAX],
     tlvs: &'a mut TlvWriter<'_>,
 ) -> DeliverSm<'a> {
     let (id, tlvs_stored) = multi::known_as(message, stored);
     let id = id.text();
-    let excerpt = ReceiptExcerpt::new(stored.user_data(), stored.data_coding, stored.esm_class);
+    let excerpt =
+        ReceiptExcerpt::new(stored.user_data(), stored.data_coding, stored.esm_class, form.alphabet);
     let receipt = ReceiptText {
         id: id.as_bytes(),
         sub: 1,
         dlvrd: u16::from(message.state == MessageState::Delivered),
-        submit_date: format_receipt_date(wall_of(message.accepted_s), dates),
-        done_date: format_receipt_date(wall_of(message.finished_s), dates),
+        submit_date: format_receipt_date(wall_of(message.accepted_s), form.dates),
+        done_date: format_receipt_date(wall_of(message.finished_s), form.dates),
         stat: message.state,
         err: message.error,
         text: excerpt.as_bytes(),

@@ -3,6 +3,7 @@
 use super::{SettingsError, ShardSettings};
 use crate::base::AccountId;
 use crate::limits::ACCOUNTS_MAX;
+use crate::smpp::text::DefaultAlphabet;
 use crate::smpp::time_format::DateDigits;
 use crate::store::Durability;
 
@@ -15,6 +16,7 @@ pub(super) struct Policy {
     pub(super) duplicate_window_ms: u64,
     pub(super) durability: Durability,
     pub(super) receipt_dates: DateDigits,
+    pub(super) default_alphabet: DefaultAlphabet,
 }
 
 /// The policies of all accounts of the configuration.
@@ -39,6 +41,7 @@ impl Policies {
             duplicate_window_ms: 0,
             durability: settings.durability,
             receipt_dates: DateDigits::default(),
+            default_alphabet: DefaultAlphabet::default(),
         };
         let policies = settings.accounts.iter().map(|account| {
             let validity_max_ms = account.validity_max_s.map_or(former.validity_max_ms, ms);
@@ -51,6 +54,7 @@ impl Policies {
                 duplicate_window_ms: account.duplicate_window_ms,
                 durability: account.durability.unwrap_or(settings.durability),
                 receipt_dates: account.receipt_dates,
+                default_alphabet: account.default_alphabet,
             }
         });
         Ok(Self { policies: policies.collect(), former })

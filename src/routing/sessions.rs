@@ -296,6 +296,11 @@ impl Sessions {
         None
     }
 
+    /// Whether any session of the account receives.
+    pub(super) fn any_receives(&self, account: AccountId) -> bool {
+        self.accounts.get(account.index()).is_some_and(|account| account.receiving > 0)
+    }
+
     /// Whether the account has a session with credit, be its lane full or not.
     pub(super) fn has_available(&self, account: AccountId) -> bool {
         self.accounts.get(account.index()).is_some_and(|account| !account.available.is_empty())

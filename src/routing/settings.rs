@@ -1,6 +1,7 @@
 //! What a shard is told once, at its start.
 
 use crate::limits::ACCOUNTS_MAX;
+use crate::smpp::text::DefaultAlphabet;
 use crate::smpp::time_format::DateDigits;
 use crate::store::Durability;
 
@@ -126,6 +127,8 @@ pub struct AccountRouting {
     pub claims_by_address_range: bool,
     /// How receipts write their dates (UTC).
     pub receipt_dates: DateDigits,
+    /// What data_coding 0 means in its messages; receipts quote them.
+    pub default_alphabet: DefaultAlphabet,
 }
 
 /// Why settings were refused.

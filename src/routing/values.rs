@@ -113,6 +113,9 @@ pub enum MoRefused {
     /// No account owns the destination address, by configuration or by a bind's address_range.
     #[error("no account owns the destination address")]
     NoOwner,
+    /// It is for the receiving sessions of an account that has none.
+    #[error("no session of the account receives")]
+    NobodyReceives,
     /// As many messages are held as may be.
     #[error("as many messages are held as may be")]
     Full,

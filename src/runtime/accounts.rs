@@ -323,11 +323,6 @@ impl AccountTable {
         self.accounts.get(id.index())
     }
 
-    /// Every system_id, by number.
-    pub fn system_ids(&self) -> Vec<String> {
-        self.accounts.iter().map(|account| account.config.system_id.clone()).collect()
-    }
-
     /// How many there are, removed ones included.
     pub const fn len(&self) -> usize {
         self.accounts.len()

@@ -8,9 +8,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::accounts::AccountTable;
 use super::admission::Admission;
-use super::events::AccountNames;
+use super::events::{AccountLabel, AccountLabels};
 use super::thread::ThreadWaker;
-use crate::config::Config;
+use crate::config::{AccountConfig, Config};
 use crate::control_lane::Wake;
 use crate::network::NetworkProfile;
 use crate::routing::ShardChange;
@@ -81,7 +81,7 @@ pub struct Reconfigurer {
     admission: Arc<Admission>,
     counters: Vec<Arc<ThreadCounters>>,
     /// For the writer of event records.
-    names: AccountNames,
+    labels: AccountLabels,
     workers: u16,
 }
 
@@ -108,14 +108,14 @@ impl Reconfigurer {
                 (way, StepEnd { steps, applied: applied_tx.clone() })
             })
             .unzip();
-        let names = AccountNames::default();
-        *names.write() = accounts.system_ids();
-        (Self { ways, applied, accounts, admission, counters, names, workers }, ends)
+        let labels = AccountLabels::default();
+        (Self { ways, applied, accounts, admission, counters, labels, workers }, ends)
     }
 
-    /// The names of the accounts, kept up to date.
-    pub(super) fn account_names(&self) -> AccountNames {
-        Arc::clone(&self.names)
+    /// What event records say of the accounts of `config`, kept up to date.
+    pub(super) fn account_labels(&self, config: &Config) -> AccountLabels {
+        *self.labels.write() = labels(config);
+        Arc::clone(&self.labels)
     }
 
     /// Makes `config`, with what follows from it for the shards, the configuration that all threads go by.
@@ -127,7 +127,7 @@ impl Reconfigurer {
             counters.make_room(config.accounts.len());
         }
         self.accounts = Arc::new(self.accounts.after(config));
-        *self.names.write() = self.accounts.system_ids();
+        *self.labels.write() = labels(config);
         self.step(&Step::Shards(Arc::new(shards)))?;
         self.admission.set_limits(config.limits.connections_max, config.limits.connections_per_address_max);
         let change = workers_change(config, Arc::clone(&self.accounts), self.workers);
@@ -144,6 +144,14 @@ impl Reconfigurer {
         let deadline = Instant::now() + APPLY_TIMEOUT;
         self.ways.iter().try_for_each(|_| self.applied.recv_deadline(deadline).map_err(|_| Stuck))
     }
+}
+
+fn labels(config: &Config) -> Vec<AccountLabel> {
+    let label = |account: &AccountConfig| AccountLabel {
+        system_id: account.system_id.clone(),
+        default_alphabet: account.default_alphabet.alphabet(),
+    };
+    config.accounts.iter().map(label).collect()
 }
 
 impl std::fmt::Debug for Reconfigurer {

@@ -12,9 +12,9 @@ use super::reconfigure::ShardsChange;
 use super::thread::{ThreadStats, ThreadWaker};
 use super::values::{ToShard, ToWorker};
 use super::worker::Worker;
-use crate::base::{DeliveryToken, MessageId, Now, SessionHandle, Time, WallTime};
+use crate::base::{AccountId, DeliveryToken, MessageId, Now, SessionHandle, Time, WallTime};
 use crate::control_lane::{HeldInfo, MessageInfo, MoMessage, MoRefused, StoreStats, Wake};
-use crate::limits::{LANE_BLOCKS_PER_TURN, SHARD_TURN_ITEMS_MAX};
+use crate::limits::{LANE_BLOCKS_PER_TURN, SHARD_TURN_ITEMS_MAX, SHARD_TURN_MESSAGES_MAX};
 use crate::network::Network;
 use crate::routing::{
     self, Asker, MessageEnd, MoOutcome, Multi, OperationOutcome, RecoveredAs, Shard, ShardOutput,
@@ -203,9 +203,14 @@ impl ShardHost {
             return;
         }
         self.first_lane = (self.first_lane + 1) % lanes;
+        // One item may be many messages, and what a turn takes in it should be able to handle.
+        let filled = self.shard.pending().saturating_add(SHARD_TURN_MESSAGES_MAX as u32);
         for offset in 0..lanes {
             let index = (self.first_lane + offset) % lanes;
             for _ in 0..LANE_BLOCKS_PER_TURN {
+                if self.shard.pending() >= filled {
+                    return;
+                }
                 let Some((worker, lane)) = self.from_workers.get(index) else { break };
                 if lane_to(&mut self.to_workers, *worker).is_some_and(|lane| lane.backlog() > 0) {
                     break;
@@ -322,20 +327,40 @@ impl ShardHost {
         now: Now,
         stats: &mut ThreadStats,
     ) -> Result<Option<MessageId>, MoRefused> {
-        let mo = routing::Mo {
-            source_addr: &message.source_addr,
-            destination_addr: &message.destination_addr,
-            data_coding: message.data_coding,
-            esm_class: message.esm_class,
-            short_message: &message.short_message,
-        };
-        match self.shard.inject_mo(&mo, now, &mut FactsOnly { stats }) {
+        let result = self.shard.inject_mo(&mo_of(message), now, &mut FactsOnly { stats });
+        self.taken_in(request, result)
+    }
+
+    /// Takes a message in for an account's receiving sessions. `None`: as for [`ShardHost::inject_mo`].
+    ///
+    /// # Errors
+    /// Why it is not taken.
+    pub fn notify_account(
+        &mut self,
+        request: u64,
+        (account, validity_ms): (AccountId, u64),
+        message: &MoMessage,
+        now: Now,
+        stats: &mut ThreadStats,
+    ) -> Result<Option<MessageId>, MoRefused> {
+        let mo = mo_of(message);
+        let result = self.shard.notify_account(account, validity_ms, &mo, now, &mut FactsOnly { stats });
+        self.taken_in(request, result)
+    }
+
+    fn taken_in(
+        &mut self,
+        request: u64,
+        result: Result<MoOutcome, routing::MoRefused>,
+    ) -> Result<Option<MessageId>, MoRefused> {
+        match result {
             Ok(MoOutcome::Accepted(message_id)) => Ok(Some(message_id)),
             Ok(MoOutcome::Later(message_id)) => {
                 self.mo_waiting.push((message_id, request));
                 Ok(None)
             }
             Err(routing::MoRefused::NoOwner) => Err(MoRefused::NoOwner),
+            Err(routing::MoRefused::NobodyReceives) => Err(MoRefused::NobodyReceives),
             Err(routing::MoRefused::Full) => Err(MoRefused::Full),
         }
     }
@@ -367,6 +392,16 @@ impl ShardHost {
                 addresses: held.addresses.map(|(source, destination)| (text(&source), text(&destination))),
             }),
         })
+    }
+}
+
+fn mo_of(message: &MoMessage) -> routing::Mo<'_> {
+    routing::Mo {
+        source_addr: &message.source_addr,
+        destination_addr: &message.destination_addr,
+        data_coding: message.data_coding,
+        esm_class: message.esm_class,
+        short_message: &message.short_message,
     }
 }
 

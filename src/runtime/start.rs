@@ -151,8 +151,8 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
     let mut event_writer = None;
     if config.edr.is_on() {
         let counters = Arc::new(ThreadCounters::new(0));
-        let names = reconfigurer.account_names();
-        let (writer, lanes) = events::start(&config.edr, plan.shards, clock, names, Arc::clone(&counters))
+        let labels = reconfigurer.account_labels(config);
+        let (writer, lanes) = events::start(&config.edr, plan.shards, clock, labels, Arc::clone(&counters))
             .context("opening edr.path")?;
         (event_counters, event_writer) = (Some(counters), Some(writer));
         event_lanes = lanes.into_iter().map(Some).collect();

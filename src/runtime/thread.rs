@@ -285,6 +285,18 @@ impl RuntimeThread {
                         self.control.reply(ControlReply::InjectMo { request, result });
                     }
                 }
+                ControlRequest::Notify { request, account, validity_ms, message } => {
+                    let to = (account, validity_ms);
+                    let result = match (&mut self.shard, &stop) {
+                        (Some(shard), Stop::No) => {
+                            shard.notify_account(request, to, &message, now, &mut self.stats)
+                        }
+                        _ => Err(MoRefused::ShuttingDown),
+                    };
+                    if let Some(result) = result.transpose() {
+                        self.control.reply(ControlReply::InjectMo { request, result });
+                    }
+                }
                 ControlRequest::QueryMessage { request, message_id } => {
                     let message = self.shard.as_mut().and_then(|shard| shard.message(message_id, now));
                     self.control.reply(ControlReply::Message { request, thread: self.index, message });

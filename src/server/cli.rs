@@ -51,9 +51,12 @@ enum StoreCommand {
     Dump {
         #[command(flatten)]
         args: StoreArgs,
-        /// With addresses and body
+        /// With addresses, body and text
         #[arg(long)]
         bodies: bool,
+        /// Configuration file (TOML) whose default_alphabet of each account tells how text reads; without it, GSM 7-bit
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
     },
     /// Print the sizes of the store
     Stats(StoreArgs),
@@ -164,8 +167,16 @@ fn store(command: &StoreCommand) -> ExitCode {
     let mut out = io::BufWriter::new(io::stdout().lock());
     let result = match command {
         StoreCommand::Check(args) => store_tools::check(&args.data_dir, &mut out),
-        StoreCommand::Dump { args, bodies } => {
-            store_tools::dump(&args.data_dir, *bodies, &mut out).map(|()| true)
+        StoreCommand::Dump { args, bodies, config } => {
+            let config = match config.as_deref().map(|path| Config::load(Some(path), &Overrides::default())) {
+                None => Config::default(),
+                Some(Ok(config)) => config,
+                Some(Err(error)) => {
+                    eprintln!("{error}");
+                    return ExitCode::from(EXIT_USAGE);
+                }
+            };
+            store_tools::dump(&args.data_dir, *bodies, &config, &mut out).map(|()| true)
         }
         StoreCommand::Stats(args) => store_tools::stats(&args.data_dir, &mut out).map(|()| true),
     };

@@ -93,6 +93,7 @@ fn account(account: &AccountConfig) -> AccountRouting {
         prefixes: account.prefixes.iter().map(|prefix| prefix.clone().into_bytes()).collect(),
         claims_by_address_range: account.claims_by_address_range,
         receipt_dates: if account.receipt_date_digits == 12 { DateDigits::Twelve } else { DateDigits::Ten },
+        default_alphabet: account.default_alphabet.alphabet(),
     }
 }
 

@@ -8,7 +8,9 @@ use serde::Serialize;
 
 use super::data_dir::{DataDir, Manifest};
 use crate::base::AccountId;
+use crate::config::Config;
 use crate::runtime::segment_folder::{SegmentFolder, SegmentOnDisk};
+use crate::smpp::text::DefaultAlphabet;
 use crate::smpp::{PduBody, SmFields};
 use crate::store::Record;
 use crate::store::journal::{self, Access, AccountNumbers, JournalSettings, Recovered, RecoveryReport};
@@ -137,21 +139,40 @@ struct Line<'a> {
 struct Body {
     source_addr: Option<String>,
     destination_addr: Option<String>,
+    data_coding: Option<u8>,
+    /// The user data without its UDH, where data_coding says that it is text.
+    text: Option<String>,
     /// The PDU's body in hexadecimal.
     body: String,
 }
 
-/// Prints every pending message as a line of JSON, oldest first in each shard.
+/// Prints every pending message as a line of JSON, oldest first in each shard. With bodies, their text is read as the
+/// accounts of `config` mean it.
 ///
 /// # Errors
 /// When the store can't be opened or the output not written.
-pub(super) fn dump(path: &Path, with_bodies: bool, out: &mut impl Write) -> anyhow::Result<()> {
+pub(super) fn dump(
+    path: &Path,
+    with_bodies: bool,
+    config: &Config,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
     let opened = open(path)?;
+    let alphabet = |account: AccountId| {
+        let name = opened.manifest.accounts.get(account.index());
+        let account = config.accounts.iter().find(|account| Some(&account.system_id) == name);
+        account.map_or_else(DefaultAlphabet::default, |account| account.default_alphabet.alphabet())
+    };
     for (shard, recovered) in opened.shards.iter().enumerate() {
         let mut result = Ok(());
         recovered.visit(&AccountNumbers::default(), &mut |_, record, body| {
             if result.is_ok() {
-                let line = line(&opened.manifest, shard, record, with_bodies.then(|| describe(body)));
+                let line = line(
+                    &opened.manifest,
+                    shard,
+                    record,
+                    with_bodies.then(|| describe(body, alphabet(record.account))),
+                );
                 result = serde_json::to_writer(&mut *out, &line).map_err(std::io::Error::from);
                 result = std::mem::replace(&mut result, Ok(())).and_then(|()| out.write_all(b"\n"));
             }
@@ -181,12 +202,14 @@ fn line<'a>(manifest: &'a Manifest, shard: usize, record: &Record, body: Option<
     }
 }
 
-fn describe(body: &[u8]) -> Body {
+fn describe(body: &[u8], alphabet: DefaultAlphabet) -> Body {
     let text = |address: &[u8]| String::from_utf8_lossy(address).into_owned();
     let sm = SmFields::decode(body).ok();
     Body {
         source_addr: sm.as_ref().map(|sm| text(sm.source_addr)),
         destination_addr: sm.as_ref().map(|sm| text(sm.destination_addr)),
+        data_coding: sm.as_ref().map(|sm| sm.data_coding),
+        text: sm.as_ref().and_then(|sm| alphabet.text_of(sm.user_data(), sm.data_coding, sm.esm_class)),
         body: body.iter().map(|octet| format!("{octet:02x}")).collect(),
     }
 }

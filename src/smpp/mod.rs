@@ -60,7 +60,7 @@ pub use pdu::{
     Outbind, QueryBroadcastSm, QueryBroadcastSmResp, QuerySm, QuerySmResp, ReplaceSm, SmFields, SubmitMulti,
     SubmitMultiResp, SubmitSm, SubmitSmResp, UnsuccessSme, UnsuccessSmes,
 };
-pub use pdu::{Pdu, PduBody, encode_header_only, encode_pdu};
+pub use pdu::{Pdu, PduBody, encode_header_only, encode_pdu, is_miscounted};
 pub use receipt::{ParsedReceipt, ReceiptExcerpt, ReceiptText};
 pub use time_format::{DateDigits, ReceiptDate, ReceiptDateCache, SmppTime, format_receipt_date};
 pub use tlv::{Tlv, TlvWriter, Tlvs, push_tlv};

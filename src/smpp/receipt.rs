@@ -4,6 +4,7 @@ use bytes::BufMut;
 
 use super::flags::EsmClass;
 use super::message_state::MessageState;
+use super::text::{DATA_CODING_DEFAULT, DefaultAlphabet, gsm, packing};
 use super::time_format::{ReceiptDate, parse_receipt_date};
 use super::udh::text_octets;
 use crate::base::WallTime;
@@ -80,12 +81,17 @@ pub struct ReceiptExcerpt {
 }
 
 impl ReceiptExcerpt {
-    /// The excerpt of a message's user data. A UDH is left out, characters outside ASCII become '?', and 8-bit data
-    /// gives nothing.
-    pub fn new(user_data: &[u8], data_coding: u8, esm_class: EsmClass) -> Self {
+    /// The excerpt of a message's user data, of a sender whose data_coding 0 is `alphabet`. A UDH is left out, characters
+    /// outside ASCII become '?', and 8-bit data gives nothing.
+    pub fn new(user_data: &[u8], data_coding: u8, esm_class: EsmClass, alphabet: DefaultAlphabet) -> Self {
         let text = text_octets(user_data, esm_class);
         let mut excerpt = Self { characters: [0; RECEIPT_EXCERPT_MAX], len: 0 };
-        match Characters::of(data_coding) {
+        match Characters::of(data_coding, alphabet) {
+            Characters::Septets => excerpt.fill(gsm::as_ascii(text.iter().copied())),
+            Characters::Packed => {
+                let udh_octets = user_data.len() - text.len();
+                excerpt.fill(gsm::as_ascii(packing::unpack_text(text, udh_octets)));
+            }
             Characters::Octets => excerpt.fill(text.iter().copied()),
             Characters::Ucs2 => {
                 let (units, _) = text.as_chunks::<2>();
@@ -112,20 +118,31 @@ impl ReceiptExcerpt {
 
 /// How user data splits into characters.
 enum Characters {
+    /// GSM 7-bit, one septet to an octet.
+    Septets,
+    /// GSM 7-bit, packed.
+    Packed,
+    /// One to an octet, ASCII as far as it is shown.
     Octets,
     Ucs2,
     None,
 }
 
 impl Characters {
-    const fn of(data_coding: u8) -> Self {
+    const fn of(data_coding: u8, alphabet: DefaultAlphabet) -> Self {
         match data_coding {
+            DATA_CODING_DEFAULT => match alphabet {
+                DefaultAlphabet::Gsm => Self::Septets,
+                DefaultAlphabet::GsmPacked => Self::Packed,
+                DefaultAlphabet::Latin1 | DefaultAlphabet::Ascii => Self::Octets,
+            },
             // SMPP's own values, then the groups of GSM 03.38.
             0x02 | 0x04 | 0x05 | 0x09 | 0x0A | 0x0D | 0x0E => Self::None,
             0x08 | 0xE0..=0xEF => Self::Ucs2,
             0x10..=0x7F if data_coding & 0x2C == 0x08 => Self::Ucs2,
             0x10..=0x7F if data_coding & 0x2C != 0 => Self::None,
             0xF0..=0xFF if data_coding & 0x04 != 0 => Self::None,
+            0x10..=0x7F | 0xC0..=0xDF | 0xF0..=0xFF => Self::Septets,
             _ => Self::Octets,
         }
     }
@@ -341,16 +358,33 @@ mod tests {
     #[test]
     fn excerpts_are_ascii_whatever_the_message_is() {
         let excerpt = |data: &[u8], coding: u8, class: u8| {
-            ReceiptExcerpt::new(data, coding, EsmClass(class)).as_bytes().to_vec()
+            let alphabet = DefaultAlphabet::Gsm;
+            ReceiptExcerpt::new(data, coding, EsmClass(class), alphabet).as_bytes().to_vec()
         };
         assert_eq!(excerpt(b"Hello, world! and more than that", 0, 0), b"Hello, world! and mo");
-        assert_eq!(excerpt(b"\x00\x02\x1B\x65 x", 0, 0), b"???e x");
+        assert_eq!(excerpt(b"\x00\x02\x1B\x65 x\x1B\x28\x1B", 0, 0), b"@$? x{ ");
+        assert_eq!(excerpt(b"\x00", 0xF0, 0), b"@");
+        assert_eq!(excerpt(b"\x00@", 1, 0), b"?@");
         assert_eq!(excerpt(b"\x05\x00\x03\xA7\x02\x01part", 0, 0x40), b"part");
         assert_eq!(excerpt(b"\x04\x1F\x00A\x00 ", 8, 0), b"?A ");
         assert_eq!(excerpt(b"\x00A\x00B", 0x18, 0), b"AB");
         assert_eq!(excerpt(b"\xDE\xAD", 4, 0), b"");
         assert_eq!(excerpt(b"\xDE\xAD", 0xF5, 0), b"");
         assert_eq!(excerpt(b"\xFFa", 0, 0x40), b"?a");
+    }
+
+    #[test]
+    fn data_coding_0_is_read_in_the_senders_alphabet() {
+        let excerpt = |data: &[u8], class, alphabet| {
+            ReceiptExcerpt::new(data, 0, EsmClass(class), alphabet).as_bytes().to_vec()
+        };
+        assert_eq!(excerpt(b"\x00_@\xE9", 0, DefaultAlphabet::Gsm), b"@??i");
+        assert_eq!(excerpt(b"\x00_@\xE9", 0, DefaultAlphabet::Latin1), b"?_@?");
+        assert_eq!(excerpt(b"\x00_@\xE9", 0, DefaultAlphabet::Ascii), b"?_@?");
+        let hello = [0xE8, 0x32, 0x9B, 0xFD, 0x46, 0x97, 0xD9, 0xEC, 0x37];
+        assert_eq!(excerpt(&hello, 0, DefaultAlphabet::GsmPacked), b"hellohello");
+        let part = [5, 0, 3, 0xA7, 2, 1, 0xE0, 0x61, 0x39, 0x1D, 0xF4, 0x76, 0x97, 0x01];
+        assert_eq!(excerpt(&part, 0x40, DefaultAlphabet::GsmPacked), b"part one");
     }
 
     proptest! {

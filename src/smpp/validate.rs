@@ -16,8 +16,7 @@ const SHORT_MESSAGE_MAX_BEFORE_V50: usize = 254;
 
 type Checked = Result<(), DecodeError>;
 
-/// Checks a submit_sm from a peer of this version. short_message and message_payload together are no error:
-/// [`SubmitSm::user_data`] says which counts.
+/// Checks a submit_sm from a peer of this version.
 ///
 /// # Errors
 /// The status for the submit_sm_resp, and the field at fault.
@@ -31,7 +30,8 @@ pub fn validate_submit(sm: &SubmitSm<'_>, version: InterfaceVersion) -> Checked 
         && sm.schedule_delivery_time.is_empty()
         && sm.validity_period.is_empty()
         && !sm.destination_addr.is_empty()
-        && sm.short_message.len() <= SHORT_MESSAGE_MAX_BEFORE_V50;
+        && sm.short_message.len() <= SHORT_MESSAGE_MAX_BEFORE_V50
+        && (sm.tlvs.is_empty() || sm.short_message.is_empty());
     if plain { Ok(()) } else { validate_submit_fully(sm, version) }
 }
 
@@ -43,7 +43,8 @@ fn validate_submit_fully(sm: &SubmitSm<'_>, version: InterfaceVersion) -> Checke
     check_times(sm.schedule_delivery_time, sm.validity_period)?;
     check_registered_delivery(sm.registered_delivery, version)?;
     check_replace(sm.replace_if_present_flag)?;
-    check_sm_length(sm.short_message, version)
+    check_sm_length(sm.short_message, version)?;
+    check_one_text(sm.short_message, sm.tlvs)
 }
 
 /// Checks what the destinations of a submit_multi share; each one of them can fail on its own (unsuccess_sme).
@@ -58,7 +59,8 @@ pub fn validate_submit_multi(sm: &SubmitMulti<'_>, version: InterfaceVersion) ->
     check_times(sm.schedule_delivery_time, sm.validity_period)?;
     check_registered_delivery(sm.registered_delivery, version)?;
     check_replace(sm.replace_if_present_flag)?;
-    check_sm_length(sm.short_message, version)
+    check_sm_length(sm.short_message, version)?;
+    check_one_text(sm.short_message, sm.tlvs)
 }
 
 /// Checks a data_sm that an ESME of this version submits.
@@ -80,7 +82,8 @@ pub fn validate_replace_sm(sm: &ReplaceSm<'_>, version: InterfaceVersion) -> Che
     check(!sm.message_id.is_empty(), CommandStatus::ESME_RINVMSGID, "message_id")?;
     check_times(sm.schedule_delivery_time, sm.validity_period)?;
     check_registered_delivery(sm.registered_delivery, version)?;
-    check_sm_length(sm.short_message, version)
+    check_sm_length(sm.short_message, version)?;
+    check_one_text(sm.short_message, sm.tlvs)
 }
 
 /// Checks a broadcast_sm: its four mandatory TLVs among others.
@@ -130,6 +133,12 @@ fn check_sm_length(short_message: &[u8], version: InterfaceVersion) -> Checked {
     check(fits, CommandStatus::ESME_RINVMSGLEN, "sm_length")
 }
 
+/// Not both may carry data: with message_payload, sm_length is 0 (3.4 section 5.3.2.32).
+fn check_one_text(short_message: &[u8], tlvs: Tlvs<'_>) -> Checked {
+    let is_one = short_message.is_empty() || tlvs.find(TlvTag::MESSAGE_PAYLOAD).is_none_or(<[u8]>::is_empty);
+    check(is_one, CommandStatus::ESME_RINVMSGLEN, "message_payload")
+}
+
 fn check_present(tlvs: Tlvs<'_>, tag: TlvTag) -> Checked {
     check(tlvs.find(tag).is_some(), CommandStatus::ESME_RMISSINGTLV, tag.name())
 }
@@ -176,6 +185,26 @@ mod tests {
         assert_eq!((registered(3, V33), registered(3, V34), registered(3, V50)), (7, 7, 0));
         let long = SubmitSm { short_message: &[b'x'; 255], ..plain() };
         assert_eq!((status(long, V34), status(long, V50)), (1, 0));
+    }
+
+    #[test]
+    fn a_text_stands_in_one_place() {
+        let mut buffer = [0; 16];
+        let mut payload = |value: &[u8]| {
+            let mut writer = TlvWriter::new(&mut buffer);
+            assert!(writer.push(TlvTag::MESSAGE_PAYLOAD, value));
+            let tlvs = writer.tlvs();
+            let multi = SubmitMulti { short_message: b"x", tlvs, ..SubmitMulti::default() };
+            let replace = ReplaceSm { message_id: b"1", short_message: b"x", tlvs, ..ReplaceSm::default() };
+            [
+                status(SubmitSm { tlvs, ..plain() }, V34),
+                status(SubmitSm { tlvs, short_message: b"", ..plain() }, V34),
+                validate_submit_multi(&multi, V34).err().map_or(0, |error| error.status.0),
+                validate_replace_sm(&replace, V50).err().map_or(0, |error| error.status.0),
+            ]
+        };
+        assert_eq!(payload(b"y"), [1, 0, 1, 1]);
+        assert_eq!(payload(b""), [0; 4]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod support;
 mod configuration;
 mod deaf;
 mod documented;
+mod fields;
 mod guessing;
 mod peers;
 mod requests;

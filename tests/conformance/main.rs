@@ -8,6 +8,7 @@ mod support;
 mod capture;
 mod operations;
 mod page;
+mod sequences;
 mod talk;
 
 use operations::OPERATIONS;

@@ -5,6 +5,7 @@
 mod support;
 
 mod accounts;
+mod alphabets;
 mod binds;
 mod deliveries;
 mod events;
@@ -19,6 +20,7 @@ mod receipts;
 mod reload;
 mod restart;
 mod shutdown;
+mod statistics;
 mod tls;
 mod windows;
 

@@ -69,7 +69,7 @@ fn run(seed: u64, steps: u64) -> World {
 
 #[test]
 fn every_promise_holds() {
-    let (first, seeds) = (knob("SMSCD_SIM_SEED", 1), knob("SMSCD_SIM_SEEDS", 32));
+    let (first, seeds) = (knob("SMSCD_SIM_SEED", 1), knob("SMSCD_SIM_SEEDS", 256));
     let steps = knob("SMSCD_SIM_STEPS", 3_000);
     let mut totals = [0; 9];
     for seed in first..first + seeds {

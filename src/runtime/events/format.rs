@@ -1,11 +1,11 @@
 //! An event record as a line: comma-separated values, or a JSON object. Addresses are a peer's octets, so whatever is not
 //! printable ASCII is escaped, and nothing in one can end a field or a line.
 
-use super::{Address, EventRecord};
+use super::{AccountLabel, Address, EventRecord};
 use crate::base::WallTime;
 use crate::config::EdrFormat;
-use crate::smpp::MessageState;
 use crate::smpp::time_format::{DateDigits, format_receipt_date};
+use crate::smpp::{EsmClass, MessageState};
 
 /// The names of the values, in their order.
 const NAMES: [&str; 18] = [
@@ -28,14 +28,15 @@ const NAMES: [&str; 18] = [
     "message_state",
     "error_code",
 ];
-/// The name of the message's octets, in hex, where they are recorded.
-const BODY: &str = "message_hex";
+/// The names of the message's octets, in hex, and of its text without a UDH, where they are recorded. Text that is none,
+/// by data_coding, is empty.
+const BODY: [&str; 2] = ["message_hex", "message_text"];
 
 /// The line that a file begins with.
 pub(super) fn header(format: EdrFormat, bodies: bool) -> String {
     match format {
         EdrFormat::Jsonl => String::new(),
-        EdrFormat::Csv if bodies => format!("{},{BODY}\n", NAMES.join(",")),
+        EdrFormat::Csv if bodies => format!("{},{}\n", NAMES.join(","), BODY.join(",")),
         EdrFormat::Csv => format!("{}\n", NAMES.join(",")),
     }
 }
@@ -47,6 +48,8 @@ enum Value<'a> {
     Word(&'a [u8]),
     /// A peer's or an operator's.
     Text(&'a [u8]),
+    /// UTF-8, written as it is but for controls.
+    Utf8(&'a str),
     Hex(&'a [u8]),
 }
 
@@ -73,7 +76,7 @@ pub(super) fn write(
     format: EdrFormat,
     dates: &mut Dates,
     record: &EventRecord,
-    account: &str,
+    account: &AccountLabel,
     body: Option<&[u8]>,
     out: &mut Vec<u8>,
 ) {
@@ -85,7 +88,7 @@ pub(super) fn write(
     let values: [Value<'_>; 18] = [
         Value::Word(id.as_bytes()),
         Value::Word(if record.is_mo { b"mo" } else { b"mt" }),
-        Value::Text(account.as_bytes()),
+        Value::Text(account.system_id.as_bytes()),
         number(source_ton),
         number(source_npi),
         Value::Text(record.source.text()),
@@ -102,7 +105,12 @@ pub(super) fn write(
         Value::Word(state_name(record.state).as_bytes()),
         Value::Number(u64::from(record.error)),
     ];
-    let named = NAMES.into_iter().zip(values).chain(body.map(|body| (BODY, Value::Hex(body))));
+    let text = body.and_then(|body| {
+        account.default_alphabet.text_of(body, record.data_coding, EsmClass(record.esm_class))
+    });
+    let text = text.unwrap_or_default();
+    let body = body.map(|body| [Value::Hex(body), Value::Utf8(&text)]);
+    let named = NAMES.into_iter().zip(values).chain(BODY.into_iter().zip(body.into_iter().flatten()));
     match format {
         EdrFormat::Csv => csv(named, out),
         EdrFormat::Jsonl => json(named, out),
@@ -119,6 +127,7 @@ fn csv<'a>(values: impl Iterator<Item = (&'static str, Value<'a>)>, out: &mut Ve
             Value::Number(n) => number(n, out),
             Value::Word(word) => out.extend_from_slice(word),
             Value::Hex(octets) => hex(octets, out),
+            Value::Utf8(text) => quoted_utf8(text, out),
             Value::Text(text) => {
                 let is_plain = text.iter().all(|b| b.is_ascii_alphanumeric() || b"+ -_.".contains(b));
                 if is_plain {
@@ -143,6 +152,24 @@ fn csv<'a>(values: impl Iterator<Item = (&'static str, Value<'a>)>, out: &mut Ve
     }
 }
 
+/// Escaped as other texts are, but for what is beyond ASCII.
+fn quoted_utf8(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    for character in text.chars() {
+        match character {
+            '"' => out.extend_from_slice(b"\"\""),
+            '\\' => out.extend_from_slice(b"\\\\"),
+            character if character.is_control() => {
+                // Controls are below U+00A0.
+                out.extend_from_slice(b"\\x");
+                hex(&[u32::from(character) as u8], out);
+            }
+            character => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    out.push(b'"');
+}
+
 fn json<'a>(values: impl Iterator<Item = (&'static str, Value<'a>)>, out: &mut Vec<u8>) {
     out.push(b'{');
     for (i, (name, value)) in values.enumerate() {
@@ -161,6 +188,18 @@ fn json<'a>(values: impl Iterator<Item = (&'static str, Value<'a>)>, out: &mut V
             Value::Number(_) => {}
             Value::Word(word) => out.extend_from_slice(word),
             Value::Hex(octets) => hex(octets, out),
+            Value::Utf8(text) => {
+                for character in text.chars() {
+                    match character {
+                        '"' | '\\' => out.extend_from_slice(&[b'\\', character as u8]),
+                        character if character.is_control() => {
+                            out.extend_from_slice(b"\\u00");
+                            hex(&[u32::from(character) as u8], out);
+                        }
+                        character => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
+                    }
+                }
+            }
             Value::Text(text) => {
                 for &octet in text {
                     match octet {
@@ -237,6 +276,7 @@ const fn state_name(state: MessageState) -> &'static str {
 mod tests {
     use super::*;
     use crate::base::{AccountId, MessageId};
+    use crate::smpp::text::DefaultAlphabet;
 
     fn record(source: &[u8]) -> EventRecord {
         EventRecord {
@@ -258,9 +298,19 @@ mod tests {
     }
 
     fn line(format: EdrFormat, source: &[u8], body: Option<&[u8]>) -> String {
+        line_of(format, &record(source), DefaultAlphabet::Gsm, body)
+    }
+
+    fn line_of(
+        format: EdrFormat,
+        record: &EventRecord,
+        default_alphabet: DefaultAlphabet,
+        body: Option<&[u8]>,
+    ) -> String {
         let mut out = Vec::new();
-        write(format, &mut Dates::default(), &record(source), "acme", body, &mut out);
-        String::from_utf8(out).expect("ASCII")
+        let account = AccountLabel { system_id: "acme".to_owned(), default_alphabet };
+        write(format, &mut Dates::default(), record, &account, body, &mut out);
+        String::from_utf8(out).expect("UTF-8")
     }
 
     #[test]
@@ -271,7 +321,7 @@ mod tests {
         );
         let header = header(EdrFormat::Csv, true);
         let with_body = line(EdrFormat::Csv, b"ACME", Some(b"a\x00\xFF"));
-        assert!(with_body.ends_with(",11,6100FF\n"), "{with_body}");
+        assert!(with_body.ends_with(",11,6100FF,\"\"\n"), "a broken UDH has no text: {with_body}");
         assert_eq!(header.split(',').count(), with_body.split(',').count());
     }
 
@@ -297,7 +347,26 @@ mod tests {
         assert_eq!(value["finished"], "2026-11-23T10:30:12.345Z");
         assert_eq!((&value["attempts"], &value["error_code"]), (&3.into(), &11.into()));
         assert_eq!(value["message_hex"], "616263");
-        assert_eq!(value.as_object().map(serde_json::Map::len), Some(NAMES.len() + 1));
+        assert_eq!(value.as_object().map(serde_json::Map::len), Some(NAMES.len() + BODY.len()));
+    }
+
+    #[test]
+    fn text_is_read_as_its_account_means_it() {
+        let record = EventRecord { data_coding: 0, esm_class: 0, ..record(b"ACME") };
+        let octets = b"\x00\"\\\n\xE9";
+        for (alphabet, csv, text) in [
+            (DefaultAlphabet::Gsm, "\"@\"\"Ö\\x0Ai\"\n", "@\"Ö\ni"),
+            (DefaultAlphabet::Latin1, "\"\\x00\"\"\\\\\\x0Aé\"\n", "\0\"\\\né"),
+        ] {
+            let line = line_of(EdrFormat::Csv, &record, alphabet, Some(octets));
+            assert!(line.ends_with(&format!(",00225C0AE9,{csv}")), "{line}");
+            let value: serde_json::Value =
+                serde_json::from_str(&line_of(EdrFormat::Jsonl, &record, alphabet, Some(octets)))
+                    .expect("JSON");
+            assert_eq!(value["message_text"], text);
+        }
+        let binary = EventRecord { data_coding: 4, ..record };
+        assert!(line_of(EdrFormat::Csv, &binary, DefaultAlphabet::Gsm, Some(b"x")).ends_with(",78,\"\"\n"));
     }
 
     #[test]

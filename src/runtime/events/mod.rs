@@ -22,6 +22,7 @@ use crate::config::EdrConfig;
 use crate::limits::EVENT_LANE_BLOCKS;
 use crate::routing::MessageEnd;
 use crate::smpp::MessageState;
+use crate::smpp::text::DefaultAlphabet;
 use crate::stats::{Counter, ThreadCounters};
 
 /// Between two looks at the lanes.
@@ -115,8 +116,17 @@ impl EventLane {
     }
 }
 
-/// The names of the accounts, by number. Replaced by a reload.
-pub type AccountNames = Arc<RwLock<Vec<String>>>;
+/// What a record says of its account, and how its text is read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccountLabel {
+    /// Its name.
+    pub system_id: String,
+    /// What data_coding 0 means in its messages.
+    pub default_alphabet: DefaultAlphabet,
+}
+
+/// The accounts, by number. Replaced by a reload.
+pub type AccountLabels = Arc<RwLock<Vec<AccountLabel>>>;
 
 /// The thread that writes, as its starter sees it.
 #[derive(Debug)]
@@ -143,7 +153,7 @@ pub fn start(
     config: &EdrConfig,
     shards: u16,
     clock: Clock,
-    accounts: AccountNames,
+    accounts: AccountLabels,
     counters: Arc<ThreadCounters>,
 ) -> io::Result<(EventWriter, Vec<EventLane>)> {
     let file = RotatingFile::open(config, clock.now().wall)?;
@@ -178,7 +188,7 @@ struct Writer {
     format: crate::config::EdrFormat,
     bodies: bool,
     clock: Clock,
-    accounts: AccountNames,
+    accounts: AccountLabels,
     counters: Arc<ThreadCounters>,
     /// Lines of one block.
     text: Vec<u8>,
@@ -208,7 +218,7 @@ impl Writer {
 
     /// Takes one block of each lane. False: there was none.
     fn look(&mut self) -> bool {
-        let mut any = false;
+        let (mut any, nobody) = (false, AccountLabel::default());
         for index in 0..self.lanes.len() {
             let Some(mut block) = self.lanes.get(index).and_then(LaneReceiver::take) else { continue };
             any = true;
@@ -217,7 +227,7 @@ impl Writer {
             {
                 let accounts = self.accounts.read();
                 for (record, body) in block.drain() {
-                    let account = accounts.get(record.account.index()).map_or("", String::as_str);
+                    let account = accounts.get(record.account.index()).unwrap_or(&nobody);
                     let body = self.bodies.then_some(body);
                     format::write(self.format, &mut self.dates, &record, account, body, &mut self.text);
                     records += 1;

@@ -85,6 +85,22 @@ pub(super) fn submit(sequence_number: u32) -> Vec<u8> {
     with_body(CommandId::SUBMIT_SM, sequence_number, &submit_body())
 }
 
+/// A well-formed request by one of the operations that submit.
+pub(super) fn submission(operation: SubmitOperation, sequence_number: u32) -> Vec<u8> {
+    let body: &[u8] = match operation {
+        SubmitOperation::SubmitSm => return submit(sequence_number),
+        SubmitOperation::SubmitMulti => {
+            b"\0\0\0ACME\0\x02\x01\x01\x014477\0\x02staff\0\0\0\0\0\0\0\0\0\0\x05Hello"
+        }
+        SubmitOperation::DataSm => b"\0\0\0ACME\0\x01\x014477\0\0\0\0\x04\x24\0\x05Hello",
+    };
+    let id = match operation {
+        SubmitOperation::SubmitMulti => CommandId::SUBMIT_MULTI,
+        _ => CommandId::DATA_SM,
+    };
+    with_body(id, sequence_number, body)
+}
+
 pub(super) fn bind(mode: BindMode, sequence_number: u32, interface_version: u8) -> Vec<u8> {
     let mut out = Vec::new();
     let bind = Bind {
@@ -130,6 +146,10 @@ pub(super) struct Recorder {
     pub(super) submitted: Vec<u32>,
     /// Those of them that wait for [`Host::result`].
     pub(super) in_flight: Vec<u32>,
+    /// data_sm and submit_multi get what submit_sm gets; else `at_once`.
+    pub(super) all_alike: bool,
+    /// The data_sm and submit_multi in flight, of those that are treated alike.
+    pub(super) others_in_flight: Vec<(SubmitOperation, u32)>,
     /// Tickets of the operations that wait for an answer, once for each answer.
     pub(super) asked: Vec<u32>,
     /// Those of all tickets that were a query_sm's.
@@ -156,6 +176,8 @@ impl Recorder {
             disposition: Disposition::Answered(Ok(MESSAGE_ID)),
             submitted: Vec::new(),
             in_flight: Vec::new(),
+            all_alike: false,
+            others_in_flight: Vec::new(),
             asked: Vec::new(),
             queries: Vec::new(),
             results: Vec::new(),
@@ -164,6 +186,18 @@ impl Recorder {
             fields: Vec::new(),
             at_once: None,
         }
+    }
+}
+
+impl Recorder {
+    fn other(&mut self, operation: SubmitOperation, sequence_number: u32) -> Disposition {
+        if !self.all_alike {
+            return self.at_once.unwrap_or(Disposition::Answered(Ok(MESSAGE_ID)));
+        }
+        if self.disposition == Disposition::InFlight {
+            self.others_in_flight.push((operation, sequence_number));
+        }
+        self.disposition
     }
 }
 
@@ -222,7 +256,6 @@ impl Port for Recorder {
         OperationDisposition::Asked { awaited, answer: OperationAnswer::NotFound }
     }
 
-    /// Decided at once, whatever the others get.
     fn submit_fields(
         &mut self,
         origin: Origin,
@@ -232,12 +265,12 @@ impl Port for Recorder {
     ) -> Disposition {
         assert_eq!((origin.session, origin.operation, account), (HANDLE, SubmitOperation::DataSm, ACCOUNT));
         self.fields.push(sm.tlvs.as_bytes().to_vec());
-        self.at_once.unwrap_or(Disposition::Answered(Ok(MESSAGE_ID)))
+        self.other(origin.operation, origin.sequence_number)
     }
 
     fn submit_multi(&mut self, multi: &MultiRequest<'_>) -> Disposition {
         assert_eq!((multi.origin.session, multi.account), (HANDLE, ACCOUNT));
-        self.at_once.unwrap_or(Disposition::Answered(Ok(MESSAGE_ID)))
+        self.other(SubmitOperation::SubmitMulti, multi.origin.sequence_number)
     }
 
     fn delivery_result(&mut self, token: DeliveryToken, result: DeliveryResult) {

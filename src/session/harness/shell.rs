@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{ACCOUNT, Host, MESSAGE_ID, bind, header_only, pdus_of, submit, with_body};
-use crate::base::{Time, WallTime};
+use super::{ACCOUNT, Host, MESSAGE_ID, bind, header_only, pdus_of, submission, submit, with_body};
+use crate::base::{SubmitOperation, Time, WallTime};
 use crate::session::{Authentication, BindMode, CloseReason, Disposition, Grant, StallReason, Stop};
-use crate::smpp::{CommandId, CommandStatus, MessageState, OperationAnswer, QueriedState};
+use crate::smpp::{CommandId, CommandStatus, MessageState, OperationAnswer, QueriedState, UnsuccessSmes};
 
 /// One thing that happens to a session.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub(in crate::session) enum Event {
     Disposition(Disposition),
     /// One of the submissions in flight is decided.
     Decide(usize, bool),
+    /// One of the data_sm and submit_multi.
+    DecideOther(usize, bool),
     /// One of the answers to an operation that are due.
     Answer(usize, bool),
     /// The pending bind is judged.
@@ -45,6 +47,7 @@ impl Shell {
         }
         // Less than the response timer, so that an answer to enquire_link brings a deadline nearer.
         host.settings.enquire_link_interval_ms = 8_000;
+        host.port.all_alike = true;
         let armed = host.session.next_deadline(&host.settings);
         Self { host, wire: Vec::new(), ended: None, deliveries: 0, armed }
     }
@@ -62,6 +65,10 @@ impl Shell {
             }
             Event::Decide(_, _) if self.host.port.in_flight.is_empty() => None,
             Event::Decide(which, ok) => self.decide(which % self.host.port.in_flight.len(), *ok),
+            Event::DecideOther(_, _) if self.host.port.others_in_flight.is_empty() => None,
+            Event::DecideOther(which, ok) => {
+                self.decide_other(which % self.host.port.others_in_flight.len(), *ok)
+            }
             Event::Answer(_, _) if self.host.port.asked.is_empty() => None,
             Event::Answer(which, found) => self.answer(which % self.host.port.asked.len(), *found),
             Event::Judge(accepted) => self.judge(*accepted),
@@ -119,6 +126,22 @@ impl Shell {
         self.host.result(sequence_number, result)
     }
 
+    fn decide_other(&mut self, at: usize, ok: bool) -> Option<CloseReason> {
+        let Host { session, port, now, .. } = &mut self.host;
+        let (operation, sequence_number) = port.others_in_flight.remove(at);
+        let status = CommandStatus::ESME_RINVDSTADR;
+        match operation {
+            SubmitOperation::SubmitMulti => {
+                let result = if ok { Ok((MESSAGE_ID, UnsuccessSmes::default())) } else { Err(status) };
+                session.multi_result(sequence_number, &result, *now, port)
+            }
+            _ => {
+                let result = if ok { Ok(MESSAGE_ID) } else { Err(status) };
+                session.submit_result(operation, sequence_number, result, port)
+            }
+        }
+    }
+
     fn answer(&mut self, at: usize, found: bool) -> Option<CloseReason> {
         let ticket = self.host.port.asked.remove(at);
         let answer = match found {
@@ -155,6 +178,10 @@ impl Shell {
             self.note(close);
             while !self.host.port.in_flight.is_empty() {
                 let close = self.decide(0, true);
+                self.note(close);
+            }
+            while !self.host.port.others_in_flight.is_empty() {
+                let close = self.decide_other(0, true);
                 self.note(close);
             }
             while !self.host.port.asked.is_empty() {
@@ -253,7 +280,14 @@ fn next_event(input: &mut impl Iterator<Item = u8>) -> Option<Event> {
     Some(match kind % 16 {
         0 => Event::Write(bind(BindMode::Transceiver, octet().into(), octet())),
         1 => Event::Write(bind(BindMode::Receiver, octet().into(), octet())),
-        2..=4 => Event::Write(submit(u32::from(octet()) % 8)),
+        2..=4 => {
+            let operation = match octet() % 4 {
+                0 => SubmitOperation::SubmitMulti,
+                1 => SubmitOperation::DataSm,
+                _ => SubmitOperation::SubmitSm,
+            };
+            Event::Write(submission(operation, u32::from(octet()) % 8))
+        }
         5 | 6 => {
             let id = CommandId::ALL[usize::from(octet()) % CommandId::ALL.len()];
             Event::Write(header_only(id, CommandStatus(u32::from(octet()) % 2), u32::from(octet()) % 8))
@@ -271,6 +305,7 @@ fn next_event(input: &mut impl Iterator<Item = u8>) -> Option<Event> {
             2 => Disposition::InFlight,
             _ => Disposition::Stall(StallReason::Lane),
         }),
+        12 if octet() & 1 == 0 => Event::DecideOther(octet().into(), octet() & 1 == 0),
         12 => Event::Decide(octet().into(), octet() & 1 == 0),
         13 if octet() & 1 == 0 => Event::Answer(octet().into(), octet() & 1 == 0),
         13 => Event::Judge(octet() & 3 != 0),

@@ -15,7 +15,7 @@ use crate::session::port::{
 use crate::session::received::Flow;
 use crate::session::wire::{header, send_header};
 use crate::smpp::validate::validate_submit_multi;
-use crate::smpp::{CommandId, CommandStatus, Frame, PduBody, SubmitMulti, UnsuccessSmes};
+use crate::smpp::{CommandId, CommandStatus, Frame, PduBody, SubmitMulti, UnsuccessSmes, is_miscounted};
 
 /// The submit_multi under way, oldest first; no more than the window.
 #[derive(Debug, Default)]
@@ -72,7 +72,9 @@ impl Session {
             Ok(sm) => sm,
             Err(error) => {
                 port.fact(Fact::MalformedPdu);
-                self.refuse_multi(sequence_number, error.status, port);
+                let status =
+                    if is_miscounted(frame.body) { CommandStatus::ESME_RINVNUMDESTS } else { error.status };
+                self.refuse_multi(sequence_number, status, port);
                 return Flow::Next;
             }
         };

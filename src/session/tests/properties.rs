@@ -5,9 +5,10 @@ use proptest::prelude::*;
 
 use super::esme_host::EsmeHost;
 use super::*;
+use crate::base::SubmitOperation;
 use crate::session::StallReason;
 use crate::session::esme::DeliverDisposition;
-use crate::session::harness::{Event, Shell, drive};
+use crate::session::harness::{Event, Shell, drive, submission};
 use crate::smpp::{CancelSm, PduBody, QuerySm, ReplaceSm};
 
 /// Few numbers, so that they repeat and match.
@@ -25,13 +26,21 @@ fn pdu() -> impl Strategy<Value = Vec<u8>> {
     let body = prop::collection::vec(any::<u8>(), 0..40);
     prop_oneof![
         3 => (mode, sequence_number(), any::<u8>()).prop_map(|(mode, number, version)| bind(mode, number, version)),
-        6 => sequence_number().prop_map(submit),
+        6 => (submit_operation(), sequence_number()).prop_map(|(operation, number)| submission(operation, number)),
         2 => sequence_number().prop_map(|number| request(CommandId::DELIVER_SM_RESP, number)),
         4 => (operation_id(), sequence_number()).prop_map(|(id, number)| operation(id, number)),
         1 => sequence_number().prop_map(|number| request(CommandId::ENQUIRE_LINK, number)),
         1 => sequence_number().prop_map(|number| request(CommandId::UNBIND, number)),
         3 => (any_id.clone(), status, sequence_number()).prop_map(|(id, status, number)| header_only(id, status, number)),
         3 => (any_id, sequence_number(), body).prop_map(|(id, number, body)| with_body(id, number, &body)),
+    ]
+}
+
+fn submit_operation() -> impl Strategy<Value = SubmitOperation> {
+    prop_oneof![
+        2 => Just(SubmitOperation::SubmitSm),
+        1 => Just(SubmitOperation::SubmitMulti),
+        1 => Just(SubmitOperation::DataSm),
     ]
 }
 
@@ -72,6 +81,7 @@ fn event() -> impl Strategy<Value = Event> {
         20 => (1..150usize).prop_map(Event::Arrive),
         5 => disposition().prop_map(Event::Disposition),
         8 => (any::<usize>(), any::<bool>()).prop_map(|(which, ok)| Event::Decide(which, ok)),
+        8 => (any::<usize>(), any::<bool>()).prop_map(|(which, ok)| Event::DecideOther(which, ok)),
         8 => (any::<usize>(), any::<bool>()).prop_map(|(which, found)| Event::Answer(which, found)),
         3 => prop::bool::weighted(0.8).prop_map(Event::Judge),
         4 => Just(Event::Deliver),

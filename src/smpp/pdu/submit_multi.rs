@@ -39,7 +39,7 @@ pub enum DestAddress<'a> {
 }
 
 impl<'a> DestAddress<'a> {
-    fn read(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+    pub(super) fn read(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
         match reader.octet("dest_flag")? {
             SME_ADDRESS => {
                 let [dest_addr_ton, dest_addr_npi] = reader.array("dest_addr_ton")?;

@@ -39,6 +39,34 @@ const EXTENSION: [(u8, char); 10] = [
     (0x65, '€'),
 ];
 
+/// A septet's character if it is printable ASCII, else '?'.
+fn ascii_of(septet: u8) -> u8 {
+    ALPHABET.get(usize::from(septet)).copied().map_or(b'?', printable)
+}
+
+/// A character as printable ASCII, else '?'.
+fn printable(character: char) -> u8 {
+    u8::try_from(character).ok().filter(|octet| matches!(octet, b' '..=b'~')).unwrap_or(b'?')
+}
+
+/// The characters of unpacked septets in printable ASCII, '?' for what is not in it. Escapes are read as in [`decode`].
+pub(in crate::smpp) fn as_ascii(septets: impl Iterator<Item = u8>) -> impl Iterator<Item = u8> {
+    let mut septets = septets.map(|octet| octet & 0x7F);
+    std::iter::from_fn(move || {
+        let septet = septets.next()?;
+        if septet != ESCAPE {
+            return Some(ascii_of(septet));
+        }
+        let Some(code) = septets.next() else { return Some(b' ') };
+        let extension = EXTENSION.iter().find(|&&(extension, _)| extension == code);
+        Some(match extension {
+            Some(&(_, character)) => printable(character),
+            None if code == ESCAPE => b' ',
+            None => ascii_of(code),
+        })
+    })
+}
+
 /// Text of unpacked septets. An unknown code after an escape is shown as the default alphabet's character, a lone escape
 /// as a blank; the top bit of an octet is ignored.
 pub fn decode(septets: &[u8]) -> String {
@@ -117,6 +145,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn as_ascii_is_the_text_with_question_marks(septets in prop::collection::vec(any::<u8>(), 0..60)) {
+            let ascii: Vec<u8> = as_ascii(septets.iter().copied()).collect();
+            let printable = |c: char| if (' '..='~').contains(&c) { c as u8 } else { b'?' };
+            prop_assert_eq!(ascii, decode(&septets).chars().map(printable).collect::<Vec<u8>>());
+        }
+
         #[test]
         fn decoded_text_encodes_again(septets in prop::collection::vec(any::<u8>(), 0..100)) {
             let text = decode(&septets);

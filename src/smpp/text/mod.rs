@@ -1,10 +1,13 @@
 //! Text of user data: alphabets, and how much fits one short message. For edges (HTTP, tools, excerpts); a message in
 //! transit is octets and is never transcoded on the way.
 
+mod default_alphabet;
 pub mod gsm;
 pub mod packing;
 
-/// data_coding of the MC's default alphabet: here GSM 7-bit, one septet per octet.
+pub use default_alphabet::DefaultAlphabet;
+
+/// data_coding of the MC's default alphabet; see [`DefaultAlphabet`].
 pub const DATA_CODING_DEFAULT: u8 = 0x00;
 /// data_coding of IA5 (ASCII).
 pub const DATA_CODING_IA5: u8 = 0x01;
@@ -16,19 +19,11 @@ pub const DATA_CODING_UCS2: u8 = 0x08;
 /// Octets of user data that one short message holds on the air.
 pub const USER_DATA_OCTETS_MAX: usize = 140;
 
-/// data_coding and octets of a text: GSM 7-bit if all of it fits that alphabet, else UCS-2.
-pub fn encode(text: &str) -> (u8, Vec<u8>) {
-    match gsm::encode(text) {
-        Some(septets) => (DATA_CODING_DEFAULT, septets),
-        None => (DATA_CODING_UCS2, encode_ucs2(text)),
-    }
-}
-
-/// The text of user data (without a UDH) in an alphabet that is known here; `None` for binary and for the others.
-/// What does not decode shows as U+FFFD.
-pub fn decode(data_coding: u8, octets: &[u8]) -> Option<String> {
+/// The text of user data (without a UDH) by a data_coding that names its alphabet itself, as 0 does not; `None` for binary
+/// and for alphabets that are not known here. What does not decode shows as U+FFFD.
+fn decode(data_coding: u8, octets: &[u8]) -> Option<String> {
     match data_coding {
-        DATA_CODING_DEFAULT | 0xC0..=0xDF | 0xF0..=0xF3 => Some(gsm::decode(octets)),
+        0xC0..=0xDF | 0xF0..=0xF3 => Some(gsm::decode(octets)),
         DATA_CODING_IA5 => Some(octets.iter().map(|&octet| ascii(octet)).collect()),
         DATA_CODING_LATIN1 => Some(decode_latin1(octets)),
         DATA_CODING_UCS2 | 0xE0..=0xEF => Some(decode_ucs2(octets)),
@@ -92,6 +87,7 @@ pub const fn ucs2_units_max(udh_octets: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::smpp::flags::EsmClass;
     use proptest::prelude::*;
 
     #[test]
@@ -107,9 +103,9 @@ mod tests {
 
     #[test]
     fn alphabet_by_data_coding() {
-        assert_eq!(encode("Hi {€}"), (0x00, b"Hi \x1B\x28\x1B\x65\x1B\x29".to_vec()));
-        assert_eq!(encode("Привет  €").0, 0x08);
-        assert_eq!(decode(0, b"\x00\x11").as_deref(), Some("@_"));
+        let gsm = DefaultAlphabet::Gsm;
+        assert_eq!(gsm.encode_or_ucs2("Hi {€}"), (0x00, b"Hi \x1B\x28\x1B\x65\x1B\x29".to_vec()));
+        assert_eq!(gsm.encode_or_ucs2("Привет  €").0, 0x08);
         assert_eq!(decode(1, b"@\xFF").as_deref(), Some("@\u{FFFD}"));
         assert_eq!(decode(3, b"\xE9").as_deref(), Some("é"));
         assert_eq!(decode(0x18, b"\x04\x1F").as_deref(), Some("П"));
@@ -129,8 +125,9 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_survives_its_own_coding(text in any::<String>()) {
-            let (data_coding, octets) = encode(&text);
-            let back = decode(data_coding, &octets).expect("a text coding");
+            let alphabet = DefaultAlphabet::Gsm;
+            let (data_coding, octets) = alphabet.encode_or_ucs2(&text);
+            let back = alphabet.text_of(&octets, data_coding, EsmClass(0)).expect("a text coding");
             prop_assert_eq!(back.replace('Ç', "ç"), text.replace('Ç', "ç"));
         }
 

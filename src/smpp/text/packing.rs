@@ -30,30 +30,45 @@ pub fn pack(septets: &[u8], udh_octets: usize) -> Vec<u8> {
     packed
 }
 
-/// Unpacks at most `count` septets that follow a UDH of `udh_octets`; fewer when the octets end before.
-pub fn unpack(packed: &[u8], udh_octets: usize, count: usize) -> Vec<u8> {
-    let mut septets = Vec::with_capacity(count.min(packed.len() * 8 / 7));
+/// Pads where seven bits are left over, since zeros there would read as one more character (section 6.1.2.3.1).
+const CARRIAGE_RETURN: u8 = 0x0D;
+
+/// Packs a text of septets that no UDH stands in front of, padded as the specification asks.
+pub fn pack_text(mut septets: Vec<u8>) -> Vec<u8> {
+    if septets.len() % 8 == 7 {
+        septets.push(CARRIAGE_RETURN);
+    }
+    pack(&septets, 0)
+}
+
+/// The septets of a text that follows a UDH of `udh_octets`, without the padding. A text that fills its last octet and ends in
+/// CR loses that; one that ends in @ loses that too, for more senders pad with zeros than write such a text.
+pub fn unpack_text(packed: &[u8], udh_octets: usize) -> impl Iterator<Item = u8> {
+    let bits = (packed.len() * 8).saturating_sub(fill_bits(udh_octets));
+    let fills_up = bits.is_multiple_of(7)
+        && packed.last().is_some_and(|octet| matches!(octet >> 1, 0 | CARRIAGE_RETURN));
+    septets(packed, udh_octets).take((bits / 7).saturating_sub(usize::from(fills_up)))
+}
+
+/// The septets that follow a UDH of `udh_octets`, padding included.
+fn septets(packed: &[u8], udh_octets: usize) -> impl Iterator<Item = u8> {
+    let mut octets = packed.iter();
     let mut skip = fill_bits(udh_octets);
     let mut bits = 0u32;
     let mut held = 0;
-    for &octet in packed {
-        bits |= u32::from(octet) << held;
-        held += 8;
-        if skip > 0 {
+    std::iter::from_fn(move || {
+        while held < 7 {
+            bits |= u32::from(*octets.next()?) << held;
+            held += 8;
             bits >>= skip;
             held -= skip;
             skip = 0;
         }
-        while held >= 7 {
-            if septets.len() == count {
-                return septets;
-            }
-            septets.push((bits & 0x7F) as u8);
-            bits >>= 7;
-            held -= 7;
-        }
-    }
-    septets
+        let septet = (bits & 0x7F) as u8;
+        bits >>= 7;
+        held -= 7;
+        Some(septet)
+    })
 }
 
 #[cfg(test)]
@@ -67,7 +82,12 @@ mod tests {
         assert_eq!(pack(b"1234567", 0), [0x31, 0xD9, 0x8C, 0x56, 0xB3, 0xDD, 0x00]);
         assert_eq!(pack(b"1234567\r", 0), [0x31, 0xD9, 0x8C, 0x56, 0xB3, 0xDD, 0x1A]);
         assert_eq!(pack(b"part one", 6), [0xE0, 0x61, 0x39, 0x1D, 0xF4, 0x76, 0x97, 0x01]);
-        assert_eq!(unpack(&[0xE0, 0x61, 0x39, 0x1D, 0xF4, 0x76, 0x97, 0x01], 6, 8), b"part one");
+        let part = unpack_text(&[0xE0, 0x61, 0x39, 0x1D, 0xF4, 0x76, 0x97, 0x01], 6);
+        assert_eq!(part.collect::<Vec<_>>(), b"part one");
+        assert_eq!(pack_text(b"1234567".to_vec()), pack(b"1234567\r", 0));
+        for padded in [&pack(b"1234567", 0), &pack(b"1234567\r", 0)] {
+            assert_eq!(unpack_text(padded, 0).collect::<Vec<_>>(), b"1234567");
+        }
         assert!(pack(b"", 6).is_empty());
     }
 
@@ -81,7 +101,13 @@ mod tests {
         #[test]
         fn packing_round_trips(septets in prop::collection::vec(0u8..128, 0..200), udh_octets in 0usize..20) {
             let packed = pack(&septets, udh_octets);
-            prop_assert_eq!(&unpack(&packed, udh_octets, septets.len()), &septets);
+            let unpacked: Vec<u8> = super::septets(&packed, udh_octets).take(septets.len()).collect();
+            prop_assert_eq!(&unpacked, &septets);
+            // Short of what is, or may be, padding, the text is the same.
+            let text: Vec<u8> = unpack_text(&packed, udh_octets).collect();
+            prop_assert!(septets.starts_with(&text) && septets.len() - text.len() <= 1);
+            let lost = septets.get(text.len()).copied();
+            prop_assert!(matches!(lost, None | Some(0 | CARRIAGE_RETURN)));
             let bits = fill_bits(udh_octets) + septets.len() * 7;
             prop_assert_eq!(packed.len(), if septets.is_empty() { 0 } else { bits.div_ceil(8) });
         }
