@@ -5,6 +5,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use support::esme::{ESME_RMSGQFUL, Mode, Sm};
@@ -108,6 +109,27 @@ fn damage_is_told_with_its_place_and_the_daemon_keeps_the_rest() {
 }
 
 #[test]
+fn a_body_that_is_damaged_behind_a_running_daemons_back_is_told_and_never_shown() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let ids = killed_with(folder.path(), 3, Layout::ONE_BY_ONE);
+    // After a start bodies are in no memory; they are read when they are wanted.
+    let daemon = Daemon::start_on(Some(folder.path()), SMALL, Layout::ONE_BY_ONE);
+    daemon.await_stats(&[("/messages/pending", 3), ("/store/damaged_reads", 0)]);
+    let path = segment(folder.path());
+    let body = fs::read(&path).expect("readable").windows(6).position(|octets| octets == b"secret");
+    let file = fs::OpenOptions::new().write(true).open(&path).expect("writable");
+    file.write_all_at(b"SECRET", body.expect("the first message's text") as u64).expect("written");
+    let message = |id: &str| daemon.get(&format!("/messages/{id}")).json();
+    assert_eq!(message(&ids[1])["destination_addr"], "447700900001");
+    assert_eq!(message(&ids[0])["destination_addr"], serde_json::Value::Null);
+    daemon.await_stats(&[("/store/damaged_reads", 1), ("/store/disk_reads", 2)]);
+    daemon.await_log("a message here could not be read back");
+    let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
+    let number = name.trim_start_matches("segment-").trim_start_matches('0');
+    assert!(daemon.stderr().contains(&format!("file={number} ")), "{}", daemon.stderr());
+}
+
+#[test]
 fn another_number_of_shards_finds_every_message() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let ids = killed_with(folder.path(), 30, Layout::ONE_BY_ONE);
@@ -150,9 +172,9 @@ fn a_folder_that_cannot_be_used_is_refused_by_name() {
     // Of an older and of a newer version.
     let manifest = data.join("store.toml");
     let text = fs::read_to_string(&manifest).expect("readable");
-    for format in ["0", "2"] {
-        fs::write(&manifest, text.replace("format = 1", &format!("format = {format}"))).expect("written");
-        refused(&data, &format!("the store has format {format}, this version of smscd reads format 1 only"));
+    for format in ["1", "3"] {
+        fs::write(&manifest, text.replace("format = 2", &format!("format = {format}"))).expect("written");
+        refused(&data, &format!("the store has format {format}, this version of smscd reads format 2 only"));
         assert_eq!(tool("check", &data, &[]).0, Some(1));
     }
     // A file where the shard's folder should be: not to be written, whoever asks.
@@ -216,7 +238,7 @@ fn a_store_that_becomes_unreadable_stops_the_daemon() {
     // The disk turns bits under a message that stays, so that it must be copied out of the way of the others.
     let path = segment(daemon.data_dir());
     let file = fs::OpenOptions::new().write(true).open(path).expect("writable");
-    std::os::unix::fs::FileExt::write_all_at(&file, &[0xFF; 8], 100).expect("written");
+    file.write_all_at(&[0xFF; 8], 100).expect("written");
     let large = Sm { tlvs: vec![(0x1401, vec![0x5A; 30_000])], ..Sm::new("12345", "447700900001", "large") };
     let octets = support::esme::pdu(support::esme::SUBMIT_SM, 0, 100, &large.encode());
     let answered = (0..2_000).take_while(|_| esme.send_some(&octets) && esme.receive_or_end().is_some());

@@ -75,13 +75,16 @@ const STORE_GAUGES: [StoreFigure; 9] = [
     ("store_damaged_places", "Places that recovery could not read.", None, |s| s.recovery.damaged as f64),
 ];
 
-const STORE_COUNTERS: [StoreFigure; 6] = [
+const STORE_COUNTERS: [StoreFigure; 7] = [
     ("store_batches", "Batches written.", None, |s| s.batches as f64),
     ("store_entries", "Log entries written.", None, |s| s.entries as f64),
     ("store_frames", "Octets of the batches written.", Some(Unit::Bytes), |s| s.frame_bytes as f64),
     ("store_copied", "Messages copied forward.", None, |s| s.copied as f64),
     ("store_refused", "Messages refused for want of room.", None, |s| s.refused as f64),
     ("store_disk_reads", "Bodies read back from disk.", None, |s| s.disk_reads as f64),
+    ("store_damaged_reads", "Bodies read back that were not what was written.", None, |s| {
+        s.damaged_reads as f64
+    }),
 ];
 
 /// What a record is, as routing numbers it.

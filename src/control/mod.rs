@@ -181,7 +181,10 @@ async fn serve(
     statistics.abort();
     shared.ready.store(false, Ordering::Relaxed);
     (setup.stop_accepting)();
-    let left = shared.exchange.shutdown(unbind_timeout + grace).await;
+    let left = tokio::select! {
+        left = shared.exchange.shutdown(unbind_timeout + grace) => left,
+        why = shared.exchange.failure() => anyhow::bail!("stopping: {why}"),
+    };
     server.abort();
     collector.abort();
     let staying: Vec<usize> = left.iter().enumerate().filter_map(|(i, left)| (!left).then_some(i)).collect();

@@ -80,6 +80,8 @@ pub(super) struct Store {
     refused: u64,
     /// Bodies read back from disk.
     disk_reads: u64,
+    /// Those of them that were not what was written.
+    damaged_reads: u64,
     /// No message is taken in: the disk, or what is allowed of it, is full.
     is_full: bool,
     /// At most so old is the oldest record; null when there is none.
@@ -258,6 +260,7 @@ fn store(figures: &StoreStats) -> Store {
         copied: figures.copied,
         refused: figures.refused,
         disk_reads: figures.disk_reads,
+        damaged_reads: figures.damaged_reads,
         is_full: figures.is_full,
         oldest_pending_s: figures.oldest_accepted_ms.map(age_s),
         recovery: Recovery {

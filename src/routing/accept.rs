@@ -196,7 +196,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             message.location = stored.location;
         }
         let is_durable = self.is_held(durability, stored.lsn);
-        if message.role != Role::Notification {
+        if message.role.has_own_id() {
             self.index.insert(&mut self.messages, slot);
         }
         if !is_durable {

@@ -14,7 +14,10 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     /// Makes the next attempt for a message in hand.
     pub(super) fn start(&mut self, slot: u32, now: Now, out: &mut impl ShardOutput) {
         let Some(message) = self.messages.get(slot) else { return };
-        if message.target == NETWORK {
+        if message.role == Role::Alert {
+            self.clear_flag(slot);
+            self.offer(slot, now, out);
+        } else if message.target == NETWORK {
             self.attempt(slot, None, now);
         } else {
             self.offer(slot, now, out);
@@ -31,10 +34,15 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         }
         let Some(message) = self.messages.get_mut(slot) else { return };
         message.attempts = message.attempts.saturating_add(1);
-        let destination_addr = destination_addr.unwrap_or_else(|| {
-            let body = self.store.body(message.location).unwrap_or_default();
-            SmFields::decode(body).map(|sm| sm.destination_addr).unwrap_or_default()
+        let destination_addr = destination_addr.or_else(|| {
+            let body = self.store.body(message.location)?;
+            SmFields::decode(body).map(|sm| sm.destination_addr).ok()
         });
+        let Some(destination_addr) = destination_addr else {
+            // The store has lost its body: there is nothing to deliver.
+            message.stage = Stage::Attempting { outcome: Outcome::Undeliverable { error: 0 } };
+            return self.work.push_back(&mut self.messages, slot);
+        };
         let verdict = self.network.attempt(destination_addr, u32::from(message.attempts), now.mono);
         message.stage = Stage::Attempting { outcome: verdict.outcome };
         if verdict.after_nanos == 0 {
@@ -59,6 +67,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             Outcome::Expired => self.finish(slot, MessageState::Expired, 0, now, out),
             Outcome::Absent { back_after_nanos, error } => {
                 let back_at = Time::from_nanos(now.mono.as_nanos().saturating_add(back_after_nanos));
+                self.flag_absence(slot, back_at, now, out);
                 self.retry(slot, error, back_at, self.settings.retry_absent, now, out);
             }
             Outcome::Congested { error } => {
@@ -113,7 +122,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let error = message.error;
         match message.role {
             Role::Mt => self.finish(slot, MessageState::Expired, error, now, out),
-            Role::Mo | Role::Receipt | Role::Notification => {
+            Role::Mo | Role::Receipt | Role::Notification | Role::Alert => {
                 self.abandon(slot, MessageState::Expired, now, out);
             }
         }
@@ -133,6 +142,11 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             }
             Role::Receipt | Role::Notification => {
                 out.fact(Fact::ReceiptFailed { account });
+                self.release(slot);
+            }
+            Role::Alert => {
+                self.clear_flag(slot);
+                out.fact(Fact::AlertDropped { account });
                 self.release(slot);
             }
         }
@@ -213,7 +227,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             return Lsn::default();
         };
         debug_assert_eq!(stage, Stage::Held);
-        if role != Role::Notification {
+        if role.has_own_id() {
             self.index.remove(&mut self.messages, slot);
         }
         self.messages.remove(slot);

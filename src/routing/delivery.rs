@@ -17,7 +17,7 @@ use crate::store::MessageStore;
 
 /// What came of an attempt to hand a message to a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum HandOut {
+pub(super) enum HandOut {
     /// It is on its way.
     Sent,
     /// The lane towards that worker is full; the message is where it was.
@@ -115,6 +115,8 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                 self.state_end(slot, MessageState::Delivered, 0, now, out);
                 self.release(slot);
             }
+            // It has no outcome.
+            Role::Alert => self.release(slot),
             Role::Receipt | Role::Notification => {
                 out.fact(Fact::ReceiptSettled { account, nanos: now.mono.nanos_since(message.milestone) });
                 self.release(slot);
@@ -163,7 +165,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let Some(message) = self.messages.get(slot) else { return Queue::Session(NONE) };
         let serves =
             |session: &Session| session.receives && !session.is_lost && session.account == message.account;
-        if matches!(message.role, Role::Receipt | Role::Notification)
+        if matches!(message.role, Role::Receipt | Role::Notification | Role::Alert)
             && let Some(entry) = self.sessions.find(message.submitter)
             && self.sessions.entries.get(entry).is_some_and(serves)
         {
@@ -252,13 +254,20 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     /// Hands a message, in hand or queued, to a session with credit.
     fn hand_out(&mut self, slot: u32, entry: u32, now: Now, out: &mut impl ShardOutput) -> HandOut {
         let Some(message) = self.messages.get(slot) else { return HandOut::GivenUp };
+        if message.role == Role::Alert {
+            return self.hand_alert(slot, entry, out);
+        }
         let Some(session) = self.sessions.entries.get(entry) else { return HandOut::NoRoom };
         let delivery = self.deliveries.wrapping_add(1).max(1);
         let token = DeliveryToken { slot, generation: delivery, shard: self.settings.shard };
         let (text, tlvs) = self.scratch.parts();
         let mut tlvs = TlvWriter::new(tlvs);
         let policy = self.accounts.get(message.account);
-        let form = outgoing::ReceiptForm { dates: policy.receipt_dates, alphabet: policy.default_alphabet };
+        let mut form = outgoing::ReceiptForm {
+            dates: policy.receipt_dates,
+            alphabet: policy.default_alphabet,
+            dpf_result: None,
+        };
         let stored = self.store.body(message.location).map(SmFields::decode);
         let Some(Ok(stored)) = stored else {
             out.fact(Fact::BodyMissing { message_id: message.id });
@@ -266,6 +275,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             self.abandon(slot, MessageState::Undeliverable, now, out);
             return HandOut::GivenUp;
         };
+        form.dpf_result = self.flags.dpf_result(message, &stored);
         let deliver_sm = outgoing::deliver_sm(message, &stored, session.version, form, text, &mut tlvs);
         let Ok((deliver_sm, parts_after)) = deliver_sm else {
             self.take(slot);
@@ -300,7 +310,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
 
     /// Takes a message that is in hand or queued into hand.
     #[inline]
-    fn take(&mut self, slot: u32) {
+    pub(super) fn take(&mut self, slot: u32) {
         if let Some(&Message { stage: Stage::Queued { queue }, .. }) = self.messages.get(slot) {
             self.sessions.leave_queue(&mut self.messages, queue, slot);
             self.wheel.cancel(slot);

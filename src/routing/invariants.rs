@@ -48,7 +48,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     }
 
     fn check_message(&self, slot: u32, message: &Message) {
-        if message.role == Role::Notification {
+        if !message.role.has_own_id() {
             assert_ne!(self.index.find(&self.messages, message.id), Some(slot));
         } else {
             assert_eq!(self.index.find(&self.messages, message.id), Some(slot));
@@ -65,7 +65,9 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let is_final = message.state.is_final();
         assert_eq!(is_final, message.role == Role::Receipt, "only receipts outlive the final state");
         match message.role {
-            Role::Receipt | Role::Notification | Role::Mo => assert_eq!(message.target, message.account),
+            Role::Receipt | Role::Notification | Role::Mo | Role::Alert => {
+                assert_eq!(message.target, message.account)
+            }
             Role::Mt => {
                 assert!(message.target == NETWORK || message.target.index() < self.sessions.accounts.len())
             }

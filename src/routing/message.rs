@@ -25,6 +25,9 @@ pub(super) enum Role {
     Receipt = 2,
     /// An intermediate notification: a message of its own, with the id and a copy of the body of the one it tells of.
     Notification = 3,
+    /// A delivery pending flag, then the alert_notification that it has asked for: a message of its own, with the id and the
+    /// addresses of the one that set it.
+    Alert = 4,
 }
 
 impl Role {
@@ -35,6 +38,7 @@ impl Role {
             Self::Mo => "mo",
             Self::Receipt => "receipt",
             Self::Notification => "notification",
+            Self::Alert => "alert",
         }
     }
 
@@ -45,8 +49,14 @@ impl Role {
             1 => Some(Self::Mo),
             2 => Some(Self::Receipt),
             3 => Some(Self::Notification),
+            4 => Some(Self::Alert),
             _ => None,
         }
+    }
+
+    /// Whether its id is its own.
+    pub(super) const fn has_own_id(self) -> bool {
+        !matches!(self, Self::Notification | Self::Alert)
     }
 }
 
@@ -253,6 +263,11 @@ impl Message {
             BY_DATA_SM => SubmitOperation::DataSm,
             _ => SubmitOperation::SubmitMulti,
         }
+    }
+
+    /// Whether its submitter speaks this version.
+    pub(super) const fn speaks(&self, version: InterfaceVersion) -> bool {
+        self.version & !OPERATION_MASK == version.octet()
     }
 
     /// Whether it goes by the id of a submit_multi, which stands at the end of its body.

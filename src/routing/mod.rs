@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`Shard`] (`shard`) | the tables, the turn, look-up by id |
 //! | `accept` | taking in submits and MO messages; validity and schedule |
+//! | `alert` | delivery pending flags, alert_notification |
 //! | `multi` | taking in the destinations of a submit_multi |
 //! | `attempt` | attempts at the network, retries, expiry, final states |
 //! | `subscribers` | one attempt per subscriber at a time, in order |
@@ -27,6 +28,7 @@
 
 mod accept;
 mod address_range;
+mod alert;
 mod attempt;
 mod delivery;
 mod duplicates;

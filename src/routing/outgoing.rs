@@ -12,8 +12,8 @@ use crate::smpp::{
     Tlvs,
 };
 
-/// Octets of a receipt's four TLVs: a message_id of 16 digits with its NUL, a state, an error code, a reference.
-const RECEIPT_TLVS_MAX: usize = (4 + 17) + (4 + 1) + (4 + 3) + (4 + 2);
+/// Octets of a receipt's five TLVs: a message_id of 16 digits with its NUL, a state, an error code, a reference, a flag.
+const RECEIPT_TLVS_MAX: usize = (4 + 17) + (4 + 1) + (4 + 3) + (4 + 2) + (4 + 1);
 const _: () = assert!(split::PART_OCTETS_MAX <= RECEIPT_TEXT_MAX);
 /// Most user data that a peer without TLVs can be handed.
 const SHORT_MESSAGE_MAX: usize = 254;
@@ -42,13 +42,15 @@ impl Scratch {
     }
 }
 
-/// How an account's receipts are written.
+/// How a receipt is written.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ReceiptForm {
     /// Their dates.
     pub(super) dates: DateDigits,
     /// What data_coding 0 means in the messages that they quote.
     pub(super) alphabet: DefaultAlphabet,
+    /// dpf_result, where it has one.
+    pub(super) dpf_result: Option<bool>,
 }
 
 /// The message can't be put into a deliver_sm for this peer.
@@ -70,7 +72,7 @@ pub(super) fn deliver_sm<'a>(
 ) -> Result<(DeliverSm<'a>, u8), TooLong> {
     match message.role {
         Role::Receipt | Role::Notification => Ok((receipt(message, stored, version, form, text, tlvs), 0)),
-        Role::Mt | Role::Mo => {
+        Role::Mt | Role::Mo | Role::Alert => {
             let (_, tlvs) = multi::known_as(message, stored);
             forwarded(message, &SmFields { tlvs, ..*stored }, version, text)
         }
@@ -113,6 +115,9 @@ fn receipt<'a>(
         }
         if let Some(reference) = tlvs_stored.find(TlvTag::USER_MESSAGE_REFERENCE) {
             tlvs.push(TlvTag::USER_MESSAGE_REFERENCE, reference);
+        }
+        if let Some(is_set) = form.dpf_result.filter(|_| version >= InterfaceVersion::V50) {
+            tlvs.push(TlvTag::DPF_RESULT, &[u8::from(is_set)]);
         }
     }
     let esm_class = if message.role == Role::Receipt { EsmClass::RECEIPT } else { EsmClass::INTERMEDIATE };

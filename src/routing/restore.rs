@@ -24,6 +24,8 @@ pub enum RecoveredAs {
     Mo,
     /// A receipt or an intermediate notification that is owed.
     Receipt,
+    /// An alert_notification that an ESME has asked for.
+    Alert,
 }
 
 /// The store holds more messages than the settings allow.
@@ -55,7 +57,9 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             let restored = restored.filter(|(message, _)| self.can_restore(message));
             match restored {
                 Some((message, due)) => {
-                    if let Some(fingerprint) = fingerprint.filter(|_| message.role != Role::Mo) {
+                    if let Some(fingerprint) =
+                        fingerprint.filter(|_| !matches!(message.role, Role::Mo | Role::Alert))
+                    {
                         let age_ms = now.wall.unix_millis().saturating_sub(record.accepted.unix_millis());
                         let until = now.mono.plus_millis(window_ms.saturating_sub(age_ms));
                         self.duplicates.remember(fingerprint, message.id, until);
@@ -75,7 +79,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let can_be = |account: AccountId| account.index() < ALL_ACCOUNTS_MAX;
         can_be(message.account)
             && (message.target == NETWORK || can_be(message.target))
-            && (message.role == Role::Notification || self.index.find(&self.messages, message.id).is_none())
+            && (!message.role.has_own_id() || self.index.find(&self.messages, message.id).is_none())
     }
 
     fn restore(
@@ -91,8 +95,11 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         self.ids.pass(id);
         let highest = if target == NETWORK { account } else { account.max(target) };
         self.sessions.extend_accounts(highest.index() + 1);
-        if role != Role::Notification {
+        if role.has_own_id() {
             self.index.insert(&mut self.messages, slot);
+        }
+        if role == Role::Alert && due > now.mono {
+            self.restore_flag(&message);
         }
         if message.state.is_final() {
             let Message { state, error, finished_s, .. } = message;
@@ -107,6 +114,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             Role::Mt => RecoveredAs::Mt,
             Role::Mo => RecoveredAs::Mo,
             Role::Receipt | Role::Notification => RecoveredAs::Receipt,
+            Role::Alert => RecoveredAs::Alert,
         };
         out.fact(Fact::Recovered { account, recovered_as });
         Ok(())

@@ -296,6 +296,14 @@ impl Sessions {
         None
     }
 
+    /// A session of the account that speaks this version or a later one and can take a delivery now.
+    pub(super) fn receiving(&self, account: AccountId, version: InterfaceVersion) -> Option<SessionHandle> {
+        let fits = |session: &Session| {
+            session.account == account && session.version >= version && self.can_take(session)
+        };
+        self.entries.iter().map(|(_, session)| session).find(|session| fits(session)).map(|it| it.handle)
+    }
+
     /// Whether any session of the account receives.
     pub(super) fn any_receives(&self, account: AccountId) -> bool {
         self.accounts.get(account.index()).is_some_and(|account| account.receiving > 0)

@@ -3,6 +3,7 @@
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng;
 
+use super::alert::PendingFlags;
 use super::duplicates::Duplicates;
 use super::history::FinalHistory;
 use super::index::IdIndex;
@@ -46,6 +47,8 @@ pub struct Shard<S, N> {
     /// Answers to operations that wait for their log entries.
     pub(super) answers: Answers,
     pub(super) sessions: Sessions,
+    /// Absent subscribers that ESMEs want to be told of.
+    pub(super) flags: PendingFlags,
     /// Who owns which addresses by configuration.
     pub(super) owners: PrefixMap<AccountId>,
     pub(super) rng: Xoshiro256PlusPlus,
@@ -87,6 +90,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             not_synced: List::EMPTY,
             answers: Answers::default(),
             sessions: Sessions::new(settings.accounts.iter().map(|account| account.claims_by_address_range)),
+            flags: PendingFlags::default(),
             owners,
             rng: Xoshiro256PlusPlus::seed_from_u64(settings.seed ^ (u64::from(settings.shard) << 48)),
             deliveries: 0,
@@ -341,7 +345,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                     out.mo_held(message.id);
                     self.offer(slot, now, out);
                 }
-                Role::Receipt | Role::Notification => self.offer(slot, now, out),
+                Role::Receipt | Role::Notification | Role::Alert => self.offer(slot, now, out),
             }
         }
         true

@@ -2,7 +2,9 @@
 
 use super::{Asker, MessageEnd, RecoveredAs};
 use crate::base::{AccountId, DeliveryToken, MessageId, SessionHandle, SubmitOperation, Time, WallTime};
-use crate::smpp::{CommandStatus, DeliverSm, InterfaceVersion, MessageState, OperationAnswer, SubmitSm};
+use crate::smpp::{
+    AlertNotification, CommandStatus, DeliverSm, InterfaceVersion, MessageState, OperationAnswer, SubmitSm,
+};
 
 /// Which request a message came in with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,6 +163,17 @@ pub enum Fact {
         /// Whose.
         account: AccountId,
     },
+    /// An alert_notification was handed to a session.
+    AlertSent {
+        /// Whose.
+        account: AccountId,
+    },
+    /// An alert_notification was given up: no session that knows it has taken it in time, or there was no room to set the
+    /// flag.
+    AlertDropped {
+        /// Whose.
+        account: AccountId,
+    },
     /// An MO message was taken in.
     MoAccepted {
         /// For whom.
@@ -224,6 +237,13 @@ pub trait ShardOutput {
     /// Hands a deliver_sm to a session's thread, which owes a [`DeliveryResult`] for `token` or the end of the
     /// session. `false`: no room towards that thread now; the shard keeps the message and tries again next turn.
     fn deliver(&mut self, to: SessionHandle, token: DeliveryToken, deliver_sm: &DeliverSm<'_>) -> bool;
+
+    /// Hands an alert_notification to a session's thread, of which nothing more is heard. `false`: no room towards that
+    /// thread now.
+    fn alert(&mut self, to: SessionHandle, alert: &AlertNotification<'_>) -> bool {
+        let _ = (to, alert);
+        false
+    }
 
     /// Whether a session that has just been handed a delivery takes no more, until [`super::Shard::session_resumed`]: it
     /// does not read what it has. One on another thread says so by [`super::Shard::session_paused`].

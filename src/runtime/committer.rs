@@ -6,29 +6,26 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, TrySendError, bounded};
-use tracing::error;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
 use super::clock::Clock;
-use super::segment_folder::{SegmentFolder, SegmentOnDisk};
+use super::segment_folder::SegmentOnDisk;
 use crate::control_lane::Wake;
-use crate::store::journal::{Answer, Batch, Keeper, Link, Progress, Request, Writer};
+use crate::store::journal::{
+    Answer, Batch, Disk, Doing, Failure, Keeper, Link, Progress, Request, SegmentFile, Stopped, Writer,
+};
 
-/// Entries that nobody waits for (final states) are synced with the next batch that somebody does wait for, or after
-/// this long.
-const IDLE_SYNC: Duration = Duration::from_millis(20);
+/// What nobody waits for to be synced (final states, messages of which only the write was promised) is synced with the
+/// next batch that somebody does wait for, or this long after it was written: files come free only behind a sync.
+const SYNC_INTERVAL: Duration = Duration::from_millis(20);
 /// Rests between the parts of a spare segment that is being filled: 256 KiB each, so at most 100 MiB/s.
 const FILL_PAUSE: Duration = Duration::from_micros(2_500);
 /// Batches on their way back. Never full while the shard lives: it submits fewer than this between two looks.
 const RETURNED_MAX: usize = 64;
 /// Requests to the keeper; the journal has at most one of each kind open, and a few deletions.
 const REQUESTS_MAX: usize = 1_024;
-/// Exit code of a daemon that failed at run time.
-const EXIT_FAILED: i32 = 1;
-
-type SegmentBatch = Box<Batch<SegmentOnDisk>>;
 
 /// The waker of the shard's thread, once there is one.
 #[derive(Clone, Default)]
@@ -56,141 +53,168 @@ impl fmt::Debug for LateWaker {
 
 /// The journal's end.
 #[derive(Debug)]
-pub struct ChannelLink {
-    batches: Sender<SegmentBatch>,
+pub struct ChannelLink<F = SegmentOnDisk> {
+    batches: Sender<Box<Batch<F>>>,
     /// The same channel, to take back what has not been begun.
-    not_begun: Receiver<SegmentBatch>,
-    returned: Receiver<SegmentBatch>,
-    requests: Sender<Request<SegmentOnDisk>>,
-    answers: Receiver<Answer<SegmentOnDisk>>,
+    not_begun: Receiver<Box<Batch<F>>>,
+    returned: Receiver<Box<Batch<F>>>,
+    requests: Sender<Request<F>>,
+    answers: Receiver<Answer<F>>,
 }
 
-impl Link for ChannelLink {
-    type File = SegmentOnDisk;
+impl<F: SegmentFile> Link for ChannelLink<F> {
+    type File = F;
 
     fn has_room(&self) -> bool {
         self.batches.is_empty()
     }
 
-    fn submit(&mut self, batch: SegmentBatch) -> Result<(), SegmentBatch> {
+    fn submit(&mut self, batch: Box<Batch<F>>) -> Result<(), Box<Batch<F>>> {
         self.batches.try_send(batch).map_err(TrySendError::into_inner)
     }
 
-    fn take_back(&mut self) -> Option<SegmentBatch> {
+    fn take_back(&mut self) -> Option<Box<Batch<F>>> {
         self.not_begun.try_recv().ok()
     }
 
-    fn returned(&mut self) -> Option<SegmentBatch> {
+    fn returned(&mut self) -> Option<Box<Batch<F>>> {
         self.returned.try_recv().ok()
     }
 
-    fn ask(&mut self, request: Request<SegmentOnDisk>) {
+    fn ask(&mut self, request: Request<F>) {
         let sent = self.requests.try_send(request);
-        debug_assert!(sent.is_ok(), "more requests to the keeper than can be open");
+        debug_assert!(
+            !matches!(sent, Err(TrySendError::Full(_))),
+            "more requests to the keeper than can be open"
+        );
     }
 
-    fn answer(&mut self) -> Option<Answer<SegmentOnDisk>> {
+    fn answer(&mut self) -> Option<Answer<F>> {
         self.answers.try_recv().ok()
     }
 }
 
-/// The two threads of one shard's store. They end when its link is dropped.
+/// The two threads of one shard's store. They end when its link is dropped, or when the disk fails.
 #[derive(Debug)]
 pub struct StoreThreads {
     threads: [JoinHandle<()>; 2],
+    progress: Arc<Progress>,
 }
 
 impl StoreThreads {
     /// Waits until everything is on disk. The link must be gone.
     ///
     /// # Errors
-    /// When a thread panicked.
-    pub fn join(self) -> Result<(), &'static str> {
+    /// When not everything is: the disk has failed, or a thread panicked.
+    pub fn join(self) -> Result<(), String> {
         for thread in self.threads {
-            thread.join().map_err(|_| "a thread of the store panicked")?;
+            thread.join().map_err(|_| "a thread of the store panicked".to_owned())?;
         }
-        Ok(())
+        self.progress.failure().map_or(Ok(()), |failure| Err(failure.to_string()))
     }
 }
 
-/// Starts the threads of shard `shard`'s store in `folder`.
+/// Starts the threads of shard `shard`'s store on `disk`.
 ///
 /// # Errors
 /// When a thread can't be started.
-pub fn start(
+pub fn start<D: Disk>(
     shard: u16,
-    folder: SegmentFolder,
+    disk: D,
     store_id: u64,
     progress: &Arc<Progress>,
     clock: Clock,
     waker: LateWaker,
-) -> io::Result<(ChannelLink, StoreThreads)> {
+) -> io::Result<(ChannelLink<D::File>, StoreThreads)> {
     let (batches, not_begun) = bounded(1);
     let (returned_tx, returned) = bounded(RETURNED_MAX);
     let (requests, requests_rx) = bounded(REQUESTS_MAX);
     let (answers_tx, answers) = bounded(REQUESTS_MAX);
     let committer = Committer {
-        shard,
         writer: Writer::new(store_id, Arc::clone(progress)),
         progress: Arc::clone(progress),
         batches: not_begun.clone(),
         returned: returned_tx,
+        sync_at: None,
         clock,
         waker: waker.clone(),
     };
-    let committer =
-        thread::Builder::new().name(format!("smscd-commit-{shard}")).spawn(move || committer.run())?;
-    let keeper = thread::Builder::new().name(format!("smscd-keep-{shard}")).spawn(move || {
-        keep(shard, Keeper::new(folder), &requests_rx, &answers_tx, &waker);
-    })?;
+    let keeper_progress = Arc::clone(progress);
+    let threads = [
+        thread::Builder::new().name(format!("smscd-commit-{shard}")).spawn(move || committer.run())?,
+        thread::Builder::new().name(format!("smscd-keep-{shard}")).spawn(move || {
+            keep(Keeper::new(disk), &requests_rx, &answers_tx, &keeper_progress, &waker);
+        })?,
+    ];
     let link = ChannelLink { batches, not_begun, returned, requests, answers };
-    Ok((link, StoreThreads { threads: [committer, keeper] }))
+    Ok((link, StoreThreads { threads, progress: Arc::clone(progress) }))
 }
 
-struct Committer {
-    shard: u16,
-    writer: Writer<SegmentOnDisk>,
+struct Committer<F> {
+    writer: Writer<F>,
     progress: Arc<Progress>,
-    batches: Receiver<SegmentBatch>,
-    returned: Sender<SegmentBatch>,
+    batches: Receiver<Box<Batch<F>>>,
+    returned: Sender<Box<Batch<F>>>,
+    /// When what is written and not synced is to be, if there is any.
+    sync_at: Option<Instant>,
     clock: Clock,
     waker: LateWaker,
 }
 
-impl Committer {
+/// What a committer does next.
+enum Next<F> {
+    Commit(Box<Batch<F>>),
+    Sync,
+    Leave,
+}
+
+impl<F: SegmentFile> Committer<F> {
     fn run(mut self) {
+        if self.commit_all().is_err() {
+            // The shard sees it and tells control, which stops the daemon.
+            self.waker.wake();
+        }
+    }
+
+    fn commit_all(&mut self) -> Result<(), Stopped> {
         loop {
             match self.next() {
-                Ok(batch) => self.commit(batch),
-                Err(RecvTimeoutError::Timeout) => {
-                    self.sync();
+                Next::Commit(batch) => self.commit(batch)?,
+                Next::Sync => {
+                    self.sync()?;
                     // Segments may have become free with it.
                     self.waker.wake();
                 }
-                Err(RecvTimeoutError::Disconnected) => return self.sync(),
+                Next::Leave => return self.sync(),
             }
         }
     }
 
-    fn next(&self) -> Result<SegmentBatch, RecvTimeoutError> {
-        match self.batches.try_recv() {
-            Ok(batch) => Ok(batch),
-            Err(TryRecvError::Disconnected) => Err(RecvTimeoutError::Disconnected),
-            Err(TryRecvError::Empty) if self.writer.is_dirty() => self.batches.recv_timeout(IDLE_SYNC),
-            Err(TryRecvError::Empty) => self.batches.recv().map_err(|_| RecvTimeoutError::Disconnected),
+    fn next(&self) -> Next<F> {
+        let Some(sync_at) = self.sync_at else {
+            return self.batches.recv().map_or(Next::Leave, Next::Commit);
+        };
+        // However many batches wait.
+        if Instant::now() >= sync_at {
+            return Next::Sync;
+        }
+        match self.batches.recv_deadline(sync_at) {
+            Ok(batch) => Next::Commit(batch),
+            Err(RecvTimeoutError::Timeout) => Next::Sync,
+            Err(RecvTimeoutError::Disconnected) => Next::Leave,
         }
     }
 
-    fn commit(&mut self, mut batch: SegmentBatch) {
+    fn commit(&mut self, mut batch: Box<Batch<F>>) -> Result<(), Stopped> {
         let (wants_write, wants_sync) = (batch.wants_write, batch.wants_sync);
-        if let Err(error) = self.writer.write(&mut batch) {
-            stop(self.shard, "writing to", &error);
-        }
+        self.writer.write(&mut batch)?;
         if wants_write && wants_sync {
             self.waker.wake();
         }
         if wants_sync {
-            self.sync();
+            self.sync()?;
+        } else if self.sync_at.is_none() {
+            self.sync_at = Some(Instant::now() + SYNC_INTERVAL);
         }
         batch.done = self.clock.time();
         // The shard may have left; then nobody needs the batch.
@@ -198,20 +222,20 @@ impl Committer {
         if wants_write || wants_sync || self.progress.take_wants_wake() {
             self.waker.wake();
         }
+        Ok(())
     }
 
-    fn sync(&mut self) {
-        if let Err(error) = self.writer.sync() {
-            stop(self.shard, "syncing", &error);
-        }
+    fn sync(&mut self) -> Result<(), Stopped> {
+        self.sync_at = None;
+        self.writer.sync()
     }
 }
 
-fn keep(
-    shard: u16,
-    mut keeper: Keeper<SegmentFolder>,
-    requests: &Receiver<Request<SegmentOnDisk>>,
-    answers: &Sender<Answer<SegmentOnDisk>>,
+fn keep<D: Disk>(
+    mut keeper: Keeper<D>,
+    requests: &Receiver<Request<D::File>>,
+    answers: &Sender<Answer<D::File>>,
+    progress: &Progress,
     waker: &LateWaker,
 ) {
     while let Ok(request) = requests.recv() {
@@ -227,16 +251,13 @@ fn keep(
                 waker.wake();
             }
             Ok(None) => {}
-            Err(error) => stop(shard, "reading from", &error),
+            Err(error) => {
+                progress.fail(Failure::disk(Doing::Reading, &error));
+                return waker.wake();
+            }
         }
     }
 }
 
-/// Ends the process: what a failed call has left on disk is unknown, and only a new start can tell. Nothing that was
-/// not durable has been promised to anybody.
-fn stop(shard: u16, doing: &str, error: &io::Error) -> ! {
-    error!(
-        "stopping: {doing} the store of shard {shard} failed: {error}. Nothing is tried again; the next start recovers what is on disk"
-    );
-    std::process::exit(EXIT_FAILED);
-}
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::committer::{ChannelLink, LateWaker};
 use crate::base::Time;
 use crate::control_lane::Wake;
-use crate::store::journal::{AccountNumbers, Failure, StoreStats};
+use crate::store::journal::{AccountNumbers, Damage, Failure, StoreStats};
 use crate::store::{
     Durability, Journal, Location, Lsn, MemoryStore, MessageStore, Record, StoreFull, Stored,
 };
@@ -48,6 +48,14 @@ impl HostedStore {
         match self {
             Self::Memory(_) => None,
             Self::Journal(journal, _) => journal.failure(),
+        }
+    }
+
+    /// Where a body was found damaged since the last call, if one was.
+    pub fn take_damage(&mut self) -> Option<Damage> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Journal(journal, _) => journal.take_damage(),
         }
     }
 

@@ -21,9 +21,11 @@ use crate::routing::{
     SubmitOutcome, TooManyMessages,
 };
 use crate::session::{DeliveryResult, Disposition, Origin, SubmitRequest};
-use crate::smpp::{CommandStatus, DeliverSm, MessageState, Operation, OperationAnswer, PduBody, SubmitSm};
+use crate::smpp::{
+    AlertNotification, CommandStatus, DeliverSm, MessageState, Operation, OperationAnswer, PduBody, SubmitSm,
+};
 use crate::stats::{AccountCounter, Counter, Latency};
-use crate::store::journal::Failure;
+use crate::store::journal::{Damage, Failure};
 
 /// Between two looks at a committer that is busy, when everything is to be handed to it.
 const CLOSE_WAIT: Duration = Duration::from_millis(1);
@@ -255,6 +257,16 @@ impl ShardHost {
         self.shard.store_mut().poll(now.mono, |nanos, messages| {
             latencies.record_n(Latency::Commit, nanos, u64::from(messages));
         });
+        if let Some(damage) = self.shard.store_mut().take_damage() {
+            let (shard, Damage { file, segment, offset, .. }) = (self.shard.index(), damage);
+            error!(
+                shard,
+                file,
+                segment,
+                offset,
+                "the store is damaged: a message here could not be read back, and ends as undeliverable"
+            );
+        }
     }
 
     /// The figures of its store on disk, if it has one.
@@ -455,6 +467,8 @@ fn count(fact: routing::Fact, stats: &mut ThreadStats) {
             (account, AccountCounter::ReceiptsSent)
         }
         Fact::ReceiptFailed { account } => (account, AccountCounter::ReceiptsFailed),
+        Fact::AlertSent { .. } => return stats.counters.add(Counter::AlertsSent, 1),
+        Fact::AlertDropped { .. } => return stats.counters.add(Counter::AlertsDropped, 1),
         Fact::MoAccepted { account } => (account, AccountCounter::MoAccepted),
         Fact::MoDelivered { account, .. } => (account, AccountCounter::MoDelivered),
         Fact::MoFailed { account } => (account, AccountCounter::MoFailed),
@@ -468,6 +482,7 @@ fn count(fact: routing::Fact, stats: &mut ThreadStats) {
             RecoveredAs::Mt => (account, AccountCounter::Recovered),
             RecoveredAs::Mo => (account, AccountCounter::MoRecovered),
             RecoveredAs::Receipt => (account, AccountCounter::ReceiptsRecovered),
+            RecoveredAs::Alert => return,
         },
         Fact::Unrecoverable { message_id } => {
             return warn!(%message_id, "the store holds a message that makes no sense; it is left there");
@@ -505,6 +520,10 @@ impl ShardOutput for FactsOnly<'_> {
     }
 
     fn deliver(&mut self, _: SessionHandle, _: DeliveryToken, _: &DeliverSm<'_>) -> bool {
+        false
+    }
+
+    fn alert(&mut self, _: SessionHandle, _: &AlertNotification<'_>) -> bool {
         false
     }
 
@@ -567,6 +586,20 @@ impl ShardOutput for TurnOutput<'_> {
                 lane.push_request(message, deliver_sm.body_len(), |out| deliver_sm.encode_body(out))
             }
             (None, Some(worker)) => worker.deliver(to, token, deliver_sm, self.now, self.stats),
+            (None, None) => false,
+        }
+    }
+
+    fn alert(&mut self, to: SessionHandle, alert: &AlertNotification<'_>) -> bool {
+        match (lane_to(self.to_workers, to.worker), &mut self.worker) {
+            (Some(lane), _) => {
+                let message = ToWorker::Alert { session: to };
+                lane.push_request(message, alert.body_len(), |out| alert.encode_body(out))
+            }
+            (None, Some(worker)) => {
+                let write = |out: &mut Vec<u8>| alert.encode_body(out);
+                worker.alert(to, alert.body_len(), self.now, self.stats, write)
+            }
             (None, None) => false,
         }
     }

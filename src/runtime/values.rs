@@ -128,6 +128,11 @@ pub enum ToWorker {
         /// How its outcome is reported.
         token: DeliveryToken,
     },
+    /// An alert_notification to send, whose body is beside it.
+    Alert {
+        /// To which session.
+        session: SessionHandle,
+    },
     /// The shard has heard of a pause, and hands out nothing more to that session until it is resumed.
     PauseHeard {
         /// Which session.

@@ -23,7 +23,7 @@ const LOCK: &str = "lock";
 const MANIFEST: &str = "store.toml";
 const LAYOUT_PREFIX: &str = "layout-";
 /// Of everything in the folder. A change that this version could not read has another number.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// What may be in a folder that holds no store yet.
 const HARMLESS: [&str; 4] = [LOCK, "message-ids", "message-ids.new", "lost+found"];
 
@@ -242,7 +242,7 @@ mod tests {
         assert_ne!(manifest.segment_id(0), manifest.segment_id(1));
 
         let path = dir.path().join(MANIFEST);
-        let text = fs::read_to_string(&path).unwrap().replace("format = 1", "format = 2");
+        let text = fs::read_to_string(&path).unwrap().replace("format = 2", "format = 3");
         fs::write(&path, text).unwrap();
         let error = data.manifest().unwrap_err().to_string();
         assert!(error.contains("format 2") && error.contains(path.to_str().unwrap()), "{error}");

@@ -291,6 +291,21 @@ impl Session {
         true
     }
 
+    /// Sends an alert_notification, which has no response, if this session takes such (any more). `body_len` octets come
+    /// from `write`.
+    pub fn alert(
+        &mut self,
+        body_len: usize,
+        port: &mut impl Output,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> bool {
+        let takes = self.takes_deliveries() && self.version.has_tlvs();
+        if takes {
+            self.send_request(CommandId::ALERT_NOTIFICATION, body_len, port, write);
+        }
+        takes
+    }
+
     /// Whether anything is delivered by data_sm here.
     pub const fn uses_data_sm(&self) -> bool {
         (self.data_sm.messages || self.data_sm.receipts) && self.version.has_tlvs()

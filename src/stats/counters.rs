@@ -128,6 +128,10 @@ counters! {
         DeliveryRetries => "delivery_retries",
         /// Intermediate notifications not made because as many messages are held as may be.
         NotificationsSkipped => "notifications_skipped",
+        /// alert_notifications sent.
+        AlertsSent => "alerts_sent",
+        /// alert_notifications that an ESME has asked for and did not get: no room to note it, or no session that knows them.
+        AlertsDropped => "alerts_dropped",
         /// MO messages from the network that were refused: no account owns the destination, or no room.
         MoRefused => "mo_refused",
         /// Binds whose address_range is no regular expression that we take.

@@ -5,9 +5,11 @@
 mod support;
 
 mod accounts;
+mod alerts;
 mod alphabets;
 mod binds;
 mod deliveries;
+mod disk_failure;
 mod events;
 mod links;
 mod mo;

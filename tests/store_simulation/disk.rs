@@ -35,6 +35,8 @@ struct FileState {
 struct State {
     files: BTreeMap<u32, FileState>,
     faults: Faults,
+    /// Writes and syncs so far.
+    calls: u64,
     rng: Xoshiro256PlusPlus,
 }
 
@@ -58,11 +60,16 @@ pub(crate) struct SimFile {
 impl SimDisk {
     pub(crate) fn new(seed: u64) -> Self {
         let rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-        Self(Arc::new(Mutex::new(State { files: BTreeMap::new(), faults: Faults::default(), rng })))
+        Self(Arc::new(Mutex::new(State { files: BTreeMap::new(), faults: Faults::default(), calls: 0, rng })))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().expect("one thread")
+    }
+
+    /// Writes and syncs so far, failed ones too.
+    pub(crate) fn calls(&self) -> u64 {
+        self.state().calls
     }
 
     pub(crate) fn set_faults(&self, faults: Faults) {
@@ -169,6 +176,7 @@ impl SegmentFile for SimFile {
 
     fn write_at(&self, bytes: &[u8], offset: u32) -> io::Result<usize> {
         let mut state = self.disk.state();
+        state.calls += 1;
         let Faults { short_write, failed_write, .. } = state.faults;
         let (is_short, fails) = (state.happens(short_write), state.happens(failed_write));
         let len = if is_short || fails { (state.rng.next_u64() as usize) % bytes.len() } else { bytes.len() };
@@ -194,6 +202,7 @@ impl SegmentFile for SimFile {
 
     fn sync(&self) -> io::Result<()> {
         let mut state = self.disk.state();
+        state.calls += 1;
         let failed_sync = state.faults.failed_sync;
         if state.happens(failed_sync) {
             return Err(io::Error::other("the device is gone"));

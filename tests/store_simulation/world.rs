@@ -8,7 +8,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use smscd::base::{AccountId, MessageId, Time, WallTime};
 use smscd::store::journal::{
-    Access, Batch, Journal, JournalSettings, Keeper, Progress, Recovered, Writer, open,
+    Access, Batch, Failure, Journal, JournalSettings, Keeper, Progress, Recovered, Writer, open,
 };
 use smscd::store::{Durability, Location, MessageStore, Record, Stored};
 
@@ -227,11 +227,14 @@ impl World {
         self.journal.commit();
     }
 
-    /// The committer does its next thing.
+    /// The committer does its next thing. Once a call has failed, it makes no other.
     pub(crate) fn committer(&mut self) {
-        if self.has_failed {
-            return;
-        }
+        let (had_failed, calls) = (self.has_failed, self.disk.calls());
+        self.committer_step();
+        assert!(!had_failed || calls == self.disk.calls(), "tried again after a failure");
+    }
+
+    fn committer_step(&mut self) {
         if let Some(mut batch) = self.in_hand.take() {
             if batch.wants_sync {
                 self.has_failed |= self.writer.sync().is_err();
@@ -260,6 +263,23 @@ impl World {
             Ok(None) => {}
             Err(_) => self.has_failed = true,
         }
+    }
+
+    /// After a call to the disk has failed: the journal says so, and nothing counts as durable that did not before,
+    /// whatever is done.
+    pub(crate) fn assert_stopped(&mut self) {
+        let before = (self.progress.written(), self.progress.synced());
+        for _ in 0..5 {
+            self.put();
+            self.remove();
+            self.turn();
+            self.committer();
+            self.committer();
+        }
+        assert!(matches!(self.journal.failure(), Some(Failure::Disk { .. })), "{:?}", self.journal.failure());
+        assert_eq!((self.progress.written(), self.progress.synced()), before);
+        let lsn_at = |durability| self.journal.lsn_at(durability).0;
+        assert_eq!((lsn_at(Durability::Buffered), lsn_at(Durability::Sync)), before);
     }
 
     /// Lets everything settle: all on disk, nothing asked for.

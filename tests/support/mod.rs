@@ -29,6 +29,8 @@ use tls::{Endpoint, Version};
 /// How long anything may take before a test fails. Far more than is needed, for machines that do much at once.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
+const BINARY: &str = env!("CARGO_BIN_EXE_smscd");
+
 /// How the daemon's threads are laid out, and whether its ESMEs come over TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout(pub &'static [&'static str], pub Option<Version>);
@@ -74,22 +76,35 @@ impl Daemon {
 
     /// As [`Daemon::start`], on a data folder that outlives it; without one, on its own.
     pub fn start_on(data_dir: Option<&Path>, config: &str, layout: Layout) -> Self {
-        Self::launch(data_dir, config, "", layout)
+        Self::launch(Command::new(BINARY), data_dir, config, "", layout)
+    }
+
+    /// As [`Daemon::start_on`], by a program that becomes the daemon: `program` is it and its arguments in front.
+    pub fn start_under(program: &[&str], data_dir: &Path, config: &str, layout: Layout) -> Self {
+        let mut command = Command::new(program[0]);
+        command.args(&program[1..]).arg(BINARY);
+        Self::launch(command, Some(data_dir), config, "", layout)
     }
 
     /// As [`Daemon::start`], on a TLS layout, with these keys in its `[tls]` section.
     pub fn start_tls(config: &str, tls_keys: &str, layout: Layout) -> Self {
         assert!(layout.1.is_some(), "{layout:?} is without TLS");
-        Self::launch(None, config, tls_keys, layout)
+        Self::launch(Command::new(BINARY), None, config, tls_keys, layout)
     }
 
-    fn launch(data_dir: Option<&Path>, config: &str, tls_keys: &str, layout: Layout) -> Self {
+    fn launch(
+        mut command: Command,
+        data_dir: Option<&Path>,
+        config: &str,
+        tls_keys: &str,
+        layout: Layout,
+    ) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let file = dir.path().join("smscd.toml");
         let data_dir = data_dir.map_or_else(|| dir.path().join("data"), Path::to_path_buf);
         let tls_section = layout.1.map(|_| tls::section(dir.path(), tls_keys)).unwrap_or_default();
         std::fs::write(&file, config.to_owned() + &tls_section).expect("written");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_smscd"))
+        let mut child = command
             .args(["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--no-pin", "--config"])
             .arg(&file)
             .arg("--data-dir")

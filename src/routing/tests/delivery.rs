@@ -345,3 +345,17 @@ fn what_comes_back_again_and_again_keeps_its_order() {
     bench.turn();
     assert_eq!(ids_of(&bench.deliveries()), ids[1..5]);
 }
+
+#[test]
+fn a_message_whose_body_the_store_has_lost_ends_as_undeliverable() {
+    let mut bench = bench();
+    let scheduled = SubmitSm { schedule_delivery_time: b"000000000100000R", destination_addr: b"1", ..sm(0) };
+    let id = bench.submit(session(0), scheduled);
+    bench.turn();
+    bench.shard.store.is_damaged = true;
+    bench.pass(60_000);
+    assert!(bench.shard.network.attempts.is_empty(), "there is nothing to deliver");
+    assert_eq!(bench.shard.query(id, bench.now).unwrap().state, MessageState::Undeliverable);
+    assert_eq!(bench.out.finals(), [MessageState::Undeliverable]);
+    bench.assert_drained();
+}

@@ -1,5 +1,6 @@
 //! Tests of the shard as a whole, with a scripted network and a recorder in place of the shell.
 
+mod alerts;
 mod delivery;
 mod duplicates;
 mod lines;
@@ -18,8 +19,8 @@ use super::*;
 use crate::base::mobile::{MoArrival, MobileNetwork, Outcome, Verdict};
 use crate::base::{AccountId, DeliveryToken, MessageId, Now, SessionHandle, Time, WallTime};
 use crate::smpp::{
-    CommandStatus, DeliverSm, InterfaceVersion, MessageState, OperationAnswer, PduBody, RegisteredDelivery,
-    SubmitSm,
+    AlertNotification, CommandStatus, DeliverSm, InterfaceVersion, MessageState, OperationAnswer, PduBody,
+    RegisteredDelivery, SubmitSm,
 };
 use crate::store::{Durability, Location, Lsn, MemoryStore, MessageStore, Record, StoreFull, Stored};
 
@@ -89,6 +90,8 @@ pub(super) struct SlowStore {
     log: Vec<Entry>,
     /// What an earlier run has left.
     left: VecDeque<(Location, Record)>,
+    /// No body can be read any more.
+    pub(super) is_damaged: bool,
 }
 
 impl SlowStore {
@@ -100,6 +103,7 @@ impl SlowStore {
             records: Vec::new(),
             log: Vec::new(),
             left: VecDeque::new(),
+            is_damaged: false,
         }
     }
 
@@ -146,7 +150,7 @@ impl MessageStore for SlowStore {
     }
 
     fn body(&mut self, location: Location) -> Option<&[u8]> {
-        self.memory.body(location)
+        if self.is_damaged { None } else { self.memory.body(location) }
     }
 
     fn update_as(&mut self, location: Location, record: &Record, _: Durability) -> Lsn {
@@ -225,6 +229,7 @@ pub(super) struct Recorder {
     pub(super) answers: Vec<(Asker, OperationAnswer)>,
     pub(super) deliveries: Vec<Delivery>,
     pub(super) facts: Vec<Fact>,
+    pub(super) alerts: Vec<(SessionHandle, Vec<u8>)>,
     pub(super) held_mo: Vec<MessageId>,
     /// Workers whose lane is full.
     pub(super) full_lanes: Vec<u16>,
@@ -252,6 +257,16 @@ impl ShardOutput for Recorder {
         let mut body = Vec::new();
         deliver_sm.encode_body(&mut body);
         self.deliveries.push(Delivery { to, token, body });
+        true
+    }
+
+    fn alert(&mut self, to: SessionHandle, alert: &AlertNotification<'_>) -> bool {
+        if self.full_lanes.contains(&to.worker) {
+            return false;
+        }
+        let mut body = Vec::new();
+        alert.encode_body(&mut body);
+        self.alerts.push((to, body));
         true
     }
 

@@ -35,6 +35,10 @@ impl Worker {
                         ToWorker::MultiRefused { request, index, status } => {
                             self.multis.refused(request, index, status);
                         }
+                        ToWorker::Alert { session } => {
+                            let write = |out: &mut Vec<u8>| out.extend_from_slice(body);
+                            self.alert(session, body.len(), now, stats, write);
+                        }
                         ToWorker::Deliver { session, token } => {
                             self.deliver_body(session, token, body, now, stats)
                         }
@@ -114,6 +118,19 @@ impl Worker {
                 self.hand_over(to, token, by, len, now, stats, |out| deliver_sm.encode_body(out))
             }
         }
+    }
+
+    /// A shard has an alert_notification for a session. False: it takes none.
+    pub fn alert(
+        &mut self,
+        to: SessionHandle,
+        len: usize,
+        now: Now,
+        stats: &mut ThreadStats,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> bool {
+        let sent = self.with_output(to, now.mono, stats, |session, output| session.alert(len, output, write));
+        sent.unwrap_or(false)
     }
 
     /// By which request the session gets this; deliver_sm where there is no such session.

@@ -1,7 +1,7 @@
 //! The entries of a frame: a message put (or copied forward), its record replaced, its end. Little-endian, packed.
 //!
 //! ```text
-//! put     1 | slot:4 | generation:2 | length:3 | record:43 | body:length
+//! put     1 | slot:4 | generation:2 | length:3 | checksum of the body:4 | record:43 | body:length
 //! update  2 | slot:4 | generation:2 | record:43
 //! remove  3 | slot:4 | generation:2
 //! note    4                                       keeps the log moving; says nothing
@@ -13,7 +13,7 @@ use crate::store::Record;
 /// Octets of an encoded record.
 pub const RECORD_BYTES: usize = 43;
 /// Octets of a put before its body.
-pub const PUT_HEAD_BYTES: usize = 1 + 4 + 2 + 3 + RECORD_BYTES;
+pub const PUT_HEAD_BYTES: usize = 1 + 4 + 2 + 3 + 4 + RECORD_BYTES;
 /// Octets of an update.
 pub const UPDATE_BYTES: usize = 1 + 4 + 2 + RECORD_BYTES;
 /// Octets of a remove.
@@ -135,9 +135,18 @@ pub fn push_put(out: &mut Vec<u8>, name: SlotName, record: &RecordBytes, body: &
     let mut head = [0; PUT_HEAD_BYTES];
     head[..7].copy_from_slice(&tag(PUT, name));
     head[7..10].copy_from_slice(&(body.len() as u32).to_le_bytes()[..3]);
-    head[10..].copy_from_slice(record);
+    head[10..14].copy_from_slice(&crc32c::crc32c(body).to_le_bytes());
+    head[14..].copy_from_slice(record);
     out.extend_from_slice(&head);
     out.extend_from_slice(body);
+}
+
+/// The body in `entry`, a put of `name` read back by itself: its frame, and so the frame's checksum, is not at hand. `None`:
+/// it is not that put, or its body is not what it was.
+pub fn body_of_put(entry: &[u8], name: SlotName) -> Option<&[u8]> {
+    let (head, body) = entry.split_first_chunk::<PUT_HEAD_BYTES>()?;
+    let is_it = head[..7] == tag(PUT, name) && head[7..10] == (body.len() as u32).to_le_bytes()[..3];
+    (is_it && head[10..14] == crc32c::crc32c(body).to_le_bytes()).then_some(body)
 }
 
 /// Appends an update.
@@ -204,7 +213,7 @@ impl<'a> Iterator for Entries<'a> {
             PUT => {
                 let &[l0, l1, l2] = rest.get(7..)?.first_chunk::<3>()?;
                 let length = u32::from_le_bytes([l0, l1, l2, 0]);
-                let record = rest.get(10..)?.first_chunk::<RECORD_BYTES>()?;
+                let record = rest.get(14..)?.first_chunk::<RECORD_BYTES>()?;
                 let end = PUT_HEAD_BYTES + length as usize;
                 if length as usize > BODY_BYTES_MAX || end > rest.len() {
                     return None;

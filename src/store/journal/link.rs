@@ -3,11 +3,12 @@
 
 use std::fmt::Debug;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::batch::Batch;
 use super::disk::{Disk, SegmentFile, read_full, write_all};
+use super::failure::{Doing, Failure};
 
 /// How the journal reaches the two. The shell has threads and channels behind it, a simulation its schedule.
 pub trait Link: Debug {
@@ -43,12 +44,14 @@ pub struct Progress {
     synced: AtomicU64,
     /// The journal has more than it could submit.
     wants_wake: AtomicBool,
+    /// Why it gets no further.
+    failure: OnceLock<Failure>,
 }
 
 impl Progress {
     /// Everything up to `lsn` is there already.
     pub fn from(lsn: u64) -> Self {
-        Self { written: AtomicU64::new(lsn), synced: AtomicU64::new(lsn), wants_wake: AtomicBool::new(false) }
+        Self { written: AtomicU64::new(lsn), synced: AtomicU64::new(lsn), ..Self::default() }
     }
 
     /// The last entry written.
@@ -63,6 +66,18 @@ impl Progress {
         self.synced.load(Ordering::Acquire)
     }
 
+    /// Nothing becomes durable from now on. The first reason stands.
+    pub fn fail(&self, failure: Failure) {
+        // Later ones follow from the first.
+        let _ = self.failure.set(failure);
+    }
+
+    /// Why nothing becomes durable any more, if so.
+    #[inline]
+    pub fn failure(&self) -> Option<&Failure> {
+        self.failure.get()
+    }
+
     /// Asks to be woken after the next batch.
     pub fn want_wake(&self) {
         self.wants_wake.store(true, Ordering::SeqCst);
@@ -74,8 +89,8 @@ impl Progress {
     }
 }
 
-/// The committer's part: writes batches and syncs what is written. Any error is the end: what a failed call left on
-/// disk is unknown, so it is never tried again, and nothing is reported as done any more.
+/// The committer's part: writes batches and syncs what is written. A call to the disk that fails is the end: what it left
+/// there is unknown, so it is never tried again, and nothing is reported as done any more.
 #[derive(Debug)]
 pub struct Writer<F> {
     store_id: u64,
@@ -85,6 +100,10 @@ pub struct Writer<F> {
     written: u64,
     synced: u64,
 }
+
+/// The disk has failed; [`Progress::failure`] says how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped;
 
 impl<F: SegmentFile> Writer<F> {
     /// For the store whose progress is published in `progress`.
@@ -101,19 +120,20 @@ impl<F: SegmentFile> Writer<F> {
     /// Writes a batch as the next frame.
     ///
     /// # Errors
-    /// The file's.
-    pub fn write(&mut self, batch: &mut Batch<F>) -> io::Result<()> {
+    /// When the disk fails, or has failed before.
+    pub fn write(&mut self, batch: &mut Batch<F>) -> Result<(), Stopped> {
         debug_assert!(self.is_next(batch));
-        if self.dirty.last().is_none_or(|(segment, _)| *segment != batch.segment) {
-            self.dirty.push((batch.segment, Arc::clone(&batch.file)));
-        }
         if batch.is_clean_stop && self.is_dirty() {
             // The mark says that all before it is on disk.
             self.sync()?;
+        }
+        self.go_on()?;
+        if self.dirty.last().is_none_or(|(segment, _)| *segment != batch.segment) {
             self.dirty.push((batch.segment, Arc::clone(&batch.file)));
         }
         batch.seal(self.store_id, self.synced);
-        write_all(&*batch.file, &batch.bytes, batch.offset)?;
+        let done = write_all(&*batch.file, &batch.bytes, batch.offset);
+        self.heed(Doing::Writing, done)?;
         self.written = batch.last_lsn();
         self.progress.written.store(self.written, Ordering::Release);
         Ok(())
@@ -122,25 +142,31 @@ impl<F: SegmentFile> Writer<F> {
     /// Syncs what is written.
     ///
     /// # Errors
-    /// The file's.
-    pub fn sync(&mut self) -> io::Result<()> {
-        for (_, file) in &self.dirty {
-            file.sync()?;
-        }
+    /// When the disk fails, or has failed before.
+    pub fn sync(&mut self) -> Result<(), Stopped> {
+        self.go_on()?;
+        let done = self.dirty.iter().try_for_each(|(_, file)| file.sync());
+        self.heed(Doing::Syncing, done)?;
         self.dirty.clear();
         self.synced = self.written;
         self.progress.synced.store(self.synced, Ordering::Release);
         Ok(())
     }
 
+    fn go_on(&self) -> Result<(), Stopped> {
+        if self.progress.failure().is_some() { Err(Stopped) } else { Ok(()) }
+    }
+
+    fn heed(&self, doing: Doing, done: io::Result<()>) -> Result<(), Stopped> {
+        done.map_err(|error| {
+            self.progress.fail(Failure::disk(doing, &error));
+            Stopped
+        })
+    }
+
     /// Whether something is written and not synced.
     pub const fn is_dirty(&self) -> bool {
         self.synced < self.written
-    }
-
-    /// Segments with writes that are not synced.
-    pub const fn dirty_segments(&self) -> usize {
-        self.dirty.len()
     }
 }
 

@@ -15,6 +15,7 @@ mod batch;
 mod cleaner;
 pub mod disk;
 pub mod entry;
+mod failure;
 pub mod frame;
 mod link;
 mod recovery;
@@ -30,7 +31,8 @@ use std::sync::Arc;
 pub use accounts::AccountNumbers;
 pub use batch::Batch;
 pub use disk::{Disk, SegmentFile};
-pub use link::{Answer, Keeper, Link, Progress, Request, Writer};
+pub use failure::{Doing, Failure};
+pub use link::{Answer, Keeper, Link, Progress, Request, Stopped, Writer};
 pub use recovery::{Access, Damage, OpenError, Recovered, RecoveryReport, open};
 pub use stats::StoreStats;
 
@@ -40,7 +42,7 @@ use cleaner::Cleaner;
 use disk::read_full;
 use entry::{
     BODY_BYTES_MAX, PUT_HEAD_BYTES, REMOVE_BYTES, RecordBytes, SlotName, UPDATE_BYTES, accepted_of,
-    push_note, push_put, push_remove, push_update, stage_of,
+    body_of_put, push_note, push_put, push_remove, push_update, stage_of,
 };
 use frame::{BATCH_BYTES_MAX, FRAME_ALIGN, HEADER_BYTES};
 use ring::BodyRing;
@@ -96,22 +98,6 @@ impl JournalSettings {
     }
 }
 
-/// Why the journal can go no further. The daemon must stop: nothing is made durable any more.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
-    /// The reserve is used up: not even final states can be written.
-    #[error("the disk is full: no segment is left even for final states")]
-    NoRoom,
-    /// A frame that was good when it was written or recovered no longer is.
-    #[error("segment file {file:08}: the frame at offset {offset} has become unreadable")]
-    Unreadable {
-        /// Number of the segment's file.
-        file: u32,
-        /// Octets from its start.
-        offset: u32,
-    },
-}
-
 /// The durable store of one shard.
 #[derive(Debug)]
 pub struct Journal<L: Link> {
@@ -147,6 +133,8 @@ pub struct Journal<L: Link> {
     create_at: Time,
     /// For bodies read from disk.
     scratch: Vec<u8>,
+    /// Where the last of them was damaged, until it is told.
+    damage: Option<Damage>,
     tally: Tally,
     failure: Option<Failure>,
     is_closed: bool,
@@ -190,6 +178,7 @@ impl<L: Link> Journal<L> {
             filling: false,
             create_at: Time::ZERO,
             scratch: Vec::new(),
+            damage: None,
             tally,
             failure: None,
             is_closed: false,
@@ -202,6 +191,7 @@ impl<L: Link> Journal<L> {
     /// of each batch that somebody waited for, and the number of messages in it.
     pub fn poll(&mut self, now: Time, mut commit_nanos: impl FnMut(u64, u32)) {
         self.now = now;
+        self.heed_failure();
         // What is written is looked at first: it is never behind what is synced.
         self.synced = self.progress.synced();
         self.written = self.progress.written();
@@ -215,6 +205,18 @@ impl<L: Link> Journal<L> {
         }
     }
 
+    /// Takes over that the disk has failed.
+    fn heed_failure(&mut self) {
+        if self.failure.is_none() {
+            self.failure = self.progress.failure().cloned();
+        }
+    }
+
+    /// The place of the last body that was not what was written, if one was found so since the last call.
+    pub const fn take_damage(&mut self) -> Option<Damage> {
+        self.damage.take()
+    }
+
     /// Accounts have these numbers from now on: the ones that they had, and those of new accounts.
     pub fn set_account_numbers(&mut self, numbers: AccountNumbers) {
         self.settings.accounts = numbers;
@@ -222,7 +224,9 @@ impl<L: Link> Journal<L> {
 
     /// Whether there is news for [`Journal::poll`]; to be asked between announcing sleep and sleeping.
     pub fn has_news(&self) -> bool {
-        self.progress.synced() != self.synced || self.progress.written() != self.written
+        self.progress.synced() != self.synced
+            || self.progress.written() != self.written
+            || (self.failure.is_none() && self.progress.failure().is_some())
     }
 
     /// Why nothing becomes durable any more, if so.
@@ -267,6 +271,7 @@ impl<L: Link> Journal<L> {
             copied: self.tally.copied,
             refused: self.tally.refused,
             disk_reads: self.tally.disk_reads,
+            damaged_reads: self.tally.damaged_reads,
             is_full: self.segments.available() < RESERVE,
             oldest_accepted_ms: self.segments.accepted_min(),
             recovery: self.recovered.figures(),
@@ -459,6 +464,23 @@ impl<L: Link> Journal<L> {
         true
     }
 
+    /// Reads a body from disk. `None`: what is there is not what was written; that is counted and told.
+    fn read_back(&mut self, name: SlotName, place: Place) -> Option<&[u8]> {
+        self.tally.disk_reads += 1;
+        let segment = self.segments.get(place.segment)?;
+        let (number, file) = (segment.number(), segment.file()?);
+        self.scratch.resize(PUT_HEAD_BYTES + place.length as usize, 0);
+        let offset = place.offset.checked_sub(PUT_HEAD_BYTES as u32)?;
+        let read = read_full(&**file, &mut self.scratch, offset).unwrap_or(0);
+        let body = self.scratch.get(..read).and_then(|entry| body_of_put(entry, name));
+        if body.is_none_or(|body| body.len() != place.length as usize) {
+            self.tally.damaged_reads += 1;
+            self.damage = Some(Damage { file: number, segment: place.segment, offset, lost_entries: 1 });
+            return None;
+        }
+        body
+    }
+
     /// Takes in what the keeper has done, and asks it for what is needed next.
     fn keep_files(&mut self) {
         while let Some(answer) = self.link.answer() {
@@ -542,12 +564,7 @@ impl<L: Link> MessageStore for Journal<L> {
         if self.ring.get(place.ring, place.length).is_some() {
             return self.ring.get(place.ring, place.length);
         }
-        self.tally.disk_reads += 1;
-        let file = self.segments.get(place.segment)?.file()?;
-        let length = place.length as usize;
-        self.scratch.resize(length, 0);
-        let read = read_full(&**file, &mut self.scratch, place.offset).ok()?;
-        (read == length).then_some(&*self.scratch)
+        self.read_back(name_of(location), place)
     }
 
     #[inline]
@@ -625,6 +642,7 @@ impl<L: Link> MessageStore for Journal<L> {
     }
 
     fn commit(&mut self) {
+        self.heed_failure();
         if self.failure.is_some() {
             return;
         }

@@ -49,6 +49,8 @@ pub struct StoreStats {
     pub refused: u64,
     /// Bodies read back from disk.
     pub disk_reads: u64,
+    /// Those of them that were not what was written.
+    pub damaged_reads: u64,
     /// No new message is taken in for want of disk.
     pub is_full: bool,
     /// Unix milliseconds before which no pending message was accepted.
@@ -77,6 +79,7 @@ impl StoreStats {
         self.copied += other.copied;
         self.refused += other.refused;
         self.disk_reads += other.disk_reads;
+        self.damaged_reads += other.damaged_reads;
         self.is_full |= other.is_full;
         self.oldest_accepted_ms =
             [self.oldest_accepted_ms, other.oldest_accepted_ms].into_iter().flatten().min();
@@ -100,6 +103,7 @@ pub(super) struct Tally {
     pub(super) copied: u64,
     pub(super) refused: u64,
     pub(super) disk_reads: u64,
+    pub(super) damaged_reads: u64,
 }
 
 impl Tally {

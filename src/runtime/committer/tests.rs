@@ -1,0 +1,202 @@
+//! The threads of a store on a disk in memory whose calls are counted and fail on request.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::*;
+use crate::base::{AccountId, MessageId, WallTime};
+use crate::store::journal::{Access, Journal, JournalSettings, open};
+use crate::store::{Durability, MessageStore, Record};
+
+const DEADLINE: Duration = Duration::from_secs(30);
+const SEGMENT_BYTES: u32 = 128 * 1024;
+const SEGMENTS_MAX: u32 = 12;
+
+#[derive(Debug, Default)]
+struct State {
+    files: Mutex<Vec<(u32, Arc<MemoryFile>)>>,
+    fails_write: AtomicBool,
+    fails_sync: AtomicBool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct MemoryDisk(Arc<State>);
+
+#[derive(Debug)]
+struct MemoryFile {
+    disk: MemoryDisk,
+    bytes: Mutex<Vec<u8>>,
+    len: u32,
+}
+
+impl SegmentFile for MemoryFile {
+    fn len(&self) -> u32 {
+        self.len
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u32) -> io::Result<usize> {
+        if self.disk.0.fails_write.load(Ordering::SeqCst) {
+            return Err(io::Error::other("the device is gone"));
+        }
+        let start = offset as usize;
+        self.bytes.lock().unwrap()[start..start + bytes.len()].copy_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn read_at(&self, bytes: &mut [u8], offset: u32) -> io::Result<usize> {
+        let held = self.bytes.lock().unwrap();
+        let rest = &held[offset as usize..];
+        let len = rest.len().min(bytes.len());
+        bytes[..len].copy_from_slice(&rest[..len]);
+        Ok(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        if self.disk.0.fails_sync.load(Ordering::SeqCst) {
+            return Err(io::Error::other("the device is gone"));
+        }
+        Ok(())
+    }
+}
+
+impl Disk for MemoryDisk {
+    type File = MemoryFile;
+
+    fn create(&mut self, number: u32, bytes: u32) -> io::Result<Arc<MemoryFile>> {
+        let file = MemoryFile { disk: self.clone(), bytes: Mutex::new(vec![0; bytes as usize]), len: bytes };
+        let file = Arc::new(file);
+        self.0.files.lock().unwrap().push((number, Arc::clone(&file)));
+        Ok(file)
+    }
+
+    fn delete(&mut self, number: u32) -> io::Result<()> {
+        self.0.files.lock().unwrap().retain(|(other, _)| *other != number);
+        Ok(())
+    }
+
+    fn files(&mut self) -> io::Result<Vec<(u32, Arc<MemoryFile>)>> {
+        Ok(self.0.files.lock().unwrap().clone())
+    }
+}
+
+struct Store {
+    disk: MemoryDisk,
+    journal: Journal<ChannelLink<MemoryFile>>,
+    threads: StoreThreads,
+    progress: Arc<Progress>,
+    started: Instant,
+    next_id: u64,
+}
+
+impl Store {
+    fn new() -> Self {
+        let mut disk = MemoryDisk::default();
+        let settings = JournalSettings {
+            messages_max: 10_000,
+            segment_bytes: SEGMENT_BYTES,
+            segments_max: SEGMENTS_MAX,
+            batch_bytes_max: 16 * 1024,
+            ..JournalSettings::new(7)
+        };
+        let recovered = open(&mut disk, &settings, Access::Write).unwrap();
+        let progress = Arc::new(Progress::from(recovered.lsn()));
+        let (link, threads) =
+            start(0, disk.clone(), 7, &progress, Clock::start(), LateWaker::default()).unwrap();
+        let journal = Journal::new(settings, recovered, link, Arc::clone(&progress));
+        Self { disk, journal, threads, progress, started: Instant::now(), next_id: 1 }
+    }
+
+    /// A message that is accepted with this promise; whether there was room.
+    fn put(&mut self, durability: Durability) -> bool {
+        let now = WallTime::from_unix_millis(self.next_id);
+        let record = Record {
+            id: MessageId::from_u64(self.next_id),
+            account: AccountId(0),
+            target: None,
+            stage: 0,
+            state: 1,
+            version: 0x34,
+            error: 0,
+            attempts: 0,
+            accepted: now,
+            due: now,
+            expires: now,
+            finished: now,
+        };
+        let Ok(stored) = self.journal.put_as(&record, &[7; 1_000], durability) else { return false };
+        self.next_id += 1;
+        // It ends at once, which nobody waits for.
+        self.journal.remove_as(stored.location, Durability::None);
+        true
+    }
+
+    fn turn(&mut self) {
+        let nanos = self.started.elapsed().as_nanos() as u64;
+        self.journal.poll(crate::base::Time::from_nanos(nanos), |_, _| {});
+        self.journal.commit();
+    }
+
+    fn until(&mut self, mut is_enough: impl FnMut(&mut Self) -> bool) {
+        let deadline = Instant::now() + DEADLINE;
+        while !is_enough(self) {
+            assert!(Instant::now() < deadline, "never: {:?}", self.journal.stats());
+            self.turn();
+            thread::yield_now();
+        }
+    }
+}
+
+#[test]
+fn what_is_only_written_is_synced_however_many_batches_come() {
+    let mut store = Store::new();
+    // Far more than all segments hold.
+    let mut refused = 0;
+    store.until(|store| {
+        for _ in 0..4 {
+            refused += u64::from(!store.put(Durability::Buffered));
+        }
+        store.journal.stats().frame_bytes > u64::from(2 * SEGMENTS_MAX * SEGMENT_BYTES)
+    });
+    let stats = store.journal.stats();
+    assert!(
+        store.progress.synced() > 0 && stats.files <= u64::from(SEGMENTS_MAX),
+        "{stats:?}, {refused} refused"
+    );
+    let Store { journal, threads, .. } = store;
+    drop(journal);
+    threads.join().unwrap();
+}
+
+#[test]
+fn after_a_failed_call_nothing_is_tried_and_nothing_is_durable() {
+    for fails_sync in [false, true] {
+        let mut store = Store::new();
+        assert!(store.put(Durability::Sync));
+        store.until(|store| store.progress.synced() > 0);
+        fails_of(&store.disk, fails_sync).store(true, Ordering::SeqCst);
+        let synced = store.progress.synced();
+        assert!(store.put(Durability::Sync));
+        store.until(|store| store.journal.failure().is_some());
+        // The disk is well again: too late.
+        fails_of(&store.disk, fails_sync).store(false, Ordering::SeqCst);
+        assert!(!store.put(Durability::Sync), "taken in after a failure");
+        store.turn();
+        let Store { disk, mut journal, threads, progress, .. } = store;
+        journal.close();
+        journal.commit();
+        assert!(journal.is_flushed(), "who closes it must not wait for ever");
+        drop(journal);
+        let what = threads.join().unwrap_err();
+        let doing = if fails_sync { "syncing the store" } else { "writing to the store" };
+        assert!(
+            what.starts_with(&format!("{doing} failed: the device is gone. Nothing is tried again")),
+            "{what}"
+        );
+        assert_eq!(progress.synced(), synced);
+        drop(disk);
+    }
+}
+
+fn fails_of(disk: &MemoryDisk, fails_sync: bool) -> &AtomicBool {
+    if fails_sync { &disk.0.fails_sync } else { &disk.0.fails_write }
+}
