@@ -7,7 +7,7 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use smscd::base::{AccountId, DeliveryToken, MessageId, SessionHandle, Time};
 use smscd::session::{
-    Authentication, BindMode, BindRequest, DataSmUse, DeliveryResult, Disposition, Fact, Grant, MultiRequest,
+    Authentication, BindMode, BindRequest, Compat, DeliveryResult, Disposition, Fact, Grant, MultiRequest,
     OperationDisposition, OperationRequest, Origin, Output, Port, Session, SessionSettings, SubmitRequest,
 };
 use smscd::smpp::{CommandId, CommandStatus, InterfaceVersion, OperationAnswer, SubmitSm, encode_pdu};
@@ -37,7 +37,7 @@ impl Port for Accepting {
             account: AccountId(0),
             window: 1_000,
             deliver_window: 1_000,
-            data_sm: DataSmUse::default(),
+            compat: Compat::default(),
         })
     }
 
@@ -82,6 +82,7 @@ fn settings() -> SessionSettings {
         response_timeout_ms: 30_000,
         unbind_timeout_ms: 5_000,
         pdu_bytes_max: 70_000,
+        enquire_link_before_bind: true,
     }
 }
 

@@ -21,11 +21,34 @@ pub const OUT_CHUNK_BYTES: usize = 32 * 1024;
 /// delivery is handed to it, until the peer reads.
 pub const OUT_QUEUE_BYTES_MAX: usize = 256 * 1024;
 
-/// PDUs and octets that one session may have handled in one turn of its worker (promise 7). Beyond: it waits for
-/// the next turn, behind the others.
-pub const TURN_PDUS_MAX: usize = 1_024;
+/// PDUs and octets that one session may have handled before the other ready ones have their go (promise 7).
+pub const TURN_PDUS_MAX: usize = 256;
 /// See [`TURN_PDUS_MAX`].
 pub const TURN_BYTES_MAX: usize = 128 * 1024;
+/// Octets of one read of a plain socket: about what [`TURN_PDUS_MAX`] ordinary submit_sm take, so that little is read that has
+/// to be put aside.
+pub const SHARE_BYTES: usize = 32 * 1024;
+
+/// Goes that one session may have in one turn of its worker. Beyond: it waits for the next turn.
+pub const GOES_PER_TURN_MAX: usize = 4;
+
+/// PDUs, or times 256 octets, of one session in [`LIGHT_WINDOW_NANOS`] up to which it counts as light: then it comes before the
+/// sessions that take more. Beyond: it waits in line with those.
+pub const LIGHT_PDUS_MAX: u32 = 64;
+/// See [`LIGHT_PDUS_MAX`].
+pub const LIGHT_WINDOW_NANOS: u64 = 10_000_000;
+
+/// Time that one worker may spend on reading in one turn, in nanoseconds, the session that it has begun not counted. Beyond:
+/// what is ready waits for the next turn.
+pub const READ_TURN_NANOS: u64 = 2_000_000;
+
+/// How long light sessions wait for a thread that is busy with others before it looks for them, in nanoseconds, what it has
+/// begun not counted.
+pub const PEEK_INTERVAL_NANOS: u64 = 50_000;
+/// The same where none has had its go for [`LIGHT_MEMORY_NANOS`].
+pub const IDLE_PEEK_INTERVAL_NANOS: u64 = 1_000_000;
+/// See [`IDLE_PEEK_INTERVAL_NANOS`].
+pub const LIGHT_MEMORY_NANOS: u64 = 10_000_000_000;
 
 /// Items of one lane block, and the octets that its bodies take before it is published. A body larger than the
 /// block travels alone in it.
@@ -70,6 +93,8 @@ pub const ARRIVALS_MAX: usize = 1_024;
 
 /// Messages, timers and deliveries that a shard handles in one turn before the sessions on its thread have theirs.
 pub const SHARD_TURN_ITEMS_MAX: usize = 4_096;
+/// The same before the light ones among them have theirs. A divisor of [`SHARD_TURN_ITEMS_MAX`].
+pub const SHARD_SHARE_ITEMS_MAX: usize = 512;
 /// Messages that a shard takes from its lanes in one turn, if another block would come on top: half of what the turn may
 /// handle, so that they do not pile up.
 pub const SHARD_TURN_MESSAGES_MAX: usize = SHARD_TURN_ITEMS_MAX / 2;
@@ -130,3 +155,10 @@ pub const TLS_HANDSHAKE_TURN_NANOS: u64 = 500_000;
 
 /// TLS sessions that can be taken up again without a whole handshake. Beyond: the oldest is forgotten.
 pub const TLS_SESSIONS_REMEMBERED: usize = 4_096;
+
+/// Broadcasts that a shard has under way. Beyond: ESME_RMSGQFUL.
+pub const BROADCASTS_MAX: usize = 4_096;
+/// Broadcasts that a shard remembers after their end, for queries. Beyond: the one that ended longest ago is forgotten.
+pub const BROADCASTS_REMEMBERED: usize = 1_024;
+/// Areas of one broadcast_sm. Beyond: ESME_RINVNUMBCAST_AREAS.
+pub const BROADCAST_AREAS_MAX: usize = 255;

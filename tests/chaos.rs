@@ -1,6 +1,9 @@
 //! A crowd of bad peers, on and on, beside four ESMEs that carry traffic: of theirs nothing is lost and no session dropped,
 //! and once the crowd is gone the daemon has the memory, the file descriptors and the sessions that it had before.
 //!
+//! The daemon touches what it has reserved when it first needs it, and keeps it: so most of that is needed once before memory is
+//! compared, and some is left for chance. What grows beyond would grow for ever.
+//!
 //! Knobs: `SMSCD_CHAOS_S` (10) and `SMSCD_CHAOS_CONNECTIONS` (200), open at a time.
 #![cfg(target_os = "linux")]
 
@@ -19,10 +22,18 @@ use support::{DEADLINE, Daemon, Layout};
 
 const VERIFIED: u64 = 4;
 const CROWD_THREADS: u64 = 2;
+/// More messages than the chunks that the shards' stores begin with hold.
+const FIRST_MESSAGES: u32 = 24_000;
+/// More peers that do not read than it takes to fill the buffers that the workers begin with.
+const FIRST_DEAF: u64 = 50;
+/// The bad peer that floods and does not read.
+const FLOOD: u64 = 7;
 /// Submissions of a verified ESME that are under way at a time.
 const BATCH: u64 = 10;
-/// How much the resident memory may differ between the half and the end, in percent.
+/// How much the resident memory may differ between the half and the end, in percent, and in KiB for what was reserved from the
+/// start and never needed before.
 const MEMORY_PERCENT: u64 = 5;
+const MEMORY_KIB: u64 = 1024;
 
 /// The verified ESMEs bind from 127.0.0.1 to an account of their own, the crowd comes from 127.0.0.2.
 const CONFIG: &str = r#"
@@ -100,8 +111,29 @@ fn draw(state: &mut u64, below: u64) -> u64 {
     (*state >> 33) % below
 }
 
-/// A new bad peer; what it has sent is all that it does until it goes. `None`: it has gone already.
-fn bad_peer(addr: SocketAddr, random: &mut u64) -> Option<TcpStream> {
+/// Has the daemon touch all that it has reserved: twice the crowd's connections, full queues, full stores.
+fn need_everything(daemon: &Daemon, connections: u64) {
+    let mut random = 0;
+    let mut peers: Vec<_> =
+        (0..2 * connections).map(|_| bad_peer(daemon.smpp.addr, 1, &mut random)).collect();
+    peers.extend((0..FIRST_DEAF).map(|_| bad_peer(daemon.smpp.addr, FLOOD, &mut random)));
+    daemon.await_stats(&[("/accounts/crowd/sessions", FIRST_DEAF)]);
+    let mut esme = daemon.bind(Mode::Transmitter);
+    let body = |n: u32| Sm::new("12345", &format!("4478{n}"), "one of the first").encode();
+    for first in (0..FIRST_MESSAGES).step_by(100) {
+        let batch = first..first + 100;
+        esme.send(&batch.flat_map(|n| pdu(SUBMIT_SM, 0, 1 + n, &body(n))).collect::<Vec<u8>>());
+        for _ in 0..100 {
+            esme.expect(SUBMIT_SM | RESP, ESME_ROK);
+        }
+    }
+    esme.unbind();
+    drop(peers);
+    daemon.await_stats(&[("/accounts/crowd/sessions", 0), ("/sessions/bound", VERIFIED)]);
+}
+
+/// A new bad peer of one of ten kinds; what it has sent is all that it does until it goes. `None`: it has gone already.
+fn bad_peer(addr: SocketAddr, kind: u64, random: &mut u64) -> Option<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.set_recv_buffer_size(4096).expect("a size");
     socket
@@ -119,7 +151,7 @@ fn bad_peer(addr: SocketAddr, random: &mut u64) -> Option<TcpStream> {
         (2..2 + count).flat_map(move |sequence| pdu(SUBMIT_SM, 0, sequence, &body))
     };
     let mut stays = true;
-    let octets: Vec<u8> = match draw(random, 10) {
+    let octets: Vec<u8> = match kind {
         // A health check.
         0 => {
             socket.set_linger(None).expect("a linger");
@@ -140,7 +172,7 @@ fn bad_peer(addr: SocketAddr, random: &mut u64) -> Option<TcpStream> {
         // It never reads: neither responses nor receipts.
         6 => bind("crowd").into_iter().chain(submits(100)).collect(),
         // A flood beyond every window.
-        7 => bind("crowd").into_iter().chain(submits(2_000)).collect(),
+        FLOOD => bind("crowd").into_iter().chain(submits(2_000)).collect(),
         8 => [&[0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xFC, 0x03, 0x03][..], &[0; 500]].concat(),
         _ => b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec(),
     };
@@ -158,7 +190,8 @@ fn crowd(addr: SocketAddr, open: u64, mut random: u64, stop: &AtomicBool) -> u64
     while !stop.load(Ordering::Relaxed) {
         let place = (made % open) as usize;
         peers[place] = None;
-        peers[place] = bad_peer(addr, &mut random);
+        let kind = draw(&mut random, 10);
+        peers[place] = bad_peer(addr, kind, &mut random);
         made += 1;
         // The verified ESMEs share these cores.
         if made % 8 == 0 {
@@ -168,10 +201,11 @@ fn crowd(addr: SocketAddr, open: u64, mut random: u64, stop: &AtomicBool) -> u64
     made
 }
 
-/// Resident memory of the daemon, in KiB.
+/// Resident memory of the daemon that is its own, in KiB: what is mapped of its program grows with each line that runs for the
+/// first time.
 fn resident_kib(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the daemon runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a figure");
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("a figure");
     line.trim().trim_end_matches(" kB").parse().expect("KiB")
 }
 
@@ -201,6 +235,7 @@ fn a_crowd_of_bad_peers_costs_the_others_nothing_and_leaves_nothing() {
     let esmes: Vec<RawEsme> = (0..VERIFIED).map(|_| daemon.bind(Mode::Transceiver)).collect();
     daemon.await_stats(&[("/sessions/bound", VERIFIED)]);
     let files_before = open_files(pid);
+    need_everything(&daemon, connections);
     let (calm, stop, progress) = (AtomicBool::new(false), AtomicBool::new(false), AtomicU64::new(0));
     let (calm, stop, progress) = (&calm, &stop, &progress);
     let mut settled = 0;
@@ -247,14 +282,15 @@ fn a_crowd_of_bad_peers_costs_the_others_nothing_and_leaves_nothing() {
              resident {kib_before} KiB at the half, {kib_crowded} KiB at the end, {kib_after} KiB after it"
         );
         for kib in [kib_crowded, kib_after] {
-            assert!(kib <= kib_before + kib_before * MEMORY_PERCENT / 100, "from {kib_before} to {kib} KiB");
+            let most = kib_before + kib_before * MEMORY_PERCENT / 100 + MEMORY_KIB;
+            assert!(kib <= most, "from {kib_before} to {kib} KiB");
         }
     });
     daemon.await_stats(&[
         ("/sessions/bound", 0),
-        ("/accounts/demo/accepted", settled),
+        ("/accounts/demo/accepted", settled + u64::from(FIRST_MESSAGES)),
         ("/accounts/demo/rejected", 0),
-        ("/accounts/demo/delivered", settled),
+        ("/accounts/demo/delivered", settled + u64::from(FIRST_MESSAGES)),
         ("/accounts/demo/receipts_sent", settled),
         ("/accounts/demo/receipts_pending", 0),
     ]);

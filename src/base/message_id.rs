@@ -1,4 +1,5 @@
-//! Message ids: one number, printed the same everywhere (response, receipt text, receipted_message_id).
+//! Message ids: one number, printed the same everywhere (response, receipt text, receipted_message_id) unless an account
+//! asks for other forms, which are `id_form`'s.
 //!
 //! Layout of a long id (16 hex digits): `node:5 | shard:7 | counter:52`. The counter starts at the wall clock
 //! (milliseconds since 2024-01-01, times 2048) or above the stored high-water mark, whichever is later, and
@@ -10,6 +11,7 @@
 
 use std::fmt;
 
+use super::id_form::ID_TEXT_MAX;
 use super::time::WallTime;
 
 const COUNTER_BITS: u32 = 52;
@@ -66,11 +68,11 @@ impl MessageId {
 
     /// The text of the id: 16 or 8 upper-case hex digits in a fixed buffer.
     pub fn text(self) -> MessageIdText {
-        let mut digits = [0u8; 16];
+        let mut octets = [0u8; ID_TEXT_MAX];
         let value = spread_nibbles((self.0 >> 32) as u32);
-        digits[..8].copy_from_slice(&value);
-        digits[8..].copy_from_slice(&spread_nibbles(self.0 as u32));
-        MessageIdText { digits, start: if self.is_short() { 8 } else { 0 } }
+        octets[..8].copy_from_slice(&value);
+        octets[8..16].copy_from_slice(&spread_nibbles(self.0 as u32));
+        MessageIdText { octets, start: if self.is_short() { 8 } else { 0 }, end: 16 }
     }
 
     /// Parses what [`MessageId::text`] prints (either letter case). `None` for anything else: such an id is not ours.
@@ -108,14 +110,25 @@ fn spread_nibbles(value: u32) -> [u8; 8] {
 /// The printed form of a [`MessageId`]; no allocation.
 #[derive(Clone, Copy, Debug)]
 pub struct MessageIdText {
-    digits: [u8; 16],
-    start: usize,
+    octets: [u8; ID_TEXT_MAX],
+    start: u8,
+    end: u8,
 }
 
 impl MessageIdText {
-    /// The hex digits, without a NUL.
+    /// A text of at most [`ID_TEXT_MAX`] octets; the excess is cut.
+    pub(super) fn new(text: &[u8]) -> Self {
+        let mut octets = [0; ID_TEXT_MAX];
+        for (to, from) in octets.iter_mut().zip(text) {
+            *to = *from;
+        }
+        Self { octets, start: 0, end: text.len().min(ID_TEXT_MAX) as u8 }
+    }
+
+    /// The text, without a NUL.
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
-        self.digits.get(self.start..).unwrap_or_default()
+        self.octets.get(usize::from(self.start)..usize::from(self.end)).unwrap_or_default()
     }
 }
 

@@ -9,11 +9,32 @@ pub trait MobileNetwork {
     /// of it and when. The caller acts on the verdict only when its time has come.
     fn attempt(&mut self, destination_addr: &[u8], attempt: u32, now: Time) -> Verdict;
 
+    /// Whether it has a broadcast area of this name.
+    fn has_area(&self, name: &[u8]) -> bool {
+        let _ = name;
+        false
+    }
+
+    /// Sends a message once to everybody in an area. `None`: it has none of this name.
+    fn broadcast(&mut self, name: &[u8]) -> Option<Reach> {
+        let _ = name;
+        None
+    }
+
     /// When [`MobileNetwork::poll_mo`] will have something; `None`: never.
     fn next_mo(&self) -> Option<Time>;
 
     /// The next MO message that has arrived by `now`. It counts as handed over.
     fn poll_mo(&mut self, now: Time) -> Option<MoArrival<'_>>;
+}
+
+/// What comes of one round of a broadcast in one area.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// Cells of the area.
+    pub cells: u32,
+    /// Those that have sent it.
+    pub reached: u32,
 }
 
 /// What comes of a delivery attempt.

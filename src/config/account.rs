@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::alphabet::AlphabetName;
+use super::compat::CompatConfig;
 use super::error::Findings;
 use super::ip_range::IpRange;
 use super::password;
@@ -19,7 +20,7 @@ const ADDRESSES_MAX: usize = 10_000;
 /// Longest time over which duplicates are found, in milliseconds: ten minutes.
 const DUPLICATE_WINDOW_MS_MAX: u64 = 600_000;
 /// Longest password that a bind may carry; the specification allows 8 characters, the field uses more.
-const PASSWORD_OCTETS_MAX: usize = 64;
+pub(super) const PASSWORD_OCTETS_MAX: usize = 64;
 
 /// A way to bind (3.4 section 4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,8 +100,6 @@ pub struct AccountConfig {
     pub claims_by_address_range: bool,
     /// What data_coding 0 means in its messages, wherever their text is read or shown.
     pub default_alphabet: AlphabetName,
-    /// Digits of the dates in a receipt's text: 10 or 12.
-    pub receipt_date_digits: u8,
     /// What its accepted messages survive; as `store.durability` says when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub durability: Option<Durability>,
@@ -114,7 +113,7 @@ pub struct AccountConfig {
     pub rate_per_s: u32,
     /// Messages that may come at once before `rate_per_s` holds them back; 0 = as many as one second allows.
     pub burst: u32,
-    /// Messages per day (UTC) over all its sessions. Beyond: ESME_RSUBMITFAIL. 0 = unlimited.
+    /// Messages per day (UTC) over all its sessions, whatever restarts. Beyond: ESME_RSUBMITFAIL. 0 = unlimited.
     pub messages_per_day: u64,
     /// Peers that it may bind from; none named: any. From elsewhere: ESME_RBINDFAIL, as for a wrong password.
     pub allow_from: Vec<IpRange>,
@@ -130,10 +129,12 @@ pub struct AccountConfig {
     /// It was in an earlier configuration and is in this one no more: it keeps its number, so that what it has sent goes on.
     #[serde(skip)]
     pub removed: bool,
-    /// How messages are delivered to its sessions.
-    pub deliver_by: DeliverBy,
+    /// Whether a receipt tells the end of each of its broadcasts: broadcast_sm has no registered_delivery to ask for one.
+    pub broadcast_receipts: bool,
     /// Its counts, sent to it as messages.
     pub statistics: StatisticsConfig,
+    /// How it is spoken to.
+    pub compat: CompatConfig,
     /// Lists that it may submit to.
     #[serde(rename = "distribution_list", skip_serializing_if = "Vec::is_empty")]
     pub distribution_lists: Vec<DistributionListConfig>,
@@ -155,7 +156,6 @@ impl Default for AccountConfig {
             prefixes: Vec::new(),
             claims_by_address_range: false,
             default_alphabet: AlphabetName::Gsm,
-            receipt_date_digits: 10,
             durability: None,
             validity_default_s: 0,
             validity_max_s: 0,
@@ -169,8 +169,9 @@ impl Default for AccountConfig {
             destination_prefixes: Vec::new(),
             message_bytes_max: 0,
             removed: false,
-            deliver_by: DeliverBy::DeliverSm,
+            broadcast_receipts: false,
             statistics: StatisticsConfig::default(),
+            compat: CompatConfig::default(),
             distribution_lists: Vec::new(),
         }
     }
@@ -226,7 +227,8 @@ impl AccountConfig {
             }
             (None, None) => findings.add(format!("{key}.password"), "give password or password_hash"),
             (Some(plain), None) => {
-                if let Err(what) = check_c_octet_string(plain.expose(), PASSWORD_OCTETS_MAX) {
+                let octets_max = usize::from(self.compat.settings().password_octets_max);
+                if let Err(what) = check_c_octet_string(plain.expose(), octets_max) {
                     findings.add(format!("{key}.password"), what);
                 }
             }
@@ -257,9 +259,7 @@ impl AccountConfig {
                 }
             }
         }
-        if !matches!(self.receipt_date_digits, 10 | 12) {
-            findings.add(format!("{key}.receipt_date_digits"), "must be 10 or 12");
-        }
+        self.compat.validate(&format!("{key}.compat"), findings);
         let on_disk = self.durability.filter(|&durability| durability != Durability::None);
         if let Some(durability) = on_disk.filter(|_| store.durability == Durability::None) {
             let what =
@@ -296,6 +296,7 @@ impl AccountConfig {
 pub(super) fn validate(
     accounts: &[AccountConfig],
     store: &StoreConfig,
+    session_init_timeout_ms: u64,
     exposed: bool,
     findings: &mut Findings,
 ) {
@@ -308,6 +309,7 @@ pub(super) fn validate(
     for (i, account) in accounts.iter().enumerate().filter(|(_, account)| !account.removed) {
         let key = format!("account[{i}]");
         account.validate(&key, store, findings);
+        account.compat.validate_timers(&format!("{key}.compat"), session_init_timeout_ms, findings);
         if exposed && account.is_public() {
             findings.add(
                 format!("{key}.password"),

@@ -139,7 +139,7 @@ fn is_live(key: &str) -> bool {
         "http" => rest == "admin_token",
         "limits" | "retry" => true,
         "log" => rest == "level",
-        "network" => rest == "profile",
+        "network" => matches!(rest, "profile" | "area"),
         "store" => matches!(rest, "validity_default_s" | "validity_max_s" | "receipt_validity_s"),
         _ => false,
     }
@@ -183,6 +183,7 @@ impl Config {
         after.retry = new.retry.clone();
         after.log = new.log.clone();
         after.network.profiles = new.network.profiles.clone();
+        after.network.areas = new.network.areas.clone();
         after.store.validity_default_s = new.store.validity_default_s;
         after.store.validity_max_s = new.store.validity_max_s;
         after.store.receipt_validity_s = new.store.receipt_validity_s;

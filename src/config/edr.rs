@@ -1,4 +1,4 @@
-//! `[edr]`: one event record per message, for billing and for the question what became of it.
+//! `[edr]`: an event record for each message, for billing and for the question what became of it.
 
 use std::path::PathBuf;
 
@@ -25,6 +25,8 @@ pub struct EdrConfig {
     pub rotate_s: u64,
     /// Files put aside that are kept, the oldest go first; 0 = all.
     pub files_max: u32,
+    /// Whether each attempt that fails for now has a record of its own too.
+    pub attempts: bool,
     /// Whether the octets of the message are written too.
     pub bodies: bool,
 }
@@ -48,6 +50,7 @@ impl Default for EdrConfig {
             rotate_bytes: 256 * 1024 * 1024,
             rotate_s: 86_400,
             files_max: 0,
+            attempts: false,
             bodies: false,
         }
     }

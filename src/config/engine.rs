@@ -22,9 +22,9 @@ pub struct EngineConfig {
     pub node: u8,
     /// Threads that check passwords against hashes, beside the workers and at a lower priority: 1 to 64.
     pub authenticators: u16,
-    /// PDUs of one session handled in one turn of its worker.
+    /// PDUs of one session handled before the other ready ones have their go.
     pub turn_pdus_max: u32,
-    /// Octets of one session handled in one turn of its worker.
+    /// Octets of one session handled before the other ready ones have their go.
     pub turn_bytes_max: u32,
 }
 

@@ -5,6 +5,7 @@ mod account;
 mod alphabet;
 #[cfg(any(test, fuzzing))]
 pub mod checks;
+mod compat;
 mod diff;
 mod edr;
 mod engine;
@@ -31,6 +32,10 @@ use serde::{Deserialize, Serialize};
 
 pub use account::{AccountConfig, BindType, DeliverBy, DistributionListConfig};
 pub use alphabet::AlphabetName;
+pub use compat::{
+    AddressRangeRule, BindStatus, CompatConfig, CompatSettings, DuplicateBind, IdNotation, Preset,
+    ReceiptIdNotation, Unanswered,
+};
 pub use diff::{Applied, Change};
 pub use edr::{EdrConfig, EdrFormat};
 pub use engine::EngineConfig;
@@ -39,7 +44,7 @@ pub use http::HttpConfig;
 pub use ip_range::{IpRange, IpRangeError};
 pub use limits::LimitsConfig;
 pub use log::{LogConfig, LogLevel};
-pub use network::{Delay, Distribution, MoConfig, NetworkConfig, NetworkProfile};
+pub use network::{BroadcastArea, Delay, Distribution, MoConfig, NetworkConfig, NetworkProfile};
 pub use plan::{EnginePlan, ThreadPlan};
 pub use retry::{RetryConfig, RetrySchedule};
 pub use secret::Secret;
@@ -181,7 +186,8 @@ impl Config {
         self.network.validate(&mut findings);
         let mut listeners = self.smpp.listen.iter().chain(self.tls.listeners());
         let exposed = listeners.any(|addr| !addr.ip().to_canonical().is_loopback());
-        account::validate(&self.accounts, &self.store, exposed, &mut findings);
+        let init_timeout_ms = self.smpp.session_init_timeout_ms;
+        account::validate(&self.accounts, &self.store, init_timeout_ms, exposed, &mut findings);
         findings.into_result(origin)
     }
 
@@ -192,6 +198,9 @@ impl Config {
     pub fn to_toml(&self) -> String {
         let mut shown = self.clone();
         shown.accounts.retain(|account| !account.removed);
+        for account in &mut shown.accounts {
+            account.compat = account.compat.in_full();
+        }
         toml::to_string(&shown).unwrap_or_else(|error| unreachable!("configuration as TOML: {error}"))
     }
 }

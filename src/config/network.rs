@@ -10,6 +10,9 @@ use crate::smpp::text;
 const DELAY_MS_MAX: u64 = 3_600_000;
 /// Longest absence in milliseconds: a day.
 const ABSENT_MS_MAX: u64 = 86_400_000;
+/// Most broadcast areas, and most cells of one.
+const AREAS_MAX: usize = 1_024;
+const CELLS_MAX: u64 = 10_000;
 /// Most profiles; they are looked up by longest prefix.
 const PROFILES_MAX: usize = 1_024;
 /// Longest text of a simulated MO message, in septets: what fits one short message on the air.
@@ -26,11 +29,37 @@ pub struct NetworkConfig {
     /// How destinations behave; the longest matching prefix decides.
     #[serde(rename = "profile")]
     pub profiles: Vec<NetworkProfile>,
+    /// Where broadcast_sm can be sent to.
+    #[serde(rename = "area")]
+    pub areas: Vec<BroadcastArea>,
+}
+
+/// `[[network.area]]`: an area to broadcast in, by the name that broadcast_area_identifier has for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BroadcastArea {
+    /// 1 to 100 characters, unique.
+    pub name: String,
+    /// How many cells it has.
+    pub cells: u32,
+    /// Share of them that send a message in each round.
+    pub success_per_mille: u32,
+}
+
+impl Default for BroadcastArea {
+    fn default() -> Self {
+        Self { name: "everywhere".to_owned(), cells: 100, success_per_mille: 1_000 }
+    }
 }
 
 impl Default for NetworkConfig {
     fn default() -> Self {
-        Self { seed: 1, mo: MoConfig::default(), profiles: vec![NetworkProfile::default()] }
+        Self {
+            seed: 1,
+            mo: MoConfig::default(),
+            profiles: vec![NetworkProfile::default()],
+            areas: vec![BroadcastArea::default()],
+        }
     }
 }
 
@@ -140,6 +169,7 @@ impl Default for MoConfig {
 impl NetworkConfig {
     pub(super) fn validate(&self, findings: &mut Findings) {
         self.mo.validate(findings);
+        self.validate_areas(findings);
         if self.profiles.len() > PROFILES_MAX {
             findings.add("network.profile", format!("more than {PROFILES_MAX} profiles"));
         }
@@ -155,6 +185,29 @@ impl NetworkConfig {
                     format!("\"{}\" is given twice", profile.prefix),
                 );
             }
+        }
+    }
+}
+
+impl NetworkConfig {
+    fn validate_areas(&self, findings: &mut Findings) {
+        if self.areas.len() > AREAS_MAX {
+            findings.add("network.area", format!("more than {AREAS_MAX} areas"));
+        }
+        for (i, area) in self.areas.iter().enumerate() {
+            let key = format!("network.area[{i}]");
+            if let Err(what) = check_c_octet_string(&area.name, 100) {
+                findings.add(format!("{key}.name"), what);
+            }
+            if self.areas.iter().take(i).any(|earlier| earlier.name == area.name) {
+                findings.add(format!("{key}.name"), format!("\"{}\" is given twice", area.name));
+            }
+            findings.in_range(format!("{key}.cells"), u64::from(area.cells), (1, CELLS_MAX));
+            findings.in_range(
+                format!("{key}.success_per_mille"),
+                u64::from(area.success_per_mille),
+                (0, 1_000),
+            );
         }
     }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::compat::BindStatus;
 use super::error::Findings;
 use crate::limits;
 
@@ -38,6 +39,10 @@ pub struct SmppConfig {
     pub pdu_bytes_max: u32,
     /// Whether responses tell 5.0 peers the congestion_state.
     pub congestion_state: bool,
+    /// Whether an enquire_link before the bind is answered, or has ESME_RINVBNDSTS.
+    pub enquire_link_before_bind: bool,
+    /// The status of a bind with a system_id that is no account's.
+    pub unknown_system_id_status: BindStatus,
 }
 
 impl Default for SmppConfig {
@@ -55,6 +60,8 @@ impl Default for SmppConfig {
             unbind_timeout_ms: 5_000,
             pdu_bytes_max: limits::PDU_BYTES_MAX as u32,
             congestion_state: false,
+            enquire_link_before_bind: true,
+            unknown_system_id_status: BindStatus::BindFailed,
         }
     }
 }

@@ -13,6 +13,7 @@ fn the_default_file_shows_every_key_with_a_comment() {
     let mut config = Config::default();
     config.accounts[0].password_hash = Some(Secret::new("x"));
     config.accounts[0].durability = Some(Durability::None);
+    config.accounts[0].compat = config.accounts[0].compat.in_full();
     config.accounts[0].distribution_lists.push(DistributionListConfig::default());
     config.tls.certificates.push(CertificateConfig::default());
     config.tls.identities.push(IdentityConfig::default());

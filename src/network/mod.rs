@@ -2,10 +2,12 @@
 //! Seeded and without a clock of its own: the nth attempt on a shard gets the nth draw, so a run repeats exactly.
 
 mod absent;
+mod area;
 mod delay;
 mod mo_source;
 mod profile;
 
+pub use area::BroadcastArea;
 pub use delay::Delay;
 pub use mo_source::{MoSource, MoSourceSettings};
 pub use profile::{NetworkProfile, ProfileError};
@@ -13,9 +15,10 @@ pub use profile::{NetworkProfile, ProfileError};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
-use crate::base::mobile::{MoArrival, MobileNetwork, Outcome, Verdict};
+use crate::base::mobile::{MoArrival, MobileNetwork, Outcome, Reach, Verdict};
 use crate::base::{PrefixMap, Time};
 use absent::AbsentSubscribers;
+use area::Areas;
 use profile::PreparedProfile;
 
 /// The simulated network as one routing shard uses it.
@@ -26,6 +29,7 @@ pub struct Network {
     by_prefix: PrefixMap<u16>,
     absent: Option<AbsentSubscribers>,
     mo_source: Option<MoSource>,
+    areas: Areas,
 }
 
 impl Network {
@@ -48,6 +52,7 @@ impl Network {
             by_prefix,
             absent: anyone_absent.then(AbsentSubscribers::new),
             mo_source: None,
+            areas: Areas::new(seed, shard, Vec::new()),
         })
     }
 
@@ -61,6 +66,18 @@ impl Network {
             self.absent = Some(AbsentSubscribers::new());
         }
         Ok(())
+    }
+
+    /// Gives it areas to broadcast in.
+    #[must_use]
+    pub fn with_areas(mut self, seed: u64, shard: u16, areas: Vec<BroadcastArea>) -> Self {
+        self.areas = Areas::new(seed, shard, areas);
+        self
+    }
+
+    /// It has these areas from now on.
+    pub fn set_areas(&mut self, areas: Vec<BroadcastArea>) {
+        self.areas.set(areas);
     }
 
     /// Adds a source of MO messages. It belongs on the shard that its destination address hashes to.
@@ -100,6 +117,14 @@ impl MobileNetwork for Network {
             _ => profile.outcome(fate),
         };
         Verdict { after_nanos, outcome }
+    }
+
+    fn has_area(&self, name: &[u8]) -> bool {
+        self.areas.has(name)
+    }
+
+    fn broadcast(&mut self, name: &[u8]) -> Option<Reach> {
+        self.areas.broadcast(name)
     }
 
     fn next_mo(&self) -> Option<Time> {

@@ -14,13 +14,14 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     /// Makes the next attempt for a message in hand.
     pub(super) fn start(&mut self, slot: u32, now: Now, out: &mut impl ShardOutput) {
         let Some(message) = self.messages.get(slot) else { return };
-        if message.role == Role::Alert {
-            self.clear_flag(slot);
-            self.offer(slot, now, out);
-        } else if message.target == NETWORK {
-            self.attempt(slot, None, now);
-        } else {
-            self.offer(slot, now, out);
+        match message.role {
+            Role::Broadcast => self.next_round(slot, now, out),
+            Role::Alert => {
+                self.clear_flag(slot);
+                self.offer(slot, now, out);
+            }
+            _ if message.target == NETWORK => self.attempt(slot, None, now),
+            _ => self.offer(slot, now, out),
         }
     }
 
@@ -109,6 +110,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let record = message.record(at, now);
         self.store.update(message.location, &record);
         self.wheel.schedule(slot, at);
+        self.state_attempt(slot, now, out);
         self.lend_turn(slot, now);
         out.fact(Fact::Retry);
         if wants_notification {
@@ -122,6 +124,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let error = message.error;
         match message.role {
             Role::Mt => self.finish(slot, MessageState::Expired, error, now, out),
+            Role::Broadcast => self.expire_broadcast(slot, now, out),
             Role::Mo | Role::Receipt | Role::Notification | Role::Alert => {
                 self.abandon(slot, MessageState::Expired, now, out);
             }
@@ -132,7 +135,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     pub(super) fn abandon(&mut self, slot: u32, state: MessageState, now: Now, out: &mut impl ShardOutput) {
         let Some(&Message { id, account, role, error, .. }) = self.messages.get(slot) else { return };
         match role {
-            Role::Mt => self.finish(slot, state, error, now, out),
+            Role::Mt | Role::Broadcast => self.finish(slot, state, error, now, out),
             Role::Mo => {
                 let finished_s = seconds_of(now.wall);
                 self.history.remember(&FinalRecord { id, account, finished_s, error, state });
@@ -179,7 +182,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     ) -> Lsn {
         let Some(message) = self.messages.get_mut(slot) else { return Lsn::default() };
         // Promise 3: exactly one final state. Losing or doubling it would be silent, so this stays in release builds.
-        assert!(message.role == Role::Mt && !message.state.is_final() && state.is_final());
+        assert!(message.role.has_an_end() && !message.state.is_final() && state.is_final());
         let (account, subscriber) = (message.account, message.subscriber);
         let turn = std::mem::replace(&mut message.turn, Turn::No);
         message.state = state;

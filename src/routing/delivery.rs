@@ -115,8 +115,8 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                 self.state_end(slot, MessageState::Delivered, 0, now, out);
                 self.release(slot);
             }
-            // It has no outcome.
-            Role::Alert => self.release(slot),
+            // One has no outcome, and the other is handed to nobody.
+            Role::Alert | Role::Broadcast => self.release(slot),
             Role::Receipt | Role::Notification => {
                 out.fact(Fact::ReceiptSettled { account, nanos: now.mono.nanos_since(message.milestone) });
                 self.release(slot);
@@ -265,6 +265,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let policy = self.accounts.get(message.account);
         let mut form = outgoing::ReceiptForm {
             dates: policy.receipt_dates,
+            ids: policy.ids.receipt,
             alphabet: policy.default_alphabet,
             dpf_result: None,
         };

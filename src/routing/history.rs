@@ -1,5 +1,7 @@
 //! Final states, remembered for queries after the message itself is gone: a ring indexed by the id's counter, so that
-//! remembering is one store and forgetting is being overwritten, or being too old when looked for.
+//! remembering is one store and forgetting is being overwritten, or being too old when looked for. Ids of a submit_multi
+//! are made by workers, which count from the same clock as the shard: each source of ids has a start of its own in the
+//! ring, so that what one has counted does not at once overwrite what another has.
 
 use crate::base::{AccountId, MessageId, Now};
 use crate::limits::ACCOUNTS_MAX;
@@ -37,6 +39,11 @@ const FIRST_FINAL: u8 = MessageState::Delivered as u8;
 const _: () = assert!(MessageState::Skipped as u8 - FIRST_FINAL < 1 << STATE_BITS);
 const _: () = assert!(2 * ACCOUNTS_MAX <= 1 << (u16::BITS - STATE_BITS));
 
+/// Above the counter of a long id: who made it.
+const SOURCE_SHIFT: u32 = 51;
+/// 2^64 by the golden ratio: multiples of it lie far apart.
+const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+
 #[derive(Debug)]
 pub(super) struct FinalHistory {
     places: Vec<Place>,
@@ -53,9 +60,17 @@ impl FinalHistory {
     }
 
     #[inline]
+    fn place_of(&self, id: MessageId) -> usize {
+        let id = id.as_u64();
+        let start = (id >> SOURCE_SHIFT).wrapping_mul(GOLDEN) >> (self.mask.leading_zeros() & 63);
+        (id.wrapping_add(start) & self.mask) as usize
+    }
+
+    #[inline]
     pub(super) fn remember(&mut self, record: &FinalRecord) {
         let FinalRecord { id, account, finished_s, error, state } = *record;
-        if let Some(place) = self.places.get_mut((id.as_u64() & self.mask) as usize) {
+        let place = self.place_of(id);
+        if let Some(place) = self.places.get_mut(place) {
             let state = u16::from(state.octet().saturating_sub(FIRST_FINAL));
             *place = Place { id, finished_s, error, account_and_state: account.0 << STATE_BITS | state };
         }
@@ -64,7 +79,7 @@ impl FinalHistory {
     /// The final state of this message, if it is younger than it need be remembered. A clock that was set back makes
     /// everything young.
     pub(super) fn find(&self, id: MessageId, now: Now) -> Option<FinalRecord> {
-        let place = self.places.get((id.as_u64() & self.mask) as usize)?;
+        let place = self.places.get(self.place_of(id))?;
         let age_s = now.wall.unix_seconds().saturating_sub(u64::from(place.finished_s));
         if place.id != id || place.finished_s == 0 || age_s >= u64::from(self.keep_s) {
             return None;
@@ -102,6 +117,23 @@ mod tests {
         assert_eq!(account, Some((AccountId(8_191), MessageState::Expired)));
         assert!(history.find(id, at(1_059)).is_some() && history.find(id, at(1_060)).is_none());
         assert!(history.find(id, at(5)).is_some(), "a clock that was set back");
+    }
+
+    #[test]
+    fn sources_that_count_from_the_same_clock_do_not_displace_each_other() {
+        use crate::base::{MessageIdSource, WallTime};
+        let wall = WallTime::from_unix_millis(1_767_268_800_000);
+        let mut sources = vec![MessageIdSource::new(0, 1, 6, wall, 0)];
+        sources.extend((0..4).map(|worker| MessageIdSource::for_worker(0, worker, 2, 4, wall, 0)));
+        let mut history = FinalHistory::new(1 << 10, 60);
+        let ids: Vec<MessageId> = (0..80)
+            .flat_map(|_| sources.iter_mut().map(MessageIdSource::next_long).collect::<Vec<_>>())
+            .collect();
+        for &id in &ids {
+            history.remember(&record(id, MessageState::Delivered, 0, 5));
+        }
+        let forgotten = ids.iter().filter(|&&id| history.find(id, at(5)).is_none()).count();
+        assert_eq!(forgotten, 0, "of {}", ids.len());
     }
 
     #[test]

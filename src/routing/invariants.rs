@@ -68,6 +68,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             Role::Receipt | Role::Notification | Role::Mo | Role::Alert => {
                 assert_eq!(message.target, message.account)
             }
+            Role::Broadcast => assert!(message.target == NETWORK && self.knows_broadcast(message.id)),
             Role::Mt => {
                 assert!(message.target == NETWORK || message.target.index() < self.sessions.accounts.len())
             }

@@ -28,6 +28,8 @@ pub(super) enum Role {
     /// A delivery pending flag, then the alert_notification that it has asked for: a message of its own, with the id and the
     /// addresses of the one that set it.
     Alert = 4,
+    /// From an ESME, to everybody in some areas.
+    Broadcast = 5,
 }
 
 impl Role {
@@ -39,6 +41,7 @@ impl Role {
             Self::Receipt => "receipt",
             Self::Notification => "notification",
             Self::Alert => "alert",
+            Self::Broadcast => "broadcast",
         }
     }
 
@@ -50,8 +53,14 @@ impl Role {
             2 => Some(Self::Receipt),
             3 => Some(Self::Notification),
             4 => Some(Self::Alert),
+            5 => Some(Self::Broadcast),
             _ => None,
         }
+    }
+
+    /// Whether it has a final state of its own still to come.
+    pub(super) const fn has_an_end(self) -> bool {
+        matches!(self, Self::Mt | Self::Broadcast)
     }
 
     /// Whether its id is its own.
@@ -326,7 +335,7 @@ impl Message {
         let due = now.time_at(record.due);
         let mut message = Self {
             accepted: now.time_at(record.accepted),
-            milestone: if role == Role::Mt { due } else { now.time_at(record.finished) },
+            milestone: if role.has_an_end() { due } else { now.time_at(record.finished) },
             expires: now.time_at(record.expires),
             accepted_s: seconds_of(record.accepted),
             finished_s: seconds_of(record.finished),
@@ -347,7 +356,8 @@ impl Message {
         // Only MT messages go to the network, all else to the account that it belongs to; only receipts outlive a
         // final state.
         let makes_sense = state.is_final() == (role == Role::Receipt)
-            && (role == Role::Mt || message.target == message.account);
+            && (role == Role::Mt
+                || message.target == if role == Role::Broadcast { NETWORK } else { message.account });
         makes_sense.then_some((message, due))
     }
 }

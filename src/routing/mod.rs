@@ -7,6 +7,7 @@
 //! | [`Shard`] (`shard`) | the tables, the turn, look-up by id |
 //! | `accept` | taking in submits and MO messages; validity and schedule |
 //! | `alert` | delivery pending flags, alert_notification |
+//! | `broadcast` | broadcasts: taking in, rounds, query and cancel |
 //! | `multi` | taking in the destinations of a submit_multi |
 //! | `attempt` | attempts at the network, retries, expiry, final states |
 //! | `subscribers` | one attempt per subscriber at a time, in order |
@@ -30,6 +31,7 @@ mod accept;
 mod address_range;
 mod alert;
 mod attempt;
+mod broadcast;
 mod delivery;
 mod duplicates;
 mod event;

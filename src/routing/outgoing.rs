@@ -4,6 +4,8 @@
 use super::message::{Message, Role, wall_of};
 use super::multi;
 use super::split;
+use crate::base::IdForm;
+use crate::base::id_form::ID_TEXT_MAX;
 use crate::smpp::receipt::{RECEIPT_TEXT_MAX, ReceiptExcerpt, ReceiptText};
 use crate::smpp::text::DefaultAlphabet;
 use crate::smpp::time_format::{DateDigits, format_receipt_date};
@@ -12,8 +14,8 @@ use crate::smpp::{
     Tlvs,
 };
 
-/// Octets of a receipt's five TLVs: a message_id of 16 digits with its NUL, a state, an error code, a reference, a flag.
-const RECEIPT_TLVS_MAX: usize = (4 + 17) + (4 + 1) + (4 + 3) + (4 + 2) + (4 + 1);
+/// Octets of a receipt's five TLVs: a message_id with its NUL, a state, an error code, a reference, a flag.
+const RECEIPT_TLVS_MAX: usize = (4 + ID_TEXT_MAX + 1) + (4 + 1) + (4 + 3) + (4 + 2) + (4 + 1);
 const _: () = assert!(split::PART_OCTETS_MAX <= RECEIPT_TEXT_MAX);
 /// Most user data that a peer without TLVs can be handed.
 const SHORT_MESSAGE_MAX: usize = 254;
@@ -47,6 +49,8 @@ impl Scratch {
 pub(super) struct ReceiptForm {
     /// Their dates.
     pub(super) dates: DateDigits,
+    /// Their message ids.
+    pub(super) ids: IdForm,
     /// What data_coding 0 means in the messages that they quote.
     pub(super) alphabet: DefaultAlphabet,
     /// dpf_result, where it has one.
@@ -72,7 +76,7 @@ pub(super) fn deliver_sm<'a>(
 ) -> Result<(DeliverSm<'a>, u8), TooLong> {
     match message.role {
         Role::Receipt | Role::Notification => Ok((receipt(message, stored, version, form, text, tlvs), 0)),
-        Role::Mt | Role::Mo | Role::Alert => {
+        Role::Mt | Role::Mo | Role::Alert | Role::Broadcast => {
             let (_, tlvs) = multi::known_as(message, stored);
             forwarded(message, &SmFields { tlvs, ..*stored }, version, text)
         }
@@ -89,7 +93,7 @@ fn receipt<'a>(
     tlvs: &'a mut TlvWriter<'_>,
 ) -> DeliverSm<'a> {
     let (id, tlvs_stored) = multi::known_as(message, stored);
-    let id = id.text();
+    let id = form.ids.text(id);
     let excerpt =
         ReceiptExcerpt::new(stored.user_data(), stored.data_coding, stored.esm_class, form.alphabet);
     let receipt = ReceiptText {

@@ -1,7 +1,7 @@
 //! What routing goes by for each account, small and side by side: the hot path looks it up for every message.
 
 use super::{SettingsError, ShardSettings};
-use crate::base::AccountId;
+use crate::base::{AccountId, IdForms};
 use crate::limits::ACCOUNTS_MAX;
 use crate::smpp::text::DefaultAlphabet;
 use crate::smpp::time_format::DateDigits;
@@ -16,6 +16,9 @@ pub(super) struct Policy {
     pub(super) duplicate_window_ms: u64,
     pub(super) durability: Durability,
     pub(super) receipt_dates: DateDigits,
+    pub(super) ids: IdForms,
+    /// Whether the end of a broadcast is told by a receipt.
+    pub(super) broadcast_receipts: bool,
     pub(super) default_alphabet: DefaultAlphabet,
 }
 
@@ -41,6 +44,8 @@ impl Policies {
             duplicate_window_ms: 0,
             durability: settings.durability,
             receipt_dates: DateDigits::default(),
+            ids: IdForms::default(),
+            broadcast_receipts: false,
             default_alphabet: DefaultAlphabet::default(),
         };
         let policies = settings.accounts.iter().map(|account| {
@@ -54,6 +59,8 @@ impl Policies {
                 duplicate_window_ms: account.duplicate_window_ms,
                 durability: account.durability.unwrap_or(settings.durability),
                 receipt_dates: account.receipt_dates,
+                ids: account.ids,
+                broadcast_receipts: account.broadcast_receipts,
                 default_alphabet: account.default_alphabet,
             }
         });

@@ -18,7 +18,7 @@ const ALL_ACCOUNTS_MAX: usize = 2 * ACCOUNTS_MAX;
 /// What a recovered message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecoveredAs {
-    /// An MT message without a final state.
+    /// An MT message or a broadcast without a final state.
     Mt,
     /// An MO message that no ESME has accepted yet.
     Mo,
@@ -57,8 +57,8 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             let restored = restored.filter(|(message, _)| self.can_restore(message));
             match restored {
                 Some((message, due)) => {
-                    if let Some(fingerprint) =
-                        fingerprint.filter(|_| !matches!(message.role, Role::Mo | Role::Alert))
+                    if let Some(fingerprint) = fingerprint
+                        .filter(|_| !matches!(message.role, Role::Mo | Role::Alert | Role::Broadcast))
                     {
                         let age_ms = now.wall.unix_millis().saturating_sub(record.accepted.unix_millis());
                         let until = now.mono.plus_millis(window_ms.saturating_sub(age_ms));
@@ -101,17 +101,20 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         if role == Role::Alert && due > now.mono {
             self.restore_flag(&message);
         }
+        if role == Role::Broadcast {
+            self.restore_broadcast(slot);
+        }
         if message.state.is_final() {
             let Message { state, error, finished_s, .. } = message;
             self.history.remember(&FinalRecord { id, account, finished_s, error, state });
         }
         let is_scheduled = role == Role::Mt && message.attempts == 0 && due > now.mono;
         // They line up for their subscribers at once: nobody who comes later gets ahead of them.
-        if is_scheduled || target != NETWORK || self.take_turn(slot, now) {
+        if is_scheduled || role == Role::Broadcast || target != NETWORK || self.take_turn(slot, now) {
             self.resume(slot, due, is_scheduled, now);
         }
         let recovered_as = match role {
-            Role::Mt => RecoveredAs::Mt,
+            Role::Mt | Role::Broadcast => RecoveredAs::Mt,
             Role::Mo => RecoveredAs::Mo,
             Role::Receipt | Role::Notification => RecoveredAs::Receipt,
             Role::Alert => RecoveredAs::Alert,

@@ -1,5 +1,6 @@
 //! What a shard is told once, at its start.
 
+use crate::base::IdForms;
 use crate::limits::ACCOUNTS_MAX;
 use crate::smpp::text::DefaultAlphabet;
 use crate::smpp::time_format::DateDigits;
@@ -45,6 +46,8 @@ pub struct ShardSettings {
     pub id_high_water: u64,
     /// Whether the end of each message is stated in full, by [`super::ShardOutput::message_end`].
     pub event_records: bool,
+    /// Whether each attempt that fails for now is too, by [`super::ShardOutput::message_attempt`].
+    pub attempt_records: bool,
     /// Every account, by its [`crate::base::AccountId`]; at most [`ACCOUNTS_MAX`].
     pub accounts: Vec<AccountRouting>,
 }
@@ -70,6 +73,7 @@ impl Default for ShardSettings {
             retry_refused: RetrySettings::default(),
             id_high_water: 0,
             event_records: false,
+            attempt_records: false,
             accounts: Vec::new(),
         }
     }
@@ -127,6 +131,10 @@ pub struct AccountRouting {
     pub claims_by_address_range: bool,
     /// How receipts write their dates (UTC).
     pub receipt_dates: DateDigits,
+    /// How its message ids are written and read.
+    pub ids: IdForms,
+    /// Whether the end of each of its broadcasts is told by a receipt: broadcast_sm has no registered_delivery.
+    pub broadcast_receipts: bool,
     /// What data_coding 0 means in its messages; receipts quote them.
     pub default_alphabet: DefaultAlphabet,
 }

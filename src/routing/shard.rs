@@ -4,6 +4,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng;
 
 use super::alert::PendingFlags;
+use super::broadcast::{BodyAnswers, Broadcasts};
 use super::duplicates::Duplicates;
 use super::history::FinalHistory;
 use super::index::IdIndex;
@@ -49,6 +50,9 @@ pub struct Shard<S, N> {
     pub(super) sessions: Sessions,
     /// Absent subscribers that ESMEs want to be told of.
     pub(super) flags: PendingFlags,
+    pub(super) broadcasts: Broadcasts,
+    /// Answers with a body that are not given yet.
+    pub(super) bodies: BodyAnswers,
     /// Who owns which addresses by configuration.
     pub(super) owners: PrefixMap<AccountId>,
     pub(super) rng: Xoshiro256PlusPlus,
@@ -91,6 +95,8 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             answers: Answers::default(),
             sessions: Sessions::new(settings.accounts.iter().map(|account| account.claims_by_address_range)),
             flags: PendingFlags::default(),
+            broadcasts: Broadcasts::default(),
+            bodies: BodyAnswers::default(),
             owners,
             rng: Xoshiro256PlusPlus::seed_from_u64(settings.seed ^ (u64::from(settings.shard) << 48)),
             deliveries: 0,
@@ -301,6 +307,9 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         if self.has_answers() {
             self.release_answers(out);
         }
+        if !self.bodies.is_empty() {
+            more |= self.release_bodies(out);
+        }
         if !self.not_written.is_empty() {
             let written = self.store.lsn_at(Durability::Buffered);
             more |= self.release_up_to(Durability::Buffered, written, now, budget, out);
@@ -345,6 +354,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                     out.mo_held(message.id);
                     self.offer(slot, now, out);
                 }
+                Role::Broadcast => self.open_broadcast(slot, now),
                 Role::Receipt | Role::Notification | Role::Alert => self.offer(slot, now, out),
             }
         }

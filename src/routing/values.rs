@@ -231,6 +231,12 @@ pub trait ShardOutput {
     /// The answer to an operation for which [`super::OperationOutcome::Later`] was returned.
     fn operation_result(&mut self, asker: Asker, answer: OperationAnswer);
 
+    /// The answer to such an operation where it is the body of the response. `false`: no room towards that thread now.
+    fn operation_body(&mut self, asker: Asker, body: &[u8]) -> bool {
+        let _ = (asker, body);
+        false
+    }
+
     /// An MO message for which [`MoOutcome::Later`] was returned is held.
     fn mo_held(&mut self, message_id: MessageId);
 
@@ -255,6 +261,11 @@ pub trait ShardOutput {
     /// A message has come to its end; only where [`super::ShardSettings::event_records`] asks for it.
     fn message_end(&mut self, end: &MessageEnd<'_>) {
         let _ = end;
+    }
+
+    /// An attempt has failed for now; only where [`super::ShardSettings::attempt_records`] asks for it.
+    fn message_attempt(&mut self, attempt: &MessageEnd<'_>) {
+        let _ = attempt;
     }
 
     /// Something happened.

@@ -3,6 +3,8 @@
 //! A table is immutable; a reload makes a new one, which shares with the old one what is counted: places taken, rates,
 //! quotas, failed binds. Each worker has the table it was last told of, so nothing on the hot path takes a lock.
 
+mod places;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,18 +13,26 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use parking_lot::Mutex;
 use tracing::warn;
 
+use places::{Places, Taken};
+
+use super::daily_counts::{DailyCount, DailyCounts};
 use super::failed_binds::{Culprit, FailedBinds, Leniency};
-use super::message_policy::{DailyCount, MessagePolicy};
-use crate::base::{AccountId, Now, Time};
+use super::message_policy::MessagePolicy;
+use crate::base::{AccountId, Now, SessionHandle, Time};
 use crate::config::password::{self, Seal, Sealer};
-use crate::config::{AccountConfig, BindType, Config, DeliverBy, DistributionListConfig, LimitsConfig};
-use crate::session::{Authentication, BindMode, BindRequest, DataSmUse, Grant};
-use crate::smpp::{CommandStatus, SubmitSm};
+use crate::config::{
+    AccountConfig, AddressRangeRule, BindType, CompatSettings, Config, DeliverBy, DistributionListConfig,
+    Unanswered,
+};
+use crate::session::{BindMode, BindRequest, Compat, DataSmUse, Grant};
+use crate::smpp::{BroadcastSm, CommandStatus, SubmitSm, TlvTag};
 
 /// One account: its rules, and what all tables share of it.
 #[derive(Debug)]
 pub struct Account {
     config: AccountConfig,
+    settings: CompatSettings,
+    compat: Compat,
     rate: Rate,
     policy: Option<Box<MessagePolicy>>,
     distribution_lists: HashMap<Vec<u8>, Vec<ListMember>>,
@@ -34,10 +44,10 @@ pub struct Account {
 /// What is counted of an account, over all workers and reloads.
 #[derive(Debug, Default)]
 struct Live {
-    sessions: AtomicU32,
+    places: Places,
     /// When its bucket of messages is full again; see [`Rate`].
     full_at: AtomicU64,
-    today: DailyCount,
+    today: Arc<DailyCount>,
     /// Touched by binds only.
     credentials: Mutex<Credentials>,
 }
@@ -92,6 +102,18 @@ impl Account {
         policy.take_quota(n, &self.live.today, now.wall)
     }
 
+    /// [`Account::charge`] for a broadcast, which is one message however many it reaches.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn charge_broadcast(&self, sm: &BroadcastSm<'_>, now: Now) -> Result<(), CommandStatus> {
+        if let Some(policy) = &self.policy {
+            policy.check_source(sm.source_addr_ton, sm.source_addr)?;
+            policy.check_size(sm.tlvs.find(TlvTag::MESSAGE_PAYLOAD).map_or(0, <[u8]>::len))?;
+        }
+        self.charge_one(now)
+    }
+
     /// Takes `n` messages out of the account's rate.
     ///
     /// # Errors
@@ -140,23 +162,60 @@ impl Account {
         self.policy.as_ref().map_or(Ok(()), |policy| policy.take_quota(1, &self.live.today, now.wall))
     }
 
+    /// When the rate allows the next message, if nobody else comes first.
+    #[cold]
+    pub fn rate_allows_at(&self, now: Time) -> Time {
+        self.rate.allows_at(now, &self.live.full_at)
+    }
+
+    /// Its compatibility settings.
+    pub const fn settings(&self) -> &CompatSettings {
+        &self.settings
+    }
+
+    /// What a bind is refused with for which it has no place.
+    pub const fn too_many_status(&self) -> CommandStatus {
+        self.settings.too_many_sessions_status.status()
+    }
+
+    /// Whether a bind may have this address_range.
+    fn may_serve(&self, address_range: &[u8]) -> bool {
+        let range = address_range.strip_prefix(b"^").unwrap_or(address_range);
+        let range = range.strip_suffix(b"$").unwrap_or(range);
+        let mut own = self.config.addresses.iter().chain(&self.config.prefixes);
+        range.is_empty()
+            || self.settings.address_range == AddressRangeRule::Any
+            || own.any(|own| own.as_bytes() == range)
+    }
+
+    /// How its sessions are spoken to.
+    pub const fn compat(&self) -> Compat {
+        self.compat
+    }
+
     /// Whether a session that is bound so, from there, may stay.
     pub fn may_stay(&self, mode: BindMode, address: IpAddr) -> bool {
         self.config.enabled && self.config.may_bind(bind_type(mode)) && self.config.may_bind_from(address)
     }
 
-    /// Reserves a place for one more session.
-    fn admit(&self, id: AccountId, mode: BindMode) -> Result<Grant, CommandStatus> {
-        if !self.config.may_bind(bind_type(mode)) {
-            return Err(CommandStatus::ESME_RINVCMDID);
+    /// Reserves a place for one more session, and says who has lost theirs to it.
+    fn admit(&self, id: AccountId, attempt: &Attempt) -> Settled {
+        if !self.config.may_bind(bind_type(attempt.mode)) {
+            return Settled::Refused(CommandStatus::ESME_RINVCMDID);
         }
-        reserve(&self.live.sessions, self.config.sessions_max).ok_or(CommandStatus::ESME_RALYBND)?;
-        Ok(Grant {
-            account: id,
-            window: self.config.window,
-            deliver_window: self.config.deliver_window,
-            data_sm: DataSmUse { messages: self.config.deliver_by == DeliverBy::DataSm, receipts: false },
-        })
+        if !attempt.is_in_range {
+            return Settled::Refused(CommandStatus::ESME_RBINDFAIL);
+        }
+        let (policy, max) = (self.settings.duplicate_bind, self.config.sessions_max);
+        match self.live.places.take(attempt.session, attempt.mode, policy, max) {
+            Taken::Granted(replaced) => {
+                let (window, deliver_window) = (self.config.window, self.config.deliver_window);
+                let grant = Grant { account: id, window, deliver_window, compat: self.compat };
+                Settled::Granted { grant, replaced }
+            }
+            Taken::Ask(older) => Settled::Ask(older),
+            Taken::Refused => Settled::Refused(self.too_many_status()),
+        }
     }
 
     /// Whether this password is the one that was last found right.
@@ -194,6 +253,8 @@ pub struct AccountTable {
     accounts: Vec<Account>,
     by_system_id: HashMap<Vec<u8>, AccountId>,
     sessions_max: u32,
+    /// What a bind with a system_id that is no account's is refused with.
+    unknown_status: CommandStatus,
     per_address: Leniency,
     per_system_id: Leniency,
     /// What a bind is checked against that names no account it may have, so that this takes as long as for one that it
@@ -207,6 +268,7 @@ pub struct AccountTable {
 struct TableLive {
     sessions: AtomicU32,
     failed: FailedBinds,
+    daily: Arc<DailyCounts>,
     /// `None`: right passwords are not remembered.
     sealer: Option<Sealer>,
 }
@@ -220,7 +282,13 @@ pub struct Attempt {
     pub mode: BindMode,
     /// From where.
     pub address: IpAddr,
+    /// Which session.
+    pub session: SessionHandle,
     revision: u32,
+    /// Whether the account lets a bind have its address_range.
+    is_in_range: bool,
+    /// What it is refused with if it is not right.
+    refusal: CommandStatus,
     /// The address and the system_id, to hold a failure against.
     culprits: [Culprit; 2],
     system_id: [u8; SYSTEM_ID_OCTETS_MAX],
@@ -237,11 +305,27 @@ impl Attempt {
     }
 }
 
+/// What became of a bind whose password has been looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// Let in; these sessions have lost their places to it.
+    Granted {
+        /// What it may do.
+        grant: Grant,
+        /// To be unbound.
+        replaced: Vec<SessionHandle>,
+    },
+    /// This session has to be asked first whether it is still there.
+    Ask(SessionHandle),
+    /// Answered with this status.
+    Refused(CommandStatus),
+}
+
 /// The first judgement of a bind.
 #[derive(Debug)]
 pub enum Judgement {
     /// Decided.
-    Now(Authentication),
+    Now(Attempt, Settled),
     /// The password must be checked against a hash, off the worker.
     Verify(Attempt),
     /// Too many binds have failed lately: answered without a look at the password.
@@ -249,29 +333,28 @@ pub enum Judgement {
 }
 
 impl AccountTable {
-    /// The accounts of a validated configuration.
+    /// The accounts of a validated configuration, which go on from these counts of the day.
     ///
     /// # Errors
     /// When the operating system has no randomness to give.
-    pub fn new(config: &Config) -> Result<Self, String> {
+    pub fn new(config: &Config, daily: Arc<DailyCounts>) -> Result<Self, String> {
         let sealer = if config.limits.remember_passwords { Some(Sealer::new()?) } else { None };
-        let live = TableLive { sessions: AtomicU32::new(0), failed: FailedBinds::default(), sealer };
-        Ok(Self::build(&config.accounts, &config.limits, Arc::new(live), &[]))
+        let live = TableLive { sessions: AtomicU32::new(0), failed: FailedBinds::default(), daily, sealer };
+        Ok(Self::build(config, Arc::new(live), &[]))
     }
 
     /// The table after a reload. The accounts have kept their numbers.
     #[must_use]
     pub fn after(&self, config: &Config) -> Self {
-        Self::build(&config.accounts, &config.limits, Arc::clone(&self.live), &self.accounts)
+        Self::build(config, Arc::clone(&self.live), &self.accounts)
     }
 
-    fn build(
-        configs: &[AccountConfig],
-        limits: &LimitsConfig,
-        live: Arc<TableLive>,
-        before: &[Account],
-    ) -> Self {
+    fn build(config: &Config, live: Arc<TableLive>, before: &[Account]) -> Self {
+        let limits = &config.limits;
         let mut before = before.iter();
+        let live_account = |config: &AccountConfig| {
+            Arc::new(Live { today: live.daily.of(&config.system_id), ..Live::default() })
+        };
         let account = |config: &AccountConfig| {
             let before = before.next();
             let same = before.is_some_and(|before| {
@@ -280,14 +363,16 @@ impl AccountTable {
             });
             Account {
                 config: config.clone(),
+                settings: config.compat.settings(),
+                compat: compat(&config.compat.settings()),
                 rate: Rate::new(config.rate_per_s, config.burst),
                 policy: MessagePolicy::new(config),
                 distribution_lists: config.distribution_lists.iter().map(list).collect(),
                 revision: before.map_or(0, |before| before.revision.wrapping_add(u32::from(!same))),
-                live: before.map(|before| Arc::clone(&before.live)).unwrap_or_default(),
+                live: before.map_or_else(|| live_account(config), |before| Arc::clone(&before.live)),
             }
         };
-        let accounts: Vec<Account> = configs.iter().map(account).collect();
+        let accounts: Vec<Account> = config.accounts.iter().map(account).collect();
         let by_system_id = (0..)
             .map(AccountId)
             .zip(&accounts)
@@ -309,6 +394,7 @@ impl AccountTable {
         Self {
             by_system_id,
             sessions_max: limits.sessions_max,
+            unknown_status: config.smpp.unknown_system_id_status.status(),
             per_address: leniency(limits.failed_binds_per_address),
             per_system_id: leniency(limits.failed_binds_per_system_id),
             decoy_hash: decoy_hash.map(str::to_owned),
@@ -335,13 +421,24 @@ impl AccountTable {
 
     /// Judges a bind from `address`. Unknown, disabled, from elsewhere than allowed, and wrong password look the same from
     /// outside, in their answer and in the time it takes.
-    pub fn judge(&self, bind: &BindRequest<'_>, address: IpAddr, now: Time) -> Judgement {
+    pub fn judge(
+        &self,
+        bind: &BindRequest<'_>,
+        session: SessionHandle,
+        address: IpAddr,
+        now: Time,
+    ) -> Judgement {
         let failed = &self.live.failed;
         let culprits = [failed.address(address), failed.system_id(bind.system_id)];
         let known = self.by_system_id.get(bind.system_id).copied();
-        let open = known.filter(|&id| {
-            self.get(id).is_some_and(|it| it.config.enabled && it.config.may_bind_from(address))
+        let known = known.and_then(|id| Some((id, self.get(id)?))).filter(|(_, it)| !it.config.removed);
+        let refusal = known.map_or(self.unknown_status, |(_, it)| it.settings.wrong_password_status.status());
+        let open = known.filter(|(_, it)| {
+            it.config.enabled
+                && it.config.may_bind_from(address)
+                && bind.password.len() <= usize::from(it.settings.password_octets_max)
         });
+        let open = open.map(|(id, _)| id);
         let account = open.and_then(|id| self.get(id));
         let revision = account.map_or(0, |account| account.revision);
         let mut system_id = [0; SYSTEM_ID_OCTETS_MAX];
@@ -349,8 +446,18 @@ impl AccountTable {
             *to = *from;
         }
         let system_id_len = bind.system_id.len().min(SYSTEM_ID_OCTETS_MAX) as u8;
-        let attempt =
-            Attempt { account: open, mode: bind.mode, address, revision, culprits, system_id, system_id_len };
+        let attempt = Attempt {
+            account: open,
+            mode: bind.mode,
+            address,
+            session,
+            revision,
+            is_in_range: account.is_none_or(|account| account.may_serve(bind.address_range)),
+            refusal,
+            culprits,
+            system_id,
+            system_id_len,
+        };
         if self.is_limited(&attempt, now) {
             return Judgement::Limited;
         }
@@ -367,10 +474,7 @@ impl AccountTable {
         if !right && self.decoy_hash.is_some() {
             return Judgement::Verify(Attempt { account: None, ..attempt });
         }
-        Judgement::Now(match self.settle(&attempt, right, now) {
-            Ok(grant) => Authentication::Accepted(grant),
-            Err(status) => Authentication::Refused(status),
-        })
+        Judgement::Now(attempt, self.settle(&attempt, right, now))
     }
 
     /// Whether too many binds like this one have failed lately. Where an account was last let in from, either limit alone does
@@ -414,10 +518,7 @@ impl AccountTable {
 
     /// Ends an attempt whose password was found right or wrong: reserves a place for one more session, or holds the failure
     /// against whoever made it.
-    ///
-    /// # Errors
-    /// The status to refuse the bind with.
-    pub fn settle(&self, attempt: &Attempt, right: bool, now: Time) -> Result<Grant, CommandStatus> {
+    pub fn settle(&self, attempt: &Attempt, right: bool, now: Time) -> Settled {
         let account = attempt.account.and_then(|id| Some((id, self.get(id)?)));
         // A reload may have come between: what was checked must still hold.
         let still = account.filter(|(_, account)| {
@@ -429,25 +530,44 @@ impl AccountTable {
             let [address, system_id] = attempt.culprits;
             self.live.failed.note(address, self.per_address, now);
             self.live.failed.note(system_id, self.per_system_id, now);
-            return Err(CommandStatus::ESME_RBINDFAIL);
+            return Settled::Refused(attempt.refusal);
         };
         account.live.credentials.lock().last_address = Some(attempt.address);
-        reserve(&self.live.sessions, self.sessions_max).ok_or(CommandStatus::ESME_RBINDFAIL)?;
-        account.admit(id, attempt.mode).inspect_err(|_| release(&self.live.sessions))
+        if reserve(&self.live.sessions, self.sessions_max).is_none() {
+            return Settled::Refused(CommandStatus::ESME_RBINDFAIL);
+        }
+        let settled = account.admit(id, attempt);
+        match &settled {
+            Settled::Granted { replaced, .. } => replaced.iter().for_each(|_| release(&self.live.sessions)),
+            Settled::Ask(_) | Settled::Refused(_) => release(&self.live.sessions),
+        }
+        settled
     }
 
-    /// A session of the account has ended: its place is free at once.
-    pub fn release_session(&self, id: AccountId) {
-        if let Some(account) = self.get(id) {
-            release(&account.live.sessions);
+    /// A session of the account has ended: its place is free at once, unless another one had it already.
+    pub fn release_session(&self, id: AccountId, session: SessionHandle) {
+        if self.get(id).is_some_and(|account| account.live.places.give_back(session)) {
             release(&self.live.sessions);
         }
     }
 
     /// Sessions bound, in all and of one account.
     pub fn sessions(&self, id: AccountId) -> (u32, u32) {
-        let own = self.get(id).map_or(0, |account| account.live.sessions.load(Ordering::Acquire));
+        let own = self.get(id).map_or(0, |account| account.live.places.taken());
         (self.live.sessions.load(Ordering::Acquire), own)
+    }
+}
+
+fn compat(settings: &CompatSettings) -> Compat {
+    Compat {
+        ids: settings.id_forms(),
+        data_sm: DataSmUse {
+            messages: settings.deliver_by == DeliverBy::DataSm,
+            receipts: settings.receipts_by == DeliverBy::DataSm,
+        },
+        error_body: settings.error_response_body,
+        throttle_delay_ms: settings.throttle_delay_ms,
+        closes_unanswered: settings.unanswered_delivery == Unanswered::Close,
     }
 }
 
@@ -492,6 +612,13 @@ impl Rate {
                 (next <= now.saturating_add(self.burst_ticks)).then_some(next)
             })
             .is_ok()
+    }
+
+    /// When the next message fits in.
+    fn allows_at(&self, now: Time, full_at: &AtomicU64) -> Time {
+        let next = full_at.load(Ordering::Acquire).saturating_add(self.ticks_per_message);
+        let at = next.saturating_sub(self.burst_ticks).div_ceil(TICKS_PER_NANO);
+        Time::from_nanos(at).max(now)
     }
 }
 

@@ -19,8 +19,6 @@ const NICENESS: i32 = 10;
 /// A password to check.
 #[derive(Debug)]
 pub struct Question {
-    /// Whose bind.
-    pub session: SessionHandle,
     /// By the accounts as they were then.
     pub accounts: Arc<AccountTable>,
     /// What is attempted.
@@ -29,22 +27,39 @@ pub struct Question {
     pub password: Box<[u8]>,
 }
 
-/// The verdict. The worker that hosts the session settles the attempt with it.
+/// What a worker is told about a bind.
 #[derive(Clone, Copy, Debug)]
-pub struct Answer {
-    /// Whose bind.
-    pub session: SessionHandle,
-    /// What was attempted.
-    pub attempt: Attempt,
-    /// Whether the password was right.
-    pub right: bool,
+pub enum BindWord {
+    /// Its password was found right or wrong. The worker that hosts the session settles the attempt with that.
+    Verdict {
+        /// What was attempted.
+        attempt: Attempt,
+        /// Whether the password was right.
+        right: bool,
+    },
+    /// This session of the worker's has lost its place to another one.
+    Replaced(SessionHandle),
+    /// A bind waits to hear whether this session of the worker's is still there.
+    Ask {
+        /// The session.
+        older: SessionHandle,
+        /// The bind.
+        attempt: Attempt,
+    },
+    /// The answer to that.
+    Asked {
+        /// The bind.
+        attempt: Attempt,
+        /// Whether the older session is still there.
+        is_there: bool,
+    },
 }
 
-/// Where the verdicts for one worker's sessions go.
+/// The way to one worker for all that is about binds.
 #[derive(Clone)]
-pub struct AnswerPort {
+pub struct BindPort {
     /// The worker's lane.
-    pub answers: Sender<Answer>,
+    pub words: Sender<BindWord>,
     /// Wakes it.
     pub waker: Arc<dyn Wake>,
 }
@@ -53,7 +68,7 @@ pub struct AnswerPort {
 ///
 /// # Errors
 /// When a thread can't be started.
-pub fn start(threads: u16, clock: Clock, ports: &[AnswerPort]) -> std::io::Result<Sender<Question>> {
+pub fn start(threads: u16, clock: Clock, ports: &[BindPort]) -> std::io::Result<Sender<Question>> {
     let (sender, questions) = bounded(QUEUE);
     for index in 0..threads {
         let (questions, ports) = (questions.clone(), ports.to_vec());
@@ -68,12 +83,12 @@ pub fn start(threads: u16, clock: Clock, ports: &[AnswerPort]) -> std::io::Resul
     Ok(sender)
 }
 
-fn run(clock: Clock, ports: &[AnswerPort], questions: &Receiver<Question>) {
-    for Question { session, accounts, attempt, password } in questions {
+fn run(clock: Clock, ports: &[BindPort], questions: &Receiver<Question>) {
+    for Question { accounts, attempt, password } in questions {
         // Those that came before it in the queue may have been guesses of the same peer.
         let right = !accounts.is_limited(&attempt, clock.time()) && accounts.verify(&attempt, &password);
-        let Some(port) = ports.get(usize::from(session.worker)) else { continue };
-        if port.answers.send(Answer { session, attempt, right }).is_ok() {
+        let Some(port) = ports.get(usize::from(attempt.session.worker)) else { continue };
+        if port.words.send(BindWord::Verdict { attempt, right }).is_ok() {
             port.waker.wake();
         }
     }

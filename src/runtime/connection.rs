@@ -8,6 +8,7 @@ use mio::net::TcpStream;
 use super::out_queue::OutQueue;
 use super::pool::ChunkPool;
 use super::tls::TlsSession;
+use super::worker::Demand;
 use crate::base::{SessionHandle, Time};
 use crate::session::{CloseReason, Session, SessionSettings, StallReason};
 use crate::stats::{Latency, LatencySet};
@@ -44,6 +45,10 @@ pub struct Connection {
     pub pause: Pause,
     /// In the worker's list of connections with something to do.
     pub in_ready: bool,
+    /// Whether light sessions come before it: it asks for more than they do, or is not bound.
+    pub goes_last: bool,
+    /// What it has asked for lately.
+    pub demand: Demand,
     /// In the worker's list of connections with something to write.
     pub in_dirty: bool,
     /// Set once the session has ended: flush, shut down, wait for the peer's end until then.
@@ -96,6 +101,8 @@ impl Connection {
             stalled: None,
             pause: Pause::default(),
             in_ready: false,
+            goes_last: true,
+            demand: Demand::default(),
             in_dirty: false,
             closing: None,
             fragment_since: Time::NEVER,

@@ -1,17 +1,13 @@
 //! What an account may send: its source addresses, destinations, size and daily quota, prepared for the hot path. An
 //! account without any such rule has no policy at all.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
+use super::daily_counts::DailyCount;
 use crate::base::{PrefixMap, WallTime};
 use crate::config::AccountConfig;
 use crate::smpp::CommandStatus;
 
 /// source_addr_ton of an alphanumeric address (3.4 section 5.2.5).
 const TON_ALPHANUMERIC: u8 = 5;
-/// Bits of a [`DailyCount`] below the day: a trillion messages.
-const COUNT_BITS: u32 = 40;
-const MILLIS_PER_DAY: u64 = 86_400_000;
 
 /// The rules of one account.
 #[derive(Debug)]
@@ -126,36 +122,11 @@ fn without_plus(address: &[u8]) -> &[u8] {
     address.strip_prefix(b"+").unwrap_or(address)
 }
 
-/// Messages of one account on one day (UTC), over all workers.
-#[derive(Debug, Default)]
-pub struct DailyCount(AtomicU64);
-
-impl DailyCount {
-    fn take(&self, n: u64, max: u64, now: WallTime) -> bool {
-        let day = now.unix_millis() / MILLIS_PER_DAY;
-        self.0
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |packed| {
-                let (counted_day, count) = (packed >> COUNT_BITS, packed & ((1 << COUNT_BITS) - 1));
-                // A clock that was set back does not begin a day anew.
-                let (day, count) = if day > counted_day { (day, 0) } else { (counted_day, count) };
-                let count = count + n;
-                (count <= max).then_some((day << COUNT_BITS) | count)
-            })
-            .is_ok()
-    }
-
-    fn give_back(&self, n: u64) {
-        // Never below the start of the day, should that have begun meanwhile.
-        let _ = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |packed| {
-            let count = packed & ((1 << COUNT_BITS) - 1);
-            Some(packed - n.min(count))
-        });
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const MILLIS_PER_DAY: u64 = 86_400_000;
 
     fn policy(set: impl FnOnce(&mut AccountConfig)) -> Option<Box<MessagePolicy>> {
         let mut config = AccountConfig::default();

@@ -25,6 +25,7 @@ pub mod clock;
 pub mod committer;
 pub mod congestion;
 pub mod connection;
+pub mod daily_counts;
 pub mod events;
 pub mod failed_binds;
 pub mod hosted_store;

@@ -12,7 +12,7 @@ use super::events::{AccountLabel, AccountLabels};
 use super::thread::ThreadWaker;
 use crate::config::{AccountConfig, Config};
 use crate::control_lane::Wake;
-use crate::network::NetworkProfile;
+use crate::network::{BroadcastArea, NetworkProfile};
 use crate::routing::ShardChange;
 use crate::session::SessionSettings;
 use crate::stats::ThreadCounters;
@@ -30,6 +30,8 @@ pub struct ShardsChange {
     pub routing: ShardChange,
     /// How destinations behave.
     pub profiles: Vec<NetworkProfile>,
+    /// Where broadcasts can be sent to.
+    pub areas: Vec<BroadcastArea>,
     /// How the accounts are numbered on disk; `None`: messages are in memory.
     pub numbers: Option<AccountNumbers>,
 }

@@ -14,7 +14,7 @@ use super::values::{ToShard, ToWorker};
 use super::worker::Worker;
 use crate::base::{AccountId, DeliveryToken, MessageId, Now, SessionHandle, Time, WallTime};
 use crate::control_lane::{HeldInfo, MessageInfo, MoMessage, MoRefused, StoreStats, Wake};
-use crate::limits::{LANE_BLOCKS_PER_TURN, SHARD_TURN_ITEMS_MAX, SHARD_TURN_MESSAGES_MAX};
+use crate::limits::{LANE_BLOCKS_PER_TURN, SHARD_SHARE_ITEMS_MAX, SHARD_TURN_MESSAGES_MAX};
 use crate::network::Network;
 use crate::routing::{
     self, Asker, MessageEnd, MoOutcome, Multi, OperationOutcome, RecoveredAs, Shard, ShardOutput,
@@ -245,6 +245,7 @@ impl ShardHost {
         if let Err(error) = self.shard.reconfigure(change.routing.clone()) {
             error!(%error, "the accounts could not be taken over");
         }
+        self.shard.network_mut().set_areas(change.areas.clone());
         if let Err(error) = self.shard.network_mut().set_profiles(&change.profiles) {
             error!(%error, "the network's profiles could not be taken over");
         }
@@ -279,7 +280,7 @@ impl ShardHost {
         self.shard.store_mut().close(|| std::thread::sleep(CLOSE_WAIT));
     }
 
-    /// Runs what is due: verdicts, retries, expiries, deliveries. `worker` is the one on this thread, if any. True:
+    /// Runs a share of what is due: verdicts, retries, expiries, deliveries. `worker` is the one on this thread, if any. True:
     /// more is ready now.
     pub fn turn(&mut self, worker: &mut Option<Worker>, now: Now, stats: &mut ThreadStats) -> bool {
         let mut output = TurnOutput {
@@ -290,7 +291,7 @@ impl ShardHost {
             mo_waiting: &mut self.mo_waiting,
             mo_held: &mut self.mo_held,
         };
-        let more = self.shard.turn(now, SHARD_TURN_ITEMS_MAX, &mut output);
+        let more = self.shard.turn(now, SHARD_SHARE_ITEMS_MAX, &mut output);
         if let Some(congestion) = &self.congestion {
             let (held, maximum) = self.shard.fill();
             congestion.note(self.shard.index(), held, maximum);
@@ -492,7 +493,7 @@ fn count(fact: routing::Fact, stats: &mut ThreadStats) {
     stats.counters.add_account(account, counter, 1);
 }
 
-/// Puts the end of a message on record.
+/// Puts the end of a message, or an attempt before it, on record.
 fn record(end: &MessageEnd<'_>, stats: &mut ThreadStats) {
     if let Some(events) = &mut stats.events
         && !events.record(end)
@@ -529,6 +530,10 @@ impl ShardOutput for FactsOnly<'_> {
 
     fn message_end(&mut self, end: &MessageEnd<'_>) {
         record(end, self.stats);
+    }
+
+    fn message_attempt(&mut self, attempt: &MessageEnd<'_>) {
+        record(attempt, self.stats);
     }
 
     #[inline]
@@ -568,6 +573,21 @@ impl ShardOutput for TurnOutput<'_> {
             (Some(lane), _) => lane.push_reply(ToWorker::OperationResult { session, ticket, answer }),
             (None, Some(worker)) => worker.operation_result(session, ticket, answer, self.stats),
             (None, None) => debug_assert!(false, "a session of no worker"),
+        }
+    }
+
+    fn operation_body(&mut self, asker: Asker, body: &[u8]) -> bool {
+        let Asker { session, ticket } = asker;
+        match (lane_to(self.to_workers, session.worker), &mut self.worker) {
+            (Some(lane), _) => {
+                let message = ToWorker::OperationBody { session, ticket };
+                lane.push_request(message, body.len(), |out| out.extend_from_slice(body))
+            }
+            (None, Some(worker)) => {
+                worker.operation_body(session, ticket, body, self.stats);
+                true
+            }
+            (None, None) => true,
         }
     }
 
@@ -614,6 +634,10 @@ impl ShardOutput for TurnOutput<'_> {
 
     fn message_end(&mut self, end: &MessageEnd<'_>) {
         record(end, self.stats);
+    }
+
+    fn message_attempt(&mut self, attempt: &MessageEnd<'_>) {
+        record(attempt, self.stats);
     }
 
     #[inline]

@@ -13,10 +13,11 @@ use tracing::{error, warn};
 use super::acceptor::{self, AcceptorParts, AcceptorStop, WorkerDoor};
 use super::accounts::AccountTable;
 use super::admission::{Admission, Load};
-use super::authenticator::{self, AnswerPort};
+use super::authenticator::{self, BindPort};
 use super::clock::Clock;
 use super::committer::StoreThreads;
 use super::congestion::Congestion;
+use super::daily_counts::DailyCounts;
 use super::events::{self, EventWriter};
 use super::lane::{self, LaneReceiver};
 use super::reconfigure::{Reconfigurer, workers_change};
@@ -49,6 +50,8 @@ pub struct EngineParts<'a> {
     pub store_threads: Vec<StoreThreads>,
     /// The highest id counter that an earlier run may have used; 0 if none.
     pub id_high_water: u64,
+    /// What counts against daily quotas already.
+    pub daily_counts: Arc<DailyCounts>,
     /// The process's clock.
     pub clock: Clock,
     /// Called after every reply on the control lane.
@@ -103,10 +106,20 @@ impl Engine {
 /// # Errors
 /// When a poll, a waker or a thread can't be made.
 pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
-    let EngineParts { config, plan, listeners, tls, shards, store_threads, id_high_water, clock, notify } =
-        parts;
+    let EngineParts {
+        config,
+        plan,
+        listeners,
+        tls,
+        shards,
+        store_threads,
+        id_high_water,
+        daily_counts,
+        clock,
+        notify,
+    } = parts;
     let threads = plan.threads.len();
-    let accounts = Arc::new(AccountTable::new(config).map_err(anyhow::Error::msg)?);
+    let accounts = Arc::new(AccountTable::new(config, daily_counts).map_err(anyhow::Error::msg)?);
     let congestion = config.smpp.congestion_state.then(|| Arc::new(Congestion::new(plan.shards)));
     let admission =
         Arc::new(Admission::new(config.limits.connections_max, config.limits.connections_per_address_max));
@@ -122,17 +135,17 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
     let mut lanes = Lanes::new(plan, &wakers);
 
     // Doors and verdicts, by worker.
-    let (mut doors, mut answer_ports, mut worker_ends) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut doors, mut bind_ports, mut worker_ends) = (Vec::new(), Vec::new(), Vec::new());
     for thread in plan.worker_threads() {
         let (arrivals_tx, arrivals) = bounded(ARRIVALS_MAX);
-        let (answers_tx, answers) = bounded(ARRIVALS_MAX);
+        let (words_tx, words) = bounded(ARRIVALS_MAX);
         let load = Arc::new(Load::new(Arc::clone(&admission)));
         let waker = wakers.get(thread).context("a worker without a thread")?;
         doors.push(WorkerDoor { arrivals: arrivals_tx, waker: Arc::clone(waker), load: Arc::clone(&load) });
-        answer_ports.push(AnswerPort { answers: answers_tx, waker: Arc::clone(waker) as Arc<dyn Wake> });
-        worker_ends.push(Some((arrivals, answers, load)));
+        bind_ports.push(BindPort { words: words_tx, waker: Arc::clone(waker) as Arc<dyn Wake> });
+        worker_ends.push(Some((arrivals, words, load)));
     }
-    let questions = authenticator::start(config.engine.authenticators, clock, &answer_ports)
+    let questions = authenticator::start(config.engine.authenticators, clock, &bind_ports)
         .context("starting the authenticators")?;
 
     let (replies_tx, replies) = bounded((REQUESTS_OPEN_MAX + 1) * threads);
@@ -168,7 +181,7 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
             None => None,
             Some(worker) => {
                 let ends = worker_ends.get_mut(usize::from(worker)).and_then(Option::take);
-                let (arrivals, answers, load) = ends.context("a worker on two threads")?;
+                let (arrivals, words, load) = ends.context("a worker on two threads")?;
                 let (links, from_shards) = lanes.take_worker(worker);
                 Some(Worker::new(WorkerParts {
                     index: worker,
@@ -178,7 +191,8 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
                     turn_pdus_max: config.engine.turn_pdus_max,
                     turn_bytes_max: config.engine.turn_bytes_max as usize,
                     questions: questions.clone(),
-                    answers,
+                    words,
+                    bind_ports: bind_ports.clone(),
                     arrivals,
                     tls: tls.as_ref().map(|(_, tls)| Arc::clone(tls)),
                     load,
@@ -285,6 +299,7 @@ pub(super) fn session_settings(config: &Config) -> SessionSettings {
         response_timeout_ms: smpp.response_timeout_ms,
         unbind_timeout_ms: smpp.unbind_timeout_ms,
         pdu_bytes_max: smpp.pdu_bytes_max as usize,
+        enquire_link_before_bind: smpp.enquire_link_before_bind,
     }
 }
 

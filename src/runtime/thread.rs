@@ -12,10 +12,12 @@ use super::events::EventLane;
 use super::reconfigure::{Step, StepEnd};
 use super::shard_host::ShardHost;
 use super::sleeper::Sleeper;
-use super::worker::Worker;
+use super::worker::{Peek, Worker};
 use crate::base::{Now, Time};
 use crate::control_lane::{ControlEnd, ControlReply, ControlRequest, MoRefused, Wake};
-use crate::limits::{LANE_RETRY_MS, LONG_TURN_NANOS, POLL_EVENTS};
+use crate::limits::{
+    LANE_RETRY_MS, LONG_TURN_NANOS, POLL_EVENTS, SHARD_SHARE_ITEMS_MAX, SHARD_TURN_ITEMS_MAX,
+};
 use crate::stats::{Counter, LatencySet, ThreadCounters};
 
 /// The waker's token; no session slot reaches it.
@@ -137,6 +139,7 @@ impl RuntimeThread {
 
     fn run_turns(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(POLL_EVENTS);
+        let mut peeked = Events::with_capacity(POLL_EVENTS);
         let mut stop = Stop::No;
         let mut more = false;
         let mut stalled = false;
@@ -158,9 +161,10 @@ impl RuntimeThread {
             self.take_requests(now, &mut stop);
             if let Some(worker) = &mut self.worker {
                 worker.take_events(&events, WAKER);
-                worker.take_in(&mut self.shard, &mut self.stats);
+                let mut peek = Peek { poll: &mut self.poll, events: &mut peeked, last: now.mono };
+                worker.take_in(&mut peek, &mut self.shard, &mut self.stats);
             }
-            more = self.run_shard(now);
+            more = self.run_shard(now, &mut peeked);
             if let Some(failure) = self.shard.as_ref().and_then(ShardHost::failure) {
                 return Err(io::Error::other(failure.clone()));
             }
@@ -189,12 +193,26 @@ impl RuntimeThread {
         }
     }
 
-    fn run_shard(&mut self, now: Now) -> bool {
+    /// Runs what is due in the shard, in shares, with a look for light sessions after each. True: more is ready now.
+    fn run_shard(&mut self, now: Now, peeked: &mut Events) -> bool {
         let Some(shard) = &mut self.shard else { return false };
         shard.drain_lanes(now, &mut self.stats);
-        let more = shard.turn(&mut self.worker, now, &mut self.stats);
-        for (message_id, request) in shard.held_mo() {
-            self.control.reply(ControlReply::InjectMo { request, result: Ok(message_id) });
+        let mut more = true;
+        let mut peek = Peek { poll: &mut self.poll, events: peeked, last: now.mono };
+        for _ in 0..SHARD_TURN_ITEMS_MAX / SHARD_SHARE_ITEMS_MAX {
+            let Some(shard) = &mut self.shard else { return false };
+            more = shard.turn(&mut self.worker, now, &mut self.stats);
+            if !more {
+                break;
+            }
+            if let Some(worker) = &mut self.worker {
+                worker.look_for_light(&mut peek, &mut self.shard, &mut self.stats);
+            }
+        }
+        if let Some(shard) = &mut self.shard {
+            for (message_id, request) in shard.held_mo() {
+                self.control.reply(ControlReply::InjectMo { request, result: Ok(message_id) });
+            }
         }
         more
     }

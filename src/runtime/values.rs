@@ -105,6 +105,13 @@ pub enum ToWorker {
         /// What it is.
         answer: OperationAnswer,
     },
+    /// The same where it is the body of the response, which is beside it.
+    OperationBody {
+        /// Whose answer.
+        session: SessionHandle,
+        /// To which of its operations.
+        ticket: u32,
+    },
     /// So many destinations of a submit_multi are held.
     MultiAccepted {
         /// The worker's name for the request.

@@ -3,6 +3,7 @@
 //! ```text
 //! lock             held while a daemon uses the folder
 //! message-ids      see id_lease
+//! daily-counts     see quota_file
 //! store.toml       format, identity and layout of the store; replaced as a whole
 //! layout-N/        the store, as N in store.toml names it; any other is a leftover
 //!   shard-K/segment-XXXXXXXX
@@ -17,6 +18,7 @@ use anyhow::{Context, bail, ensure};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
+use super::quota_file;
 use crate::runtime::segment_folder::sync_folder;
 
 const LOCK: &str = "lock";
@@ -25,7 +27,8 @@ const LAYOUT_PREFIX: &str = "layout-";
 /// Of everything in the folder. A change that this version could not read has another number.
 const FORMAT: u32 = 2;
 /// What may be in a folder that holds no store yet.
-const HARMLESS: [&str; 4] = [LOCK, "message-ids", "message-ids.new", "lost+found"];
+const HARMLESS: [&str; 6] =
+    [LOCK, "message-ids", "message-ids.new", quota_file::FILE, quota_file::NEW_FILE, "lost+found"];
 
 /// What `store.toml` says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

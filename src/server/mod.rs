@@ -4,6 +4,7 @@ pub mod cli;
 mod data_dir;
 mod id_lease;
 mod log;
+mod quota_file;
 pub mod reload;
 pub mod run;
 mod shards;

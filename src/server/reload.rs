@@ -123,8 +123,12 @@ impl State {
         // Before any message of a new account can be: a restart must know whose it is.
         let numbers = stores::renumber(&after, &self.data_dir)
             .map_err(|error| ReloadError::Failed(format!("{error:#}")))?;
-        let change =
-            ShardsChange { routing: shards::routing(&after), profiles: shards::profiles(&after), numbers };
+        let change = ShardsChange {
+            routing: shards::routing(&after),
+            profiles: shards::profiles(&after),
+            areas: shards::areas(&after),
+            numbers,
+        };
         let applied = self.reconfigurer.apply(&after, change);
         // Also when a thread is stuck: the others go by it.
         self.config = after;

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::data_dir::DataDir;
 use super::id_lease::IdLease;
 use super::reload::{ConfigSource, Hook, Reloader, tls_hook};
-use super::{shards, stores};
+use super::{quota_file, shards, stores};
 use crate::config::{Config, Durability, EnginePlan};
 use crate::control::{self, ControlSetup};
 use crate::routing::shard_of;
@@ -36,6 +36,7 @@ pub struct Daemon {
     tls_addresses: Vec<SocketAddr>,
     reply_notify: Arc<Notify>,
     engine: Engine,
+    quotas: quota_file::Recorder,
     reloader: Arc<Reloader>,
     /// Ours until the last thread has left.
     _data_dir: Arc<DataDir>,
@@ -91,6 +92,7 @@ impl Daemon {
             stores::open(&config, plan.shards, &data_dir, clock)?.into_iter().unzip();
         let lease = IdLease::take(&config.store.data_dir, clock.now().wall)?;
         let shards = shards::build(&config, &plan, stores, lease.high_water(), clock.now())?;
+        let daily_counts = Arc::new(quota_file::load(&config.store.data_dir, clock.now().wall)?);
         let reply_notify = Arc::new(Notify::new());
         let notify = Arc::clone(&reply_notify);
         let mut engine = start::start(EngineParts {
@@ -101,9 +103,12 @@ impl Daemon {
             shards,
             store_threads: store_threads.into_iter().flatten().collect(),
             id_high_water: lease.high_water(),
+            daily_counts: Arc::clone(&daily_counts),
             clock,
             notify: Arc::new(move || notify.notify_one()),
         })?;
+        let quotas = quota_file::Recorder::start(&config.store.data_dir, daily_counts)
+            .context("starting to write the daily counts")?;
         info!(workers = plan.workers, shards = plan.shards, threads = plan.threads.len(), "engine started");
         let reconfigurer = engine.reconfigurer.take().context("an engine that can't be reconfigured")?;
         let reloader = Reloader::new(source, Arc::clone(&config), Arc::clone(&data_dir), reconfigurer, hooks);
@@ -116,6 +121,7 @@ impl Daemon {
             tls_addresses,
             reply_notify,
             engine,
+            quotas,
             reloader: Arc::new(reloader),
             _data_dir: data_dir,
         })
@@ -155,7 +161,9 @@ impl Daemon {
         control::run(setup, ready)
             // Without its control thread the daemon can't be stopped in order: leave at once.
             .context("control")?;
-        self.engine.join()?;
+        let ended = self.engine.join();
+        self.quotas.finish();
+        ended?;
         info!("stopped");
         Ok(())
     }

@@ -53,10 +53,12 @@ pub(super) fn build(
                 retry_refused: routing.retry_refused,
                 id_high_water,
                 event_records: config.edr.is_on(),
+                attempt_records: config.edr.is_on() && config.edr.attempts,
                 accounts: routing.accounts.clone(),
             };
-            let mut network =
-                Network::new(config.network.seed, shard, &profiles).context("[[network.profile]]")?;
+            let mut network = Network::new(config.network.seed, shard, &profiles)
+                .context("[[network.profile]]")?
+                .with_areas(config.network.seed, shard, areas(config));
             if let Some(source) = mo_source(&config.network.mo, shard, plan.shards, now) {
                 network = network.with_mo_source(source);
             }
@@ -68,6 +70,16 @@ pub(super) fn build(
 /// How destinations behave.
 pub(super) fn profiles(config: &Config) -> Vec<network::NetworkProfile> {
     config.network.profiles.iter().map(profile).collect()
+}
+
+/// Where broadcasts can be sent to.
+pub(super) fn areas(config: &Config) -> Vec<network::BroadcastArea> {
+    let area = |area: &config::BroadcastArea| network::BroadcastArea {
+        name: area.name.clone().into_bytes(),
+        cells: area.cells,
+        success_permille: u16::try_from(area.success_per_mille).unwrap_or(u16::MAX),
+    };
+    config.network.areas.iter().map(area).collect()
 }
 
 /// What of a shard's settings a reload may change.
@@ -84,6 +96,7 @@ pub(super) fn routing(config: &Config) -> ShardChange {
 }
 
 fn account(account: &AccountConfig) -> AccountRouting {
+    let compat = account.compat.settings();
     AccountRouting {
         durability: account.durability.map(durability),
         validity_default_s: (account.validity_default_s > 0).then_some(account.validity_default_s),
@@ -92,7 +105,13 @@ fn account(account: &AccountConfig) -> AccountRouting {
         addresses: account.addresses.iter().map(|address| address.clone().into_bytes()).collect(),
         prefixes: account.prefixes.iter().map(|prefix| prefix.clone().into_bytes()).collect(),
         claims_by_address_range: account.claims_by_address_range,
-        receipt_dates: if account.receipt_date_digits == 12 { DateDigits::Twelve } else { DateDigits::Ten },
+        receipt_dates: match compat.receipt_date_digits {
+            12 => DateDigits::Twelve,
+            14 => DateDigits::Fourteen,
+            _ => DateDigits::Ten,
+        },
+        ids: compat.id_forms(),
+        broadcast_receipts: account.broadcast_receipts,
         default_alphabet: account.default_alphabet.alphabet(),
     }
 }

@@ -16,7 +16,7 @@ use crate::store::Record;
 use crate::store::journal::{self, Access, AccountNumbers, JournalSettings, Recovered, RecoveryReport};
 
 /// What a record is, by its stage.
-const KINDS: [&str; 5] = ["mt", "mo", "receipt", "notification", "alert"];
+const KINDS: [&str; 6] = ["mt", "mo", "receipt", "notification", "alert", "broadcast"];
 /// message_state (3.4 section 5.2.28), as far as the store keeps it.
 const STATES: [&str; 10] = [
     "scheduled",

@@ -46,6 +46,16 @@ impl Link {
         self.last_received_at
     }
 
+    /// Whether the peer has sent anything since, or waits for us to read it.
+    pub(super) fn is_heard_since(&self, at: Time) -> bool {
+        self.last_received_at > at || self.stalled
+    }
+
+    /// Whether an enquire_link awaits its answer.
+    pub(super) const fn is_asked(&self) -> bool {
+        self.enquired.is_some()
+    }
+
     /// Octets of the peer have been looked at.
     #[inline]
     pub(super) const fn note(&mut self, received: &Received, now: Time) {
@@ -53,7 +63,10 @@ impl Link {
             self.last_received_at = now;
         }
         // The other stalls don't say that a PDU waits.
-        self.stalled = matches!(received.stop, Stop::Stalled(StallReason::Window | StallReason::Lane));
+        self.stalled = matches!(
+            received.stop,
+            Stop::Stalled(StallReason::Window | StallReason::Lane | StallReason::Rate)
+        );
     }
 
     /// An enquire_link with this number has been sent.

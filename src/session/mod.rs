@@ -9,6 +9,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+mod compat;
 pub mod esme;
 #[cfg(any(test, fuzzing))]
 #[cfg_attr(not(test), allow(dead_code, reason = "tests use more of it than the fuzz target"))]
@@ -22,6 +23,7 @@ mod tests;
 pub mod window;
 mod wire;
 
+pub use compat::Compat;
 pub use port::{
     Authentication, BindMode, BindRequest, CloseReason, DataSmUse, DeliveryResult, Disposition, Fact, Grant,
     MultiRequest, MultiResult, OperationDisposition, OperationRequest, Origin, Output, Port, StallReason,

@@ -1,5 +1,6 @@
 //! What a session asks of the shell that hosts it, and the values that go both ways.
 
+use super::compat::Compat;
 use crate::base::{AccountId, DeliveryToken, MessageId, SessionHandle, SubmitOperation, Time};
 use crate::smpp::{
     CommandId, CommandStatus, InterfaceVersion, Operation, OperationAnswer, SubmitMulti, SubmitSm,
@@ -81,8 +82,8 @@ pub struct Grant {
     pub window: u32,
     /// Requests of ours that may await the ESME's response.
     pub deliver_window: u32,
-    /// What is delivered by data_sm; not to peers below 3.4, which have none.
-    pub data_sm: DataSmUse,
+    /// How it is spoken to.
+    pub compat: Compat,
 }
 
 /// What is delivered by data_sm instead of deliver_sm.
@@ -191,6 +192,11 @@ pub enum Disposition {
     InFlight,
     /// There is no room: the request stays unread, and so does everything after it.
     Stall(StallReason),
+    /// It is over its account's rate, until then.
+    OverRate {
+        /// When the rate allows it, if nobody else comes first.
+        until: Time,
+    },
 }
 
 /// Why nothing more is taken from a session for now.
@@ -206,6 +212,8 @@ pub enum StallReason {
     Authentication,
     /// It does not read what is queued for it.
     PeerNotReading,
+    /// Its submission waits for the account's rate.
+    Rate,
 }
 
 impl StallReason {
@@ -217,6 +225,7 @@ impl StallReason {
             Self::Turn => "turn",
             Self::Authentication => "authentication",
             Self::PeerNotReading => "peer_not_reading",
+            Self::Rate => "rate",
         }
     }
 }
@@ -265,6 +274,10 @@ pub enum CloseReason {
     TlsFailed,
     /// The TLS handshake was not finished in time.
     TlsHandshakeTimeout,
+    /// Another bind of its kind came, and it did not say that it is still there.
+    Replaced,
+    /// It left a delivery unanswered, and its account asks for the end over that.
+    Unanswered,
 }
 
 /// What happened, for the shell to count and record.
@@ -280,6 +293,8 @@ pub enum Fact {
     Submitted,
     /// A submission was answered with this status.
     SubmitAnswered(CommandStatus),
+    /// A broadcast_sm was answered with this status.
+    BroadcastAnswered(CommandStatus),
     /// A submit_multi was answered; its destinations are counted where they are decided.
     MultiAnswered,
     /// A request came that the state does not allow.

@@ -12,11 +12,14 @@ mod congestion;
 mod data_sm;
 mod multi;
 mod operations;
+mod refusal;
+mod throttle;
 
 use std::collections::VecDeque;
 
 use operations::OpenOperation;
 
+use super::compat::Compat;
 use super::link::{Link, LinkTimers, Verdict};
 use super::port::{
     Authentication, BindMode, BindRequest, CloseReason, DataSmUse, DeliveryResult, Disposition, Fact, Grant,
@@ -29,6 +32,7 @@ use crate::base::{AccountId, DeliveryToken, MessageId, SessionHandle, SubmitOper
 use crate::limits::{HEADER_LEN, PDU_BYTES_MAX_UNBOUND, UNBOUND_ERRORS_MAX, UNBOUND_PDUS_MAX};
 use crate::smpp::frame::{self, Frame, FrameStep};
 use multi::OpenMultis;
+use throttle::Throttle;
 
 use crate::smpp::{Bind, CommandId, CommandStatus, Header, InterfaceVersion, PduBody, SubmitSm};
 
@@ -51,6 +55,8 @@ pub struct SessionSettings {
     pub unbind_timeout_ms: u64,
     /// Largest command_length once bound.
     pub pdu_bytes_max: usize,
+    /// Whether an enquire_link before the bind is answered.
+    pub enquire_link_before_bind: bool,
 }
 
 impl SessionSettings {
@@ -117,7 +123,8 @@ pub struct Session {
     deadline_moved: bool,
     window: Window,
     multis: OpenMultis,
-    data_sm: DataSmUse,
+    compat: Compat,
+    throttle: Throttle,
     /// Deliveries that wait for the window or behind a submit_multi, already encoded without a header.
     held: VecDeque<Held>,
     held_bytes: VecDeque<u8>,
@@ -149,7 +156,8 @@ impl Session {
             deadline_moved: false,
             window: Window::new(0),
             multis: OpenMultis::default(),
-            data_sm: DataSmUse::default(),
+            compat: Compat::default(),
+            throttle: Throttle::new(),
             held: VecDeque::new(),
             held_bytes: VecDeque::new(),
             address_range: Box::default(),
@@ -308,13 +316,19 @@ impl Session {
 
     /// Whether anything is delivered by data_sm here.
     pub const fn uses_data_sm(&self) -> bool {
-        (self.data_sm.messages || self.data_sm.receipts) && self.version.has_tlvs()
+        (self.compat.data_sm.messages || self.compat.data_sm.receipts) && self.version.has_tlvs()
     }
 
     /// By which request a message is delivered here, or a receipt.
     pub const fn delivers_by(&self, is_receipt: bool) -> CommandId {
-        let data_sm = if is_receipt { self.data_sm.receipts } else { self.data_sm.messages };
+        let DataSmUse { messages, receipts } = self.compat.data_sm;
+        let data_sm = if is_receipt { receipts } else { messages };
         if data_sm && self.version.has_tlvs() { CommandId::DATA_SM } else { CommandId::DELIVER_SM }
+    }
+
+    /// Its account has changed: from now on it is spoken to like this.
+    pub const fn set_compat(&mut self, compat: Compat) {
+        self.compat = compat;
     }
 
     /// Asks the ESME to unbind (shutdown, or an administrator). Returns why to close at once if it isn't bound.
@@ -358,10 +372,12 @@ impl Session {
             State::Open | State::Authenticating { .. } => {
                 self.opened_at.plus_millis(settings.session_init_timeout_ms)
             }
-            State::Unbinding { deadline } | State::Draining { deadline, .. } => deadline,
+            State::Unbinding { deadline } => deadline.min(self.throttle.retry_at()),
+            State::Draining { deadline, .. } => deadline,
             State::Closing(_) => Time::NEVER,
             State::Bound => {
                 let mut first = self.link.next_deadline(&settings.link_timers());
+                first = first.min(self.throttle.retry_at());
                 if let Some(open) = self.window.oldest() {
                     first = first.min(open.sent_at.plus_millis(settings.response_timeout_ms));
                 }
@@ -383,6 +399,7 @@ impl Session {
         settings: &SessionSettings,
         port: &mut impl Port,
     ) -> Option<CloseReason> {
+        self.throttle.run_timer(now);
         match self.state {
             State::Open | State::Authenticating { .. } => (now
                 >= self.opened_at.plus_millis(settings.session_init_timeout_ms))
@@ -475,6 +492,9 @@ impl Session {
                 self.deliver_resp(&frame.header, now, port);
                 Flow::Next
             }
+            CommandId::ENQUIRE_LINK if !self.is_bound() && !settings.enquire_link_before_bind => {
+                self.wrong_state(frame, port)
+            }
             CommandId::ENQUIRE_LINK => {
                 respond(frame, CommandStatus::ESME_ROK, port);
                 Flow::Next
@@ -528,9 +548,14 @@ impl Session {
             }
             id if !self.may_request(id) => self.wrong_state(frame, port),
             CommandId::QUERY_SM | CommandId::CANCEL_SM | CommandId::REPLACE_SM => self.operation(frame, port),
+            CommandId::BROADCAST_SM | CommandId::QUERY_BROADCAST_SM | CommandId::CANCEL_BROADCAST_SM
+                if self.version >= InterfaceVersion::V50 =>
+            {
+                self.operation(frame, port)
+            }
             CommandId::SUBMIT_MULTI => self.submit_multi(frame, now, port),
             CommandId::DATA_SM => self.data_sm(frame, now, port),
-            // Known operations that this SMSC does not offer (field-notes quirk 22): their own response.
+            // Known operations that this version does not have: their own response.
             _ => {
                 respond(frame, CommandStatus::ESME_RINVCMDID, port);
                 port.fact(Fact::UnknownCommand);
@@ -577,6 +602,7 @@ impl Session {
         let request =
             SubmitRequest { origin, account: self.account, version: self.version, sm: &sm, body: frame.body };
         let disposition = port.submit(&request);
+        let disposition = self.throttled(disposition, now);
         self.submitted(operation, sequence_number, disposition, port)
     }
 
@@ -593,6 +619,10 @@ impl Session {
             Disposition::Answered(result) => self.answer_submit(operation, sequence_number, result, port),
             Disposition::InFlight => self.in_flight += 1,
             Disposition::Stall(reason) => return Flow::Stall(reason),
+            Disposition::OverRate { .. } => {
+                let result = Err(CommandStatus::ESME_RTHROTTLED);
+                self.answer_submit(operation, sequence_number, result, port);
+            }
         }
         port.fact(Fact::Submitted);
         self.submitted += 1;
@@ -612,7 +642,7 @@ impl Session {
         };
         match result {
             Ok(message_id) => {
-                let text = message_id.text();
+                let text = self.compat.ids.response.text(message_id);
                 let congestion = self.congestion_tlv(port);
                 let len = HEADER_LEN + text.as_bytes().len() + 1 + congestion.as_bytes().len();
                 port.send(len, |out| {
@@ -625,9 +655,8 @@ impl Session {
                 port.fact(Fact::SubmitAnswered(CommandStatus::ESME_ROK));
             }
             Err(status) => {
-                let status = status.for_version(self.version);
-                send_header(command_id, status, sequence_number, port);
-                port.fact(Fact::SubmitAnswered(status));
+                self.refuse(command_id, status, sequence_number, port);
+                port.fact(Fact::SubmitAnswered(status.for_version(self.version)));
             }
         }
     }
@@ -694,7 +723,7 @@ impl Session {
         self.account = grant.account;
         self.in_flight_max = grant.window;
         self.window = Window::new(grant.deliver_window);
-        self.data_sm = grant.data_sm;
+        self.compat = grant.compat;
         self.bound_at = now;
         self.deadline_moved = true;
         // Below 3.4 no TLV may be sent; from there on sc_interface_version says what was agreed.
@@ -798,17 +827,33 @@ impl Session {
             if now < open.sent_at.plus_millis(settings.response_timeout_ms) {
                 break;
             }
-            self.window.remove(open.sequence_number);
             port.fact(Fact::ResponseTimeout);
+            if self.compat.closes_unanswered {
+                return Some(CloseReason::Unanswered);
+            }
+            self.window.remove(open.sequence_number);
             port.delivery_result(open.token, DeliveryResult::TimedOut);
         }
         self.send_held(now, port);
         if verdict == Verdict::Enquire {
-            let sequence_number = self.send_request(CommandId::ENQUIRE_LINK, 0, port, |_| ());
-            self.link.enquired(sequence_number, now);
+            self.enquire(now, port);
             self.window.release_if_idle();
         }
         None
+    }
+
+    /// Asks the ESME whether it is still there, unless it has been asked already.
+    pub fn enquire(&mut self, now: Time, port: &mut impl Output) {
+        if self.state == State::Bound && !self.link.is_asked() {
+            let sequence_number = self.send_request(CommandId::ENQUIRE_LINK, 0, port, |_| ());
+            self.link.enquired(sequence_number, now);
+            self.deadline_moved = true;
+        }
+    }
+
+    /// Whether the ESME has sent anything since then, or waits for us to read what it has sent.
+    pub fn is_heard_since(&self, at: Time) -> bool {
+        self.link.is_heard_since(at)
     }
 
     fn send_held(&mut self, now: Time, port: &mut impl Output) {
@@ -853,7 +898,8 @@ impl Session {
 
     fn wrong_state(&mut self, frame: &Frame<'_>, port: &mut impl Output) -> Flow {
         port.fact(Fact::WrongState);
-        respond(frame, CommandStatus::ESME_RINVBNDSTS, port);
+        let Header { command_id, sequence_number, .. } = frame.header;
+        self.refuse(command_id.response(), CommandStatus::ESME_RINVBNDSTS, sequence_number, port);
         self.unbound_error()
     }
 

@@ -15,7 +15,8 @@ pub const RECEIPT_EXCERPT_MAX: usize = 20;
 const ID_MAX: usize = 64;
 /// No receipt text is longer.
 pub const RECEIPT_TEXT_MAX: usize =
-    "id: sub:001 dlvrd:001 submit date:YYMMDDhhmmss done date:YYMMDDhhmmss stat:DELIVRD err:000 text:".len()
+    "id: sub:001 dlvrd:001 submit date:YYYYMMDDhhmmss done date:YYYYMMDDhhmmss stat:DELIVRD err:000 text:"
+        .len()
         + ID_MAX
         + RECEIPT_EXCERPT_MAX;
 
@@ -314,7 +315,7 @@ mod tests {
 
     #[test]
     fn the_longest_text_fits_its_bound_and_a_short_message() {
-        let at = format_receipt_date(WallTime::from_unix_millis(0), DateDigits::Twelve);
+        let at = format_receipt_date(WallTime::from_unix_millis(0), DateDigits::Fourteen);
         let receipt = ReceiptText {
             id: &[b'F'; 80],
             sub: u16::MAX,

@@ -126,37 +126,40 @@ pub enum DateDigits {
     Ten,
     /// YYMMDDhhmmss.
     Twelve,
+    /// YYYYMMDDhhmmss.
+    Fourteen,
 }
 
 /// A date as it stands in a receipt text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceiptDate {
-    digits: [u8; 12],
-    len: u8,
+    /// With the century in front, and with the seconds.
+    digits: [u8; 14],
+    form: DateDigits,
 }
 
 impl ReceiptDate {
     /// The digits.
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
-        self.digits.get(..usize::from(self.len)).unwrap_or_default()
+        let digits = match self.form {
+            DateDigits::Ten => self.digits.get(2..12),
+            DateDigits::Twelve => self.digits.get(2..),
+            DateDigits::Fourteen => self.digits.get(..),
+        };
+        digits.unwrap_or_default()
     }
 }
 
 /// The date of a receipt text for `at`, in UTC. No allocation; some twenty nanoseconds, which [`ReceiptDateCache`] mostly saves.
-pub fn format_receipt_date(at: WallTime, digits: DateDigits) -> ReceiptDate {
+pub fn format_receipt_date(at: WallTime, form: DateDigits) -> ReceiptDate {
     let civil = Civil::from_unix_ms(i64::try_from(at.unix_millis()).unwrap_or(i64::MAX));
-    let mut text = [0; 12];
-    let fields = [civil.year_of_century, civil.month, civil.day, civil.hour, civil.minute, civil.second];
-    write_pairs(&mut text, &fields);
-    match digits {
-        DateDigits::Ten => {
-            let [.., tens, units] = &mut text;
-            (*tens, *units) = (0, 0);
-            ReceiptDate { digits: text, len: 10 }
-        }
-        DateDigits::Twelve => ReceiptDate { digits: text, len: 12 },
-    }
+    let seconds = if form == DateDigits::Ten { 0 } else { civil.second };
+    let mut digits = [0; 14];
+    let fields =
+        [civil.century, civil.year_of_century, civil.month, civil.day, civil.hour, civil.minute, seconds];
+    write_pairs(&mut digits, &fields);
+    ReceiptDate { digits, form }
 }
 
 /// Formats receipt dates for one thread and remembers the last minute: most receipts of a moment share theirs.
@@ -168,19 +171,18 @@ pub struct ReceiptDateCache {
 
 impl ReceiptDateCache {
     /// A cache for dates of this form.
-    pub fn new(digits: DateDigits) -> Self {
-        Self { minute: 0, date: format_receipt_date(WallTime::default(), digits) }
+    pub fn new(form: DateDigits) -> Self {
+        Self { minute: 0, date: format_receipt_date(WallTime::default(), form) }
     }
 
     /// As [`format_receipt_date`].
     #[inline]
     pub fn format(&mut self, at: WallTime) -> ReceiptDate {
         let (minute, second) = (at.unix_seconds() / 60, (at.unix_seconds() % 60) as u8);
-        let with_seconds = self.date.len == 12;
+        let form = self.date.form;
         if minute != self.minute {
-            let digits = if with_seconds { DateDigits::Twelve } else { DateDigits::Ten };
-            *self = Self { minute, date: format_receipt_date(at, digits) };
-        } else if with_seconds {
+            *self = Self { minute, date: format_receipt_date(at, form) };
+        } else if form != DateDigits::Ten {
             let [.., tens, units] = &mut self.date.digits;
             (*tens, *units) = (b'0' + second / 10, b'0' + second % 10);
         }
@@ -224,6 +226,7 @@ pub fn parse_receipt_date(text: &[u8]) -> Option<WallTime> {
 
 /// A point in UTC, by its two-digit fields.
 struct Civil {
+    century: u8,
     year_of_century: u8,
     month: u8,
     day: u8,
@@ -238,6 +241,7 @@ impl Civil {
         let (year, month, day) = civil_from_days(unix_ms.div_euclid(MS_PER_DAY));
         let second_of_day = (unix_ms.rem_euclid(MS_PER_DAY) / MS_PER_SECOND) as u32;
         Self {
+            century: year.div_euclid(100).rem_euclid(100) as u8,
             year_of_century: year.rem_euclid(100) as u8,
             month,
             day,
@@ -250,7 +254,7 @@ impl Civil {
 
 /// Writes each value (0 to 99) as two digits, side by side from the front.
 #[inline]
-fn write_pairs(text: &mut [u8], values: &[u8; 6]) {
+fn write_pairs(text: &mut [u8], values: &[u8]) {
     let (pairs, _) = text.as_chunks_mut::<2>();
     for (pair, &value) in pairs.iter_mut().zip(values) {
         *pair = [b'0' + value / 10, b'0' + value % 10];
@@ -391,6 +395,7 @@ mod tests {
         let at = WallTime::from_unix_millis(NOV_24_MS as u64 + 59_999);
         assert_eq!(format_receipt_date(at, DateDigits::Ten).as_bytes(), b"2611240830");
         assert_eq!(format_receipt_date(at, DateDigits::Twelve).as_bytes(), b"261124083059");
+        assert_eq!(format_receipt_date(at, DateDigits::Fourteen).as_bytes(), b"20261124083059");
         let minute = WallTime::from_unix_millis(NOV_24_MS as u64);
         assert_eq!(parse_receipt_date(b"2611240830"), Some(minute));
         assert_eq!(parse_receipt_date(b"261124083000"), Some(minute));
@@ -419,8 +424,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_cache_changes_no_date(times in prop::collection::vec(0u64..200_000, 1..20), twelve in any::<bool>()) {
-            let digits = if twelve { DateDigits::Twelve } else { DateDigits::Ten };
+        fn the_cache_changes_no_date(times in prop::collection::vec(0u64..200_000, 1..20), form in 0usize..3) {
+            let digits = [DateDigits::Ten, DateDigits::Twelve, DateDigits::Fourteen][form];
             let mut cache = ReceiptDateCache::new(digits);
             for offset_ms in times {
                 let at = WallTime::from_unix_millis(NOV_24_MS as u64 + offset_ms);
@@ -453,8 +458,10 @@ mod tests {
         #[test]
         fn receipt_dates_round_trip(seconds in 0u64..2_145_916_800) {
             let at = WallTime::from_unix_millis(seconds * 1_000);
-            let date = format_receipt_date(at, DateDigits::Twelve);
-            prop_assert_eq!(parse_receipt_date(date.as_bytes()), Some(at));
+            for form in [DateDigits::Twelve, DateDigits::Fourteen] {
+                let date = format_receipt_date(at, form);
+                prop_assert_eq!(parse_receipt_date(date.as_bytes()), Some(at));
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use super::time_format::SmppTime;
 use super::tlv::Tlvs;
 use super::tlv_tag::TlvTag;
 use super::version::InterfaceVersion;
+use crate::limits::BROADCAST_AREAS_MAX;
 
 /// Highest priority_flag of a short message; 5.0 has one more for broadcasts.
 const PRIORITY_MAX: u8 = 3;
@@ -97,7 +98,28 @@ pub fn validate_broadcast_sm(sm: &BroadcastSm<'_>) -> Checked {
     check_present(sm.tlvs, TlvTag::BROADCAST_AREA_IDENTIFIER)?;
     check_present(sm.tlvs, TlvTag::BROADCAST_CONTENT_TYPE)?;
     check_present(sm.tlvs, TlvTag::BROADCAST_REP_NUM)?;
-    check_present(sm.tlvs, TlvTag::BROADCAST_FREQUENCY_INTERVAL)
+    check_present(sm.tlvs, TlvTag::BROADCAST_FREQUENCY_INTERVAL)?;
+    check_broadcast_tlvs(sm)
+}
+
+/// What the TLVs of a broadcast_sm say (5.0 sections 4.8.4.4 to 4.8.4.14).
+fn check_broadcast_tlvs(sm: &BroadcastSm<'_>) -> Checked {
+    let areas = sm.tlvs.iter().filter(|tlv| tlv.tag == TlvTag::BROADCAST_AREA_IDENTIFIER).count();
+    let few = areas <= BROADCAST_AREAS_MAX;
+    check(few, CommandStatus::ESME_RINVNUMBCAST_AREAS, "broadcast_area_identifier")?;
+    let network = sm.tlvs.find(TlvTag::BROADCAST_CONTENT_TYPE).and_then(|value| value.first().copied());
+    let known = network.is_none_or(|network| network <= 3);
+    check(known, CommandStatus::ESME_RINVBCASTCNTTYPE, "broadcast_content_type")?;
+    let at_most =
+        |tag, most| sm.tlvs.find(tag).is_none_or(|value| matches!(value, [octet] if *octet <= most));
+    let channel = at_most(TlvTag::BROADCAST_CHANNEL_INDICATOR, 1);
+    check(channel, CommandStatus::ESME_RINVBCASTCHANIND, "broadcast_channel_indicator")?;
+    let class = at_most(TlvTag::BROADCAST_MESSAGE_CLASS, 3);
+    check(class, CommandStatus::ESME_RINVBCASTMSGCLASS, "broadcast_message_class")?;
+    // A replacement is named by one or the other.
+    let has_reference = sm.tlvs.find(TlvTag::USER_MESSAGE_REFERENCE).is_some();
+    let twice = sm.replace_if_present_flag == 1 && !sm.message_id.is_empty() && has_reference;
+    check(!twice, CommandStatus::ESME_RTLVNOTALLWD, "user_message_reference")
 }
 
 #[inline]

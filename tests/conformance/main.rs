@@ -35,7 +35,12 @@ fn the_page_says_what_the_daemon_does() {
         talks.push(talk);
         for version in VERSIONS {
             let outcomes = Mode::ALL.map(|mode| {
-                let id = waiting_message(&daemon, version, &mut talks);
+                let about_broadcast = version >= 0x50 && operation.name.contains("_broadcast_");
+                let id = if about_broadcast {
+                    broadcast(&daemon, &mut talks)
+                } else {
+                    waiting_message(&daemon, version, &mut talks)
+                };
                 let mut talk = Talk::bind(daemon.smpp.addr, mode, version);
                 let outcome = ask(&mut talk, operation, &id);
                 talks.push(talk);
@@ -96,6 +101,20 @@ fn waiting_message(daemon: &Daemon, version: u8, talks: &mut Vec<Talk>) -> Strin
     talk.send(SUBMIT_SM, &sm.encode());
     let response = talk.receive().expect("an answer");
     assert_eq!((response.id, response.status), (SUBMIT_SM | RESP, ESME_ROK));
+    talks.push(talk);
+    Fields(&response.body).text()
+}
+
+/// The id of a broadcast from 12345 that is not over soon.
+fn broadcast(daemon: &Daemon, talks: &mut Vec<Talk>) -> String {
+    let mut talk = Talk::bind(daemon.smpp.addr, Mode::Transmitter, 0x50);
+    let body = [
+        b"\0\x01\x0112345\0\0\0\0\0\0\0\0\x06\x06\0\x0b\0everywhere\x06\x01\0\x03\0\0\x30".as_slice(),
+        b"\x06\x04\0\x02\0\x09\x06\x05\0\x03\x0a\0\x01\x04\x24\0\x05hello",
+    ];
+    talk.send(0x111, &body.concat());
+    let response = talk.receive().expect("an answer");
+    assert_eq!((response.id, response.status), (0x111 | RESP, ESME_ROK));
     talks.push(talk);
     Fields(&response.body).text()
 }

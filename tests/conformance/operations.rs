@@ -46,7 +46,7 @@ pub(crate) const OPERATIONS: [Operation; 23] = [
             b"\0",
             SOURCE,
             b"\0\0\0\0\0\0\0",
-            b"\x06\x06\0\x05\0Cork\x06\x01\0\x03\0\0\x30\x06\x04\0\x02\0\x01\x06\x05\0\x03\x09\0\x1f\x04\x24\0\x05hello",
+            b"\x06\x06\0\x0b\0everywhere\x06\x01\0\x03\0\0\x30\x06\x04\0\x02\0\x01\x06\x05\0\x03\x09\0\x1f\x04\x24\0\x05hello",
         ]
         .concat()
     }),

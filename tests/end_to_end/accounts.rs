@@ -2,15 +2,20 @@
 
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use crate::support::esme::*;
-use crate::support::{Daemon, Layout};
+use crate::support::{DEADLINE, Daemon, Layout};
 
 /// Account `a` with these keys, and account `b` without any.
 fn daemon(keys: &str, layout: Layout) -> Daemon {
-    let config = format!(
+    Daemon::start(&accounts(keys), layout)
+}
+
+fn accounts(keys: &str) -> String {
+    format!(
         "[[account]]\nsystem_id = \"a\"\npassword = \"a\"\n{keys}\n[[account]]\nsystem_id = \"b\"\npassword = \"b\"\n"
-    );
-    Daemon::start(&config, layout)
+    )
 }
 
 fn bind(daemon: &Daemon, system_id: &str) -> RawEsme {
@@ -60,6 +65,39 @@ fn the_daily_quota_counts_what_was_accepted_over_all_sessions() {
         assert_eq!(esme.submit_refused(&Sm::new("1", "4470", "x")), ESME_RSUBMITFAIL);
     }
     bind(&daemon, "b").submit(&Sm::new("1", "4470", "x"));
+}
+
+#[test]
+fn the_daily_quota_outlives_a_restart_at_every_durability() {
+    for durability in ["sync", "none"] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let config = accounts("messages_per_day = 5") + &format!("[store]\ndurability = \"{durability}\"\n");
+        let start = || Daemon::start_on(Some(folder.path()), &config, Layout::TWO_BY_TWO);
+        let submit = |esme: &mut RawEsme| esme.submit(&Sm::new("1", "4470", "x"));
+        let mut daemon = start();
+        let mut esme = bind(&daemon, "a");
+        submit(&mut esme);
+        submit(&mut esme);
+        esme.unbind();
+        daemon.signal(Signal::TERM);
+        assert!(daemon.wait().success());
+        // Killed, too, once a second has passed and been written down.
+        let mut daemon = start();
+        let mut esme = bind(&daemon, "a");
+        submit(&mut esme);
+        let written = || std::fs::read_to_string(folder.path().join("daily-counts")).unwrap_or_default();
+        let since = Instant::now();
+        while !written().ends_with(" 3 a\n") {
+            assert!(since.elapsed() < DEADLINE, "{}", written());
+            std::thread::yield_now();
+        }
+        daemon.kill();
+        let daemon = start();
+        let mut esme = bind(&daemon, "a");
+        submit(&mut esme);
+        submit(&mut esme);
+        assert_eq!(esme.submit_refused(&Sm::new("1", "4470", "x")), ESME_RSUBMITFAIL, "{durability}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::esme::*;
-use crate::support::{Daemon, Layout, run};
+use crate::support::{DEADLINE, Daemon, Layout, run};
 
 const ACCOUNTS: &str = "
 [[account]]
@@ -80,6 +80,56 @@ fn each_message_has_one_record_with_what_became_of_it() {
             (&record["source_addr"], &record["destination_addr"]),
             (&"491701".into(), &"12345".into())
         );
+    }
+}
+
+#[test]
+fn attempts_that_fail_for_now_have_records_if_asked_for() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let path = dir.path().join("edr.jsonl");
+    let retries = "[retry.absent]\nfirst_ms = 20\nfactor = 1\nmax_ms = 20\njitter_percent = 0\n";
+    let absent = "[[network.profile]]\nprefix = \"4998\"\ndelivered_per_mille = 0\nabsent_per_mille = 1000\n\
+        absent_ms = 3600000\ndelay = { distribution = \"fixed\", mean_ms = 0, max_ms = 0 }\n";
+    let keys = "format = \"jsonl\"\nattempts = true";
+    let daemon = Daemon::start(&(config(&path, keys) + absent + retries), Layout::TWO_BY_TWO);
+    let mut esme = daemon.bind(Mode::Transmitter);
+    let fine = esme.submit(&Sm::new("12345", "4470", "hello"));
+    let expired =
+        esme.submit(&Sm { validity: "000000000001000R".to_owned(), ..Sm::new("12345", "49981", "x") });
+    daemon.await_stats(&[("/messages/expired", 1), ("/messages/delivered", 1)]);
+    let records = || -> Vec<Value> {
+        let text = std::fs::read_to_string(&path).expect("records");
+        // The last line may be half-written.
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    };
+    let of = |id: &str| -> Vec<Value> {
+        let since = std::time::Instant::now();
+        loop {
+            let found: Vec<Value> =
+                records().into_iter().filter(|record| record["message_id"] == id).collect();
+            if found.last().is_some_and(|record| record["message_state"] != "ENROUTE") {
+                return found;
+            }
+            assert!(since.elapsed() < DEADLINE, "{found:?}");
+        }
+    };
+    assert_eq!(of(&fine).len(), 1);
+    let expired = of(&expired);
+    let (end, attempts) = expired.split_last().expect("records");
+    assert_eq!(
+        (&end["message_state"], end["attempts"].as_u64()),
+        (&"EXPIRED".into(), Some(attempts.len() as u64))
+    );
+    assert!(attempts.len() > 2, "{}", attempts.len());
+    for (n, attempt) in (1..).zip(attempts) {
+        assert_eq!(
+            (attempt["attempts"].as_u64(), attempt["error_code"].as_u64()),
+            (Some(n), Some(27)),
+            "{attempt}"
+        );
+        // Each time of acceptance is rounded to the millisecond by itself.
+        let times = [&attempt["accepted"], &attempt["finished"], &end["finished"]].map(Value::as_str);
+        assert!(times.is_sorted(), "{attempt} {end}");
     }
 }
 

@@ -8,6 +8,7 @@ mod accounts;
 mod alerts;
 mod alphabets;
 mod binds;
+mod broadcasts;
 mod deliveries;
 mod disk_failure;
 mod events;
@@ -90,6 +91,16 @@ absent_ms = 3600000
 prefix = "449"
 delay = { distribution = "fixed", mean_ms = 400, max_ms = 400 }
 
+# One where all cells send, and one where none does.
+[[network.area]]
+name = "Dublin"
+cells = 20
+
+[[network.area]]
+name = "Cork"
+cells = 20
+success_per_mille = 0
+
 [[account]]
 system_id = "demo"
 password = "demo"
@@ -103,13 +114,14 @@ members = ["4470101", "4470102", "4470103"]
 [[account]]
 system_id = "bank"
 password = "secret"
+broadcast_receipts = true
 addresses = ["777"]
 
 [[account]]
 system_id = "data"
 password = "secret"
 addresses = ["666"]
-deliver_by = "data_sm"
+compat.deliver_by = "data_sm"
 
 [[account]]
 system_id = "single"

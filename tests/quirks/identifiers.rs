@@ -50,7 +50,9 @@ fn quirk_03_no_receipt_before_its_response() {
 
 #[test]
 fn quirk_04_a_receipt_has_all_eight_fields() {
-    for (account, digits) in [("", 10), ("receipt_date_digits = 12", 12)] {
+    for (account, digits) in
+        [("", 10), ("compat.receipt_date_digits = 12", 12), ("compat.receipt_date_digits = 14", 14)]
+    {
         let daemon = daemon_with("", account);
         let mut esme = daemon.bind(Mode::Transceiver);
         esme.submit(&Sm::with_receipt("12345", "4470", "hello"));

@@ -1,6 +1,10 @@
 //! What real ESMEs depend on and what their users have complained of elsewhere, each as a test of the daemon that
-//! carries its number in docs/quirks.md; [`page`] holds that page to the tests.
+//! carries its number in docs/quirks.md; [`page`] holds that page to the tests, [`compatibility_page`] the page of the
+//! settings that some of them need.
 
+mod compatibility;
+mod compatibility_binds;
+mod compatibility_page;
 mod complaints;
 mod identifiers;
 mod links;

@@ -122,9 +122,9 @@ fn quirk_25_a_text_in_short_message_or_payload_or_nowhere_but_not_in_both() {
     let mut esme = daemon.bind(Mode::Transceiver);
     let with = |text: &str, tlvs| Sm { tlvs, ..Sm::new("999", "12345", text) };
     let payload = || vec![(0x0424, b"in the payload".to_vec())];
-    assert_eq!(esme.submit_refused(&with("in short_message", payload())), ESME_RINVMSGLEN);
+    assert_eq!(esme.submit_refused(&with("in the message", payload())), ESME_RINVMSGLEN);
     for (sm, excerpt) in [
-        (with("in short_message", vec![(0x0424, vec![])]), "in short_message"),
+        (with("in the message", vec![(0x0424, vec![])]), "in the message"),
         (with("", payload()), "in the payload"),
         (with("", vec![]), ""),
     ] {

@@ -6,9 +6,12 @@ use std::collections::{BTreeMap, VecDeque};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::Rng;
 
-use super::model::{Kind, Model, number_in, number_in_receipt};
+use super::message::Kind;
+use super::model::Model;
+use super::reload::{ACCOUNTS, PASSWORD};
+use super::requests::{DATA_SM, Pending};
 use super::support::esme as raw;
-use super::worker::{Leaving, Pipe, WINDOW};
+use super::worker::{Leaving, Pipe};
 
 /// How an ESME behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,31 +30,19 @@ pub(crate) enum Manner {
     Rebinding,
 }
 
-/// What awaits its answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
-    Bind {
-        is_right: bool,
-    },
-    Submit(u32),
-    /// To be answered with this command_id and status.
-    Known(u32, u32),
-    /// A submit_sm that ends in the middle of a field.
-    Malformed,
-}
-
+/// A connection as its ESME sees it.
 #[derive(Debug, Default)]
-struct Connection {
-    number: u32,
-    is_bound: bool,
-    may_submit: bool,
+pub(crate) struct Connection {
+    pub(crate) number: u32,
+    pub(crate) is_bound: bool,
+    pub(crate) may_submit: bool,
     next_sequence: u32,
-    asked: BTreeMap<u32, Asked>,
-    is_unbinding: bool,
-    unsent: VecDeque<u8>,
+    pub(crate) pending: BTreeMap<u32, Pending>,
+    pub(crate) is_unbinding: bool,
+    pub(crate) unsent: VecDeque<u8>,
     unread: Vec<u8>,
-    /// Deliveries not answered yet.
-    owed: VecDeque<u32>,
+    /// Deliveries not answered yet: command_id and sequence_number.
+    owed: VecDeque<(u32, u32)>,
     /// sequence_number of the SMSC's last request.
     last_heard: u32,
 }
@@ -63,21 +54,12 @@ pub(crate) struct Esme {
     connection: Option<Connection>,
 }
 
-const ACCOUNTS: [&str; 2] = ["alice", "bob"];
+/// Requests that one that keeps to its window has open.
+const WINDOW: usize = 3;
 const SUBMITS_UNSENT_MAX: usize = 300;
-const UNKNOWN_COMMAND: u32 = 0x0000_00F0;
 
-fn below(rng: &mut Xoshiro256PlusPlus, n: u64) -> u64 {
+pub(crate) fn below(rng: &mut Xoshiro256PlusPlus, n: u64) -> u64 {
     rng.next_u64() % n
-}
-
-impl Connection {
-    fn request(&mut self, id: u32, body: &[u8], asked: Asked) {
-        let sequence = self.next_sequence;
-        self.next_sequence += 1;
-        self.asked.insert(sequence, asked);
-        self.unsent.extend(raw::pdu(id, 0, sequence, body));
-    }
 }
 
 impl Esme {
@@ -87,7 +69,7 @@ impl Esme {
 
     /// Whether nothing is owed to it and it owes nothing.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.connection.as_ref().is_some_and(|it| it.is_bound && it.asked.is_empty() && it.owed.is_empty())
+        self.connection.as_ref().is_some_and(|it| it.is_bound && it.pending.is_empty() && it.owed.is_empty())
     }
 
     /// Connects as `number` and binds.
@@ -102,19 +84,16 @@ impl Esme {
         // Numbers of different connections differ, so that an answer that goes astray is seen.
         let next_sequence = number * 10_000 + 1;
         let mut connection = Connection { number, may_submit, next_sequence, ..Connection::default() };
-        let password = if is_right { "secret" } else { "guess" };
+        let password = if is_right { PASSWORD } else { "guess" };
         let body = raw::bind_body(ACCOUNTS[self.account], password, 0x34, "");
-        connection.request(mode.command_id(), &body, Asked::Bind { is_right });
+        connection.request(mode.command_id(), &body, Pending::Bind { is_right });
         self.connection = Some(connection);
     }
 
     /// The connection is gone: no answer comes any more.
-    pub(crate) fn gone(&mut self, model: &mut Model) {
-        let Some(connection) = self.connection.take() else { return };
-        for asked in connection.asked.values() {
-            if let Asked::Submit(number) = asked {
-                model.answer_lost(*number);
-            }
+    fn gone(&mut self, model: &mut Model) {
+        if let Some(connection) = self.connection.take() {
+            connection.forget(model);
         }
     }
 
@@ -148,12 +127,16 @@ impl Esme {
                 self.gone(model);
                 return None;
             }
-            if connection.is_bound && !connection.is_unbinding {
-                Self::ask(connection, manner, account, model, rng);
+            let may_ask = connection.is_bound
+                && !connection.is_unbinding
+                && (manner == Manner::WindowAbuser || connection.pending.len() < WINDOW)
+                && connection.unsent.len() <= SUBMITS_UNSENT_MAX;
+            if may_ask && below(rng, 2) != 0 {
+                connection.ask(manner, account, model, rng);
             }
         }
-        Self::read(connection, pipe, manner, account, calm, model, rng);
-        Self::answer(connection, manner, calm, rng);
+        connection.read(pipe, manner, account, calm, model, rng);
+        connection.respond(manner, calm, rng);
         let len = match manner {
             Manner::Dribbler if !calm => 1 + below(rng, 3) as usize,
             _ => usize::MAX,
@@ -165,70 +148,18 @@ impl Esme {
         }
         None
     }
+}
 
-    /// Sends a request, mostly a submit_sm.
-    fn ask(
-        connection: &mut Connection,
-        manner: Manner,
-        account: usize,
-        model: &mut Model,
-        rng: &mut Xoshiro256PlusPlus,
-    ) {
-        let is_full = match manner {
-            Manner::WindowAbuser => false,
-            _ => connection.asked.len() >= WINDOW as usize,
-        };
-        if is_full || connection.unsent.len() > SUBMITS_UNSENT_MAX || below(rng, 2) == 0 {
-            return;
-        }
-        match below(rng, 40) {
-            0 | 1 => {
-                let asked = Asked::Known(raw::ENQUIRE_LINK | raw::RESP, raw::ESME_ROK);
-                connection.request(raw::ENQUIRE_LINK, &[], asked);
-            }
-            2 => {
-                let asked = Asked::Known(raw::GENERIC_NACK, raw::ESME_RINVCMDID);
-                connection.request(UNKNOWN_COMMAND, b"what is this", asked);
-            }
-            3 => {
-                let asked = Asked::Known(raw::BIND_TRANSCEIVER | raw::RESP, raw::ESME_RALYBND);
-                let body = raw::bind_body(ACCOUNTS[account], "secret", 0x34, "");
-                connection.request(raw::BIND_TRANSCEIVER, &body, asked);
-            }
-            // A response to what was never asked is not answered.
-            4 => connection.unsent.extend(raw::pdu(raw::DELIVER_SM | raw::RESP, 0, 0x7000_0000, &[0])),
-            7 if connection.may_submit => {
-                let body = raw::Sm::new("100", "447700900001", "cut off").encode();
-                let len = below(rng, body.len() as u64) as usize;
-                connection.request(raw::SUBMIT_SM, &body[..len], Asked::Malformed);
-            }
-            5 | 6 if manner == Manner::Rebinding => {
-                connection.is_unbinding = true;
-                let asked = Asked::Known(raw::UNBIND | raw::RESP, raw::ESME_ROK);
-                connection.request(raw::UNBIND, &[], asked);
-            }
-            _ if !connection.may_submit => {
-                let body = raw::Sm::new("100", "447700900001", "wrong state").encode();
-                let asked = Asked::Known(raw::SUBMIT_SM | raw::RESP, raw::ESME_RINVBNDSTS);
-                connection.request(raw::SUBMIT_SM, &body, asked);
-            }
-            _ => {
-                let registered_delivery = [1, 1, 0, 2][below(rng, 4) as usize];
-                let number = model.submits(account, connection.number, registered_delivery);
-                let to = ["447700900001", "447700900002", "447700900003", "331", "332", "8001", "8002"]
-                    [below(rng, 7) as usize];
-                let sm = raw::Sm {
-                    registered_delivery,
-                    priority: below(rng, 4) as u8,
-                    ..raw::Sm::new("100", to, &format!("m{number:06}"))
-                };
-                connection.request(raw::SUBMIT_SM, &sm.encode(), Asked::Submit(number));
-            }
-        }
+impl Connection {
+    pub(crate) fn request(&mut self, id: u32, body: &[u8], pending: Pending) {
+        let sequence = self.next_sequence;
+        self.next_sequence += 1;
+        self.pending.insert(sequence, pending);
+        self.unsent.extend(raw::pdu(id, 0, sequence, body));
     }
 
     fn read(
-        connection: &mut Connection,
+        &mut self,
         pipe: &mut Pipe,
         manner: Manner,
         account: usize,
@@ -241,83 +172,76 @@ impl Esme {
             _ => usize::MAX,
         };
         let len = len.min(pipe.down.len());
-        connection.unread.extend(pipe.down.drain(..len));
-        while let Some(len) = connection.unread.first_chunk::<4>() {
+        self.unread.extend(pipe.down.drain(..len));
+        while let Some(len) = self.unread.first_chunk::<4>() {
             let len = u32::from_be_bytes(*len) as usize;
             assert!((16..2_000).contains(&len), "a command_length of {len}");
-            if connection.unread.len() < len {
+            if self.unread.len() < len {
                 break;
             }
-            let octets: Vec<u8> = connection.unread.drain(..len).collect();
+            let octets: Vec<u8> = self.unread.drain(..len).collect();
             let word = |at: usize| u32::from_be_bytes(octets[at..at + 4].try_into().expect("4 octets"));
             let pdu =
                 raw::Pdu { id: word(4), status: word(8), sequence: word(12), body: octets[16..].to_vec() };
-            Self::handle(connection, &pdu, account, model);
+            model.note(&[7, u64::from(pdu.id), u64::from(pdu.sequence), u64::from(pdu.status)]);
+            if pdu.id & raw::RESP != 0 {
+                self.answered(&pdu, model);
+            } else {
+                self.asked_by_smsc(&pdu, account, model);
+            }
         }
     }
 
-    fn handle(connection: &mut Connection, pdu: &raw::Pdu, account: usize, model: &mut Model) {
-        model.note(&[7, u64::from(pdu.id), u64::from(pdu.sequence), u64::from(pdu.status)]);
-        if pdu.id & raw::RESP != 0 {
-            let asked = connection.asked.remove(&pdu.sequence);
-            return match asked.unwrap_or_else(|| panic!("promise 1: an answer to no request: {pdu:?}")) {
-                Asked::Bind { is_right } => {
-                    assert_eq!(pdu.status == raw::ESME_ROK, is_right, "{pdu:?}");
-                    connection.is_bound = is_right;
-                }
-                Asked::Submit(number) => {
-                    assert_eq!(pdu.id, raw::SUBMIT_SM | raw::RESP);
-                    assert!([raw::ESME_ROK, raw::ESME_RMSGQFUL].contains(&pdu.status), "{pdu:?}");
-                    let id = if pdu.body.is_empty() { String::new() } else { raw::Fields(&pdu.body).text() };
-                    model.answered(number, pdu.status, &id);
-                }
-                Asked::Malformed => {
-                    assert_eq!(pdu.id, raw::SUBMIT_SM | raw::RESP);
-                    assert_ne!(pdu.status, raw::ESME_ROK, "{pdu:?}");
-                }
-                Asked::Known(id, status) => {
-                    assert_eq!((pdu.id, pdu.status), (id, status), "{pdu:?}");
-                    if pdu.id == raw::UNBIND | raw::RESP {
-                        assert!(
-                            connection.asked.is_empty(),
-                            "promise 1: unbound with {:?}",
-                            connection.asked
-                        );
-                    }
-                }
-            };
-        }
-        assert_eq!(pdu.sequence, connection.last_heard + 1, "our requests are numbered in order");
-        connection.last_heard = pdu.sequence;
+    fn asked_by_smsc(&mut self, pdu: &raw::Pdu, account: usize, model: &mut Model) {
+        assert_eq!(pdu.sequence, self.last_heard + 1, "the SMSC's requests are numbered in order");
+        self.last_heard = pdu.sequence;
         match pdu.id {
-            raw::ENQUIRE_LINK => {
-                connection.unsent.extend(raw::pdu(raw::ENQUIRE_LINK | raw::RESP, 0, pdu.sequence, &[]));
+            raw::ENQUIRE_LINK | raw::UNBIND => {
+                // It asks for nothing after it has agreed to unbind.
+                self.is_unbinding |= pdu.id == raw::UNBIND;
+                self.unsent.extend(raw::pdu(pdu.id | raw::RESP, 0, pdu.sequence, &[]));
             }
             raw::DELIVER_SM => {
-                connection.owed.push_back(pdu.sequence);
+                self.owed.push_back((pdu.id, pdu.sequence));
                 let sm = raw::Sm::decode(&pdu.body);
                 if sm.esm_class & 0x3C == 0x04 {
-                    let number = number_in_receipt(&sm.text);
-                    model.receives(account, connection.number, number, Kind::Receipt);
+                    let (number, _) = model.find(&sm.text, Kind::Receipt, sm.source.as_bytes());
+                    model.receives(account, self.number, number, Kind::Receipt);
                     let state = sm.tlv(raw::MESSAGE_STATE).expect("a state")[0];
                     model.told(number, &sm.receipted_id(), state);
                 } else {
-                    assert_eq!(account, 1, "promise 10: only bob owns addresses");
-                    model.receives(account, connection.number, number_in(&sm.text), Kind::Message);
+                    let text = sm.tlv(raw::MESSAGE_PAYLOAD).unwrap_or(&sm.text);
+                    let (number, _) = model.find(text, Kind::Message, sm.dest.as_bytes());
+                    model.receives(account, self.number, number, Kind::Message);
                 }
+            }
+            DATA_SM => {
+                self.owed.push_back((pdu.id, pdu.sequence));
+                let mut fields = raw::Fields(&pdu.body);
+                fields.text();
+                fields.take(2);
+                fields.text();
+                fields.take(2);
+                let dest = fields.text();
+                fields.take(3);
+                let tlvs = fields.tlvs();
+                let (_, text) =
+                    tlvs.iter().find(|(tag, _)| *tag == raw::MESSAGE_PAYLOAD).expect("message_payload");
+                let (number, _) = model.find(text, Kind::Message, dest.as_bytes());
+                model.receives(account, self.number, number, Kind::Message);
             }
             id => panic!("an unexpected request {id:#x}"),
         }
     }
 
     /// Answers deliveries, in any order.
-    fn answer(connection: &mut Connection, manner: Manner, calm: bool, rng: &mut Xoshiro256PlusPlus) {
-        while !connection.owed.is_empty() {
+    fn respond(&mut self, manner: Manner, calm: bool, rng: &mut Xoshiro256PlusPlus) {
+        while !self.owed.is_empty() {
             if !calm && manner == Manner::SlowReader && below(rng, 4) != 0 {
                 return;
             }
-            let at = below(rng, connection.owed.len() as u64) as usize;
-            let sequence = connection.owed.remove(at).expect("in range");
+            let at = below(rng, self.owed.len() as u64) as usize;
+            let (id, sequence) = self.owed.remove(at).expect("in range");
             let status = match below(rng, 20) {
                 _ if calm => raw::ESME_ROK,
                 // Never answered.
@@ -327,7 +251,7 @@ impl Esme {
                 3 => raw::ESME_RMSGQFUL,
                 _ => raw::ESME_ROK,
             };
-            connection.unsent.extend(raw::pdu(raw::DELIVER_SM | raw::RESP, status, sequence, &[0]));
+            self.unsent.extend(raw::pdu(id | raw::RESP, status, sequence, &[0]));
         }
     }
 }

@@ -1,33 +1,67 @@
-//! Deterministic simulation of the whole engine without sockets, clocks or threads: session cores on two workers, two
-//! routing shards over the simulated network and journals on simulated disks, lanes that hold one value, and ESMEs of
-//! every manner. A shadow model checks the promises of ARCHITECTURE.md as things happen and at the end.
+//! Deterministic simulation of the whole engine without sockets, clocks or threads: session cores on two workers with the
+//! real book of accounts, two routing shards over the simulated network and journals on simulated disks, lanes that hold
+//! one value, ESMEs of every manner, and reloads in between. A shadow model checks the promises of the engine as things
+//! happen and at the end.
 //!
-//! The shells between the cores are this test's own (`worker`, `shard`); they mirror the runtime's.
+//! The shells between the cores are this test's own (`worker`, `port`, `multi`, `shard`); they mirror the runtime's.
 //!
-//! Each seed: a few thousand random steps (an ESME acts, a thread has a turn, a committer writes or syncs, time passes,
-//! a disk misbehaves, the process is killed or the power fails), then the faults stop and everything must come to its
-//! end. `Sync` seeds lose their power, `Buffered` ones only the process.
+//! Each seed: a few thousand random steps, then the faults stop, a last reload takes back what others have taken, and
+//! everything must come to its end. A step is one of: an ESME acts (`esme`, `requests`), a thread has a turn, a committer
+//! writes or syncs, a segment is made or deleted, time passes, a disk begins to misbehave (short, failing and hanging
+//! writes and syncs, no room), a subscriber sends, the configuration changes (`reload`), the process is killed or the power
+//! fails (what was not synced is lost, torn or there; the clock may come back wrong). `Sync` seeds lose their power,
+//! `Buffered` ones only the process.
 //!
-//! Knobs: `SMSCD_SIM_SEED` (the first seed), `SMSCD_SIM_SEEDS` (how many), `SMSCD_SIM_STEPS` (steps of each). A
-//! failure names its seed.
+//! # Knobs
+//!
+//! `SMSCD_SIM_SEED` (the first seed; 1), `SMSCD_SIM_SEEDS` (how many; 256), `SMSCD_SIM_STEPS` (steps of each; 3000). A
+//! failure names its seed, and what to set to see it again. For many seeds:
+//! `SMSCD_SIM_SEEDS=10000 cargo test --release --test simulation every_promise -- --nocapture`.
+//!
+//! # Promises
+//!
+//! | promise | held up by |
+//! |---|---|
+//! | 1: one answer per request, with its number | `Connection::answered` (an answer to no request, unbound with requests open), `Model::answered`, `Model::check_end` (never answered) |
+//! | 2: acknowledged is held | `World::crash` (every acknowledged message of which something is owed is known after a restart), `Model::queried`, `cancelled`, `replaced` (it is known at any time), `Model::check_end` (it has ended) |
+//! | 3: one final state; a receipt exactly if asked for | `Model::ends`, `hands_out`, `told`, `queried`, `cancelled`, `Message::check_end` (no state without its cause: DELETED only if cancelled, EXPIRED only after its time, nothing before its schedule), `Model::check_end` |
+//! | 4: no receipt before its response | `Model::receives`, for submit_multi too |
+//! | 5: to the session that submitted, else to any of the account; once | `Model::receives` (not past a session that takes it), `hands_out` (not again after its answer), `check_end` (all settled) |
+//! | 6: everything is bounded | `Model::hands_out` (credit), `SimPort::send` (out-queue), `Worker::read` (windows), `Lane` (backlog), `World::shard` (messages), `World::check_sessions` (places taken are sessions bound) |
+//! | 7: nobody starves another | `World::finish`: whoever the others are, everybody's requests come to their end in bounded time; `Message::check_end` (no message ends long after its validity). Shares of a turn are measured elsewhere (`tests/chaos.rs`) |
+//! | 8: only a broken frame closes a session | `Worker::end` (the reasons that may be) |
+//! | 9: hostile octets cost what they carry | requests cut off and unknown ones are answered and nothing panics; otherwise the fuzz targets' matter |
+//! | 10: stale names reach nobody | `Model::hands_out` (sessions bound, accounts, targets), `receives`, numbers of different connections differ, `OpenMultis::accepted`; slots are used again at once |
+//!
+//! Beside them: a bind is let in exactly if the configuration in effect says so (`SimPort::check_verdict`); messages go
+//! where the configuration of their shard said when they came (`Routes`); a submission is refused exactly for wrong times or
+//! a full shard (`check_refusal`); texts that were replaced are never seen again (`Message::check_revision`); each shard's own
+//! invariants hold after every turn.
 //!
 //! # Planted bugs
 //!
-//! Each was put into the engine by hand, found from the first seed on at the default steps, and taken out again:
+//! `tests/simulation/planted/` has them as patches; its `run` applies each in turn, runs the simulation, and takes it out
+//! again. Found at the default steps:
 //!
-//! | change | found by seed | as |
+//! | patch | found by seed | as |
 //! |---|---|---|
-//! | `routing/delivery.rs`: a receipt that has had an earlier attempt is queued again when it is answered | 1 | promise 5: sent again after its answer |
-//! | `routing/shard.rs`: `is_held` says yes to whatever must be durable | 1 | promise 2: acknowledged and lost in a crash |
-//! | `routing/delivery.rs`: an outcome counts for a later delivery of its slot (`delivery >= token.generation`) | 1 | promise 6: more deliveries than credit |
-//! | `routing/sessions.rs`, `routing/delivery.rs`: handles compare by slot alone, and nobody looks at the account | 2 | promise 10: a receipt went to another account |
-//! | `session/smsc.rs`: a drain ends with one request open | 1 | promise 1: unbound with a request unanswered |
+//! | `ack-before-durable`: what must be synced counts as held at once | 1 | promise 2: acknowledged and lost in a crash |
+//! | `drain-ends-early`: a drain ends with one request open | 1 | promise 1: unbound with a request unanswered |
+//! | `history-displaced`: ids of submit_multi share their places in the history with the shard's | 88 | promise 2: an ended message is unknown |
+//! | `operation-before-durable`: cancel_sm and replace_sm are answered before their log entry is held | 3 | promise 2: the text that was replaced is back |
+//! | `place-kept`: a session of a disabled account keeps its place | 5 | promise 6: places taken are not sessions bound |
+//! | `receipt-before-multi-response`: deliveries do not wait for a submit_multi under way | 1 | promise 4: the receipt overtook the response |
+//! | `receipt-sent-twice`: a receipt with an earlier attempt is queued again when it is answered | 1 | promise 5: sent again after its answer |
+//! | `schedule-forgotten`: a restart forgets schedules | 3 | promise 3: attempted before its time |
+//! | `stale-handle`: session handles compare by slot alone, and nobody looks at the account | 5 | promise 10: a receipt went to another account |
+//! | `stale-outcome`: an outcome counts for a later delivery of its slot | 7 | promise 6: more deliveries than credit |
 //!
-//! Either half of the fourth alone breaks no promise in 200 seeds: each guards the other.
+//! Either half of `stale-handle` alone breaks no promise in 200 seeds: each guards the other.
 //!
 //! # Not here yet
 //!
-//! Reloads, TLS, MO messages, submit_multi, data_sm, operations on messages, and connectors.
+//! TLS, connectors, binds as 3.3 and 5.0, replace_if_present_flag, duplicates, intermediate notifications, distribution
+//! lists.
 
 #[path = "../store_simulation/disk.rs"]
 #[allow(dead_code, reason = "the store's own simulation uses more of it")]
@@ -36,7 +70,12 @@ mod esme;
 mod lane;
 #[path = "../store_simulation/link.rs"]
 mod link;
+mod message;
 mod model;
+mod multi;
+mod port;
+mod reload;
+mod requests;
 mod shard;
 mod store;
 #[path = "../support/mod.rs"]
@@ -44,6 +83,10 @@ mod support;
 mod worker;
 mod world;
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use model::Seen;
 use world::World;
 
 fn knob(name: &str, default: u64) -> u64 {
@@ -71,27 +114,39 @@ fn run(seed: u64, steps: u64) -> World {
 fn every_promise_holds() {
     let (first, seeds) = (knob("SMSCD_SIM_SEED", 1), knob("SMSCD_SIM_SEEDS", 256));
     let steps = knob("SMSCD_SIM_STEPS", 3_000);
-    let mut totals = [0; 9];
-    for seed in first..first + seeds {
-        let World { model, crashes, .. } = run(seed, steps);
-        let seen = [
-            model.submitted() as u64,
-            model.receipts,
-            model.forwarded,
-            model.stale,
-            model.refused,
-            model.recovered,
-            model.paused,
-            model.timed_out,
-            u64::from(crashes),
-        ];
-        totals.iter_mut().zip(seen).for_each(|(total, seen)| *total += seen);
-    }
-    println!(
-        "submitted, receipts, forwarded, stale outcomes, refused, recovered, paused, timed out, crashes: {totals:?}"
-    );
+    let next = AtomicU64::new(first);
+    let total = Mutex::new(Seen::default());
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= first + seeds {
+                        return;
+                    }
+                    let seen = run(seed, steps).model.seen;
+                    total.lock().expect("no other seed has failed").add(&seen);
+                }
+            });
+        }
+    });
+    let counts = total.into_inner().expect("no seed has failed").counts();
+    println!("{counts:?}");
     // A simulation in which nothing happens finds nothing.
-    assert!(seeds < 10 || steps < 1_000 || totals.iter().all(|&total| total > 0), "{totals:?}");
+    assert!(seeds < 10 || steps < 1_000 || counts.iter().all(|&(_, count)| count > 0), "{counts:?}");
+}
+
+/// Seeds that have found something in the engine, and what; each was mended. (A change of the simulation gives a seed
+/// another life, so each also has a test of its own beside what was mended.)
+const KEPT: [(u64, &str); 1] =
+    [(88, "final states displaced by those of a submit_multi: routing/history.rs")];
+
+#[test]
+fn seeds_that_found_something() {
+    for (seed, what) in KEPT {
+        println!("seed {seed}: {what}");
+        run(seed, 3_000);
+    }
 }
 
 #[test]

@@ -1,73 +1,17 @@
 //! What the world ought to know of each message, and the promises checked against it as things happen. A message is
-//! known by its number, which its text says (`m000123`), so that the model needs nothing from the code it checks.
+//! known by the number in its text (`m000123`, with a revision behind if it was replaced: `m000123r2`) and, where a
+//! submit_multi has several of one text, by its destination; so that the model needs nothing from the code it checks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::Rng;
 use smscd::base::{DeliveryToken, SessionHandle};
 use smscd::session::DeliveryResult;
 use smscd::smpp::CommandStatus;
 
-/// What a delivery is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
-    Message,
-    Receipt,
-}
-
-/// What an ESME knows of its submit_sm.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Answer {
-    Awaited,
-    Accepted,
-    Refused,
-    /// The connection was gone first: it may be held, or not.
-    Lost,
-}
-
-/// One submit_sm and all that came of it.
-#[derive(Debug)]
-struct Message {
-    account: usize,
-    /// The connection that submitted it.
-    connection: u32,
-    registered_delivery: u8,
-    answer: Answer,
-    id: Option<String>,
-    /// Its final state in this run of the process, and in any.
-    ended: Option<u8>,
-    ended_ever: Option<u8>,
-    /// What its receipt said.
-    told: Option<u8>,
-    /// Its receipt was answered for good, in this run and in any.
-    settled: bool,
-    settled_ever: bool,
-    /// Times that each kind was handed out and has arrived.
-    handed: [u32; 2],
-    seen: [u32; 2],
-}
-
-/// message_state DELIVERED (3.4 section 5.2.28).
-const DELIVERED: u8 = 2;
-
-impl Message {
-    /// 3.4 section 5.2.17, bits 1 and 0.
-    const fn wants_receipt(&self, state: u8) -> bool {
-        match self.registered_delivery & 3 {
-            0 => false,
-            1 => true,
-            2 => state != DELIVERED,
-            _ => state == DELIVERED,
-        }
-    }
-
-    /// Whether somebody is still owed something.
-    fn is_owed(&self) -> bool {
-        match self.ended_ever {
-            None => true,
-            Some(state) => self.wants_receipt(state) && !self.settled_ever,
-        }
-    }
-}
+use super::message::{Answer, Asked, DELETED, Kind, Message, Wrong};
+use super::reload::Routes;
 
 /// A delivery that a shard has handed out and whose outcome is due.
 #[derive(Debug)]
@@ -77,6 +21,79 @@ struct Handed {
     kind: Kind,
 }
 
+/// What was seen, to show that a run does something.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) submitted: u64,
+    pub(crate) receipts: u64,
+    pub(crate) forwarded: u64,
+    pub(crate) mo: u64,
+    pub(crate) stale: u64,
+    pub(crate) refused: u64,
+    pub(crate) throttled: u64,
+    pub(crate) expired: u64,
+    pub(crate) recovered: u64,
+    pub(crate) paused: u64,
+    pub(crate) timed_out: u64,
+    pub(crate) queried: u64,
+    pub(crate) cancelled: u64,
+    pub(crate) replaced: u64,
+    pub(crate) multis: u64,
+    pub(crate) binds_refused: u64,
+    pub(crate) asked_to_unbind: u64,
+    pub(crate) changes: u64,
+    pub(crate) crashes: u64,
+}
+
+impl Seen {
+    /// Adds what was seen in another run.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for ((_, total), (_, seen)) in self.counts_mut().into_iter().zip(other.counts()) {
+            *total += seen;
+        }
+    }
+
+    /// Each by its name.
+    pub(crate) fn counts(&self) -> Vec<(&'static str, u64)> {
+        let mut copy = *self;
+        copy.counts_mut().into_iter().map(|(name, count)| (name, *count)).collect()
+    }
+
+    fn counts_mut(&mut self) -> [(&'static str, &mut u64); 19] {
+        [
+            ("submitted", &mut self.submitted),
+            ("receipts", &mut self.receipts),
+            ("forwarded", &mut self.forwarded),
+            ("mo", &mut self.mo),
+            ("stale outcomes", &mut self.stale),
+            ("refused", &mut self.refused),
+            ("throttled", &mut self.throttled),
+            ("expired", &mut self.expired),
+            ("recovered", &mut self.recovered),
+            ("paused", &mut self.paused),
+            ("timed out", &mut self.timed_out),
+            ("queried", &mut self.queried),
+            ("cancelled", &mut self.cancelled),
+            ("replaced", &mut self.replaced),
+            ("submit_multi", &mut self.multis),
+            ("binds refused", &mut self.binds_refused),
+            ("asked to unbind", &mut self.asked_to_unbind),
+            ("changes", &mut self.changes),
+            ("crashes", &mut self.crashes),
+        ]
+    }
+}
+
+/// A question about a message, as things stood when it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Question {
+    pub(crate) number: u32,
+    /// The account that asks.
+    account: usize,
+    had_ended: bool,
+    crashes: u32,
+}
+
 /// The shadow of everything.
 #[derive(Debug, Default)]
 pub(crate) struct Model {
@@ -84,68 +101,83 @@ pub(crate) struct Model {
     ids: BTreeMap<String, u32>,
     /// By shard, slot and generation.
     open: BTreeMap<(u16, u32, u32), Handed>,
-    /// Sessions as each shard knows them: their credit.
-    bound: BTreeMap<(u16, u32, u16, u32), u32>,
+    /// Sessions as each shard knows them: their credit and account.
+    bound: BTreeMap<(u16, u32, u16, u32), (u32, usize)>,
     /// Connections whose sessions take deliveries.
     takes_deliveries: BTreeMap<u32, bool>,
+    /// What each shard goes by.
+    pub(crate) routes: Vec<Routes>,
+    /// Accounts and destinations of which everything may be cancelled at once.
+    cancelled_groups: BTreeSet<(usize, &'static str)>,
+    /// Sessions bound, by account.
+    pub(crate) sessions: [u32; 2],
+    /// Since the world began, whatever its clocks say.
+    pub(crate) now_ms: u64,
+    pub(crate) wall_ms: u64,
+    pub(crate) crashes: u32,
     pub(crate) trace: u64,
-    /// What was seen, to show that a run does something.
-    pub(crate) receipts: u64,
-    pub(crate) forwarded: u64,
-    pub(crate) stale: u64,
-    pub(crate) refused: u64,
-    pub(crate) recovered: u64,
-    pub(crate) paused: u64,
-    pub(crate) timed_out: u64,
+    pub(crate) seen: Seen,
 }
 
-fn key(shard: u16, session: SessionHandle) -> (u16, u32, u16, u32) {
+const fn key(shard: u16, session: SessionHandle) -> (u16, u32, u16, u32) {
     (shard, session.slot, session.worker, session.generation)
 }
 
-/// The number that a text names.
-pub(crate) fn number_in(text: &[u8]) -> u32 {
+/// What a text of ours says: the number, and the revision.
+fn parse(text: &[u8]) -> (u32, u32) {
     let text = std::str::from_utf8(text).expect("ASCII");
-    text.strip_prefix('m').and_then(|digits| digits.get(..6)?.parse().ok()).expect("a text of ours")
+    let digits = text.strip_prefix('m').expect("a text of ours");
+    let (number, revision) = digits.split_at(6);
+    let revision =
+        revision.strip_prefix('r').map_or(0, |digits| digits.trim_end().parse().expect("a revision"));
+    (number.parse().expect("a number"), revision)
 }
 
-/// The number that the text at the end of a receipt names.
-pub(crate) fn number_in_receipt(text: &[u8]) -> u32 {
+/// The text at the end of a receipt.
+fn excerpt(text: &[u8]) -> &[u8] {
     let at = text.windows(5).position(|five| five.eq_ignore_ascii_case(b"text:")).expect("a receipt");
-    number_in(&text[at + 5..])
+    &text[at + 5..]
 }
 
 impl Model {
+    /// At this time by the wall clock.
+    pub(crate) fn new(wall_ms: u64) -> Self {
+        Self { wall_ms, ..Self::default() }
+    }
+
     pub(crate) fn note(&mut self, values: &[u64]) {
         for value in values {
             self.trace = (self.trace ^ value).wrapping_mul(0x0100_0000_01B3).rotate_left(7);
         }
     }
 
-    fn message(&mut self, number: u32) -> &mut Message {
+    pub(crate) fn message(&mut self, number: u32) -> &mut Message {
         self.messages.get_mut(number as usize).expect("a message of ours")
     }
 
-    /// An ESME submits: the number of its message.
-    pub(crate) fn submits(&mut self, account: usize, connection: u32, registered_delivery: u8) -> u32 {
-        self.messages.push(Message {
-            account,
-            connection,
-            registered_delivery,
-            answer: Answer::Awaited,
-            id: None,
-            ended: None,
-            ended_ever: None,
-            told: None,
-            settled: false,
-            settled_ever: false,
-            handed: [0; 2],
-            seen: [0; 2],
-        });
-        self.messages.len() as u32 - 1
+    /// The message that a text and its destination name.
+    pub(crate) fn find(&self, text: &[u8], kind: Kind, to: &[u8]) -> (u32, u32) {
+        let text = if kind == Kind::Receipt { excerpt(text) } else { text };
+        let (first, revision) = parse(text);
+        let parts = self.messages.get(first as usize).expect("a message of ours").parts;
+        let number =
+            (first..first + parts).find(|&part| self.messages[part as usize].asked.to.as_bytes() == to);
+        (number.unwrap_or_else(|| panic!("m{first} was never sent to {to:?}")), revision)
     }
 
-    /// An ESME has the answer to its submit_sm.
+    /// Somebody sends the same message to so many destinations: the number of the first.
+    pub(crate) fn submits(&mut self, asked: Asked, to: &[&'static str]) -> u32 {
+        let (first, parts) = (self.messages.len() as u32, to.len() as u32);
+        self.seen.submitted += u64::from(parts);
+        for to in to {
+            let mut message = Message::new(Asked { to, ..asked }, first, parts);
+            message.may_be_deleted = self.cancelled_groups.contains(&(asked.account, *to));
+            self.messages.push(message);
+        }
+        first
+    }
+
+    /// Whoever has sent a message has the answer.
     pub(crate) fn answered(&mut self, number: u32, status: u32, id: &str) {
         self.note(&[1, u64::from(number), u64::from(status)]);
         let message = self.message(number);
@@ -153,7 +185,7 @@ impl Model {
         if status != 0 {
             message.answer = Answer::Refused;
             assert!(message.ended_ever.is_none() && message.handed == [0; 2], "a refused message lives");
-            self.refused += 1;
+            self.seen.refused += 1;
             return;
         }
         message.answer = Answer::Accepted;
@@ -161,22 +193,173 @@ impl Model {
     }
 
     fn has_id(&mut self, number: u32, id: &str) {
-        let known = self.message(number).id.get_or_insert_with(|| id.to_owned());
+        let message = self.message(number);
+        let group = message.group;
+        let known = message.id.get_or_insert_with(|| id.to_owned());
         assert_eq!(known, id, "m{number} has two ids");
-        let other = *self.ids.entry(id.to_owned()).or_insert(number);
-        assert_eq!(other, number, "the id {id} was given twice");
+        let other = *self.ids.entry(id.to_owned()).or_insert(group);
+        assert_eq!(other, group, "the id {id} was given twice");
     }
 
-    /// An ESME's connection is gone with the answer due.
+    /// The connection is gone with the answer due.
     pub(crate) fn answer_lost(&mut self, number: u32) {
         let message = self.message(number);
         assert_eq!(message.answer, Answer::Awaited);
         message.answer = Answer::Lost;
     }
 
+    /// A shard takes a message in. What it must be refused for, if anything.
+    pub(crate) fn taken(&mut self, shard: u16, number: u32) -> Option<Wrong> {
+        let Self { messages, routes, wall_ms, now_ms, crashes, .. } = self;
+        let message = messages.get_mut(number as usize).expect("a message of ours");
+        message.taken(&routes[usize::from(shard)], *wall_ms, *now_ms, *crashes)
+    }
+
+    /// A message of this account that was accepted, not long ago. `is_open`: one that has not ended.
+    pub(crate) fn recent(
+        &self,
+        account: usize,
+        is_open: bool,
+        rng: &mut Xoshiro256PlusPlus,
+    ) -> Option<(u32, String)> {
+        let newest = self.messages.len().saturating_sub((rng.next_u64() % 4) as usize);
+        let is_own = |message: &Message| {
+            message.asked.account == account
+                && message.answer == Answer::Accepted
+                && !message.asked.is_mo
+                && (!is_open || message.ended_ever.is_none())
+        };
+        let recent = self.messages[..newest].iter().enumerate().rev().take(40);
+        let (number, message) = recent.into_iter().find(|(_, message)| is_own(message))?;
+        Some((number as u32, message.id.clone()?))
+    }
+
+    /// An ESME of `account` asks about a message.
+    pub(crate) fn asks(&mut self, account: usize, number: u32) -> Question {
+        let crashes = self.crashes;
+        let had_ended = self.message(number).ended.is_some();
+        Question { number, account, had_ended, crashes }
+    }
+
+    /// Whether "there is no such message" is an answer to this.
+    fn may_be_unknown(&mut self, question: Question) -> bool {
+        let crashes = self.crashes;
+        let message = self.message(question.number);
+        // What has ended in an earlier run is forgotten, and what that run has left may displace what is remembered of this
+        // one; of a submit_multi, a refused part may have had the id.
+        let is_forgotten = message.ended_ever.is_some() && crashes > 0;
+        message.asked.account != question.account
+            || message.parts > 1
+            || is_forgotten
+            || question.crashes != crashes
+    }
+
+    /// The answer to a query_sm: the state, or `None` where there is no such message.
+    pub(crate) fn queried(&mut self, question: Question, state: Option<u8>) {
+        self.seen.queried += 1;
+        self.note(&[8, u64::from(question.number), u64::from(state.unwrap_or(0))]);
+        let (number, crashes) = (question.number, self.crashes);
+        let Some(state) = state else {
+            assert!(self.may_be_unknown(question), "promise 2: nobody knows {:?}", self.message(number));
+            return;
+        };
+        let message = self.message(number);
+        assert_eq!(
+            message.asked.account, question.account,
+            "promise 10: another account's message was shown"
+        );
+        if message.parts > 1 || question.crashes != crashes {
+            return;
+        }
+        match state {
+            1 => assert!(!question.had_ended, "promise 3: m{number} had ended, and is on its way again"),
+            _ => {
+                assert_eq!(message.ended_ever, Some(state), "promise 3: m{number} was shown in another state")
+            }
+        }
+    }
+
+    /// Somebody asks to cancel a message.
+    pub(crate) fn cancels(&mut self, account: usize, number: u32) -> Question {
+        let question = self.asks(account, number);
+        let group = self.message(number).group;
+        for part in group..group + self.message(number).parts {
+            let message = self.message(part);
+            message.may_be_deleted |= message.asked.account == account;
+        }
+        question
+    }
+
+    /// Somebody asks to cancel all that an account has sent to an address.
+    pub(crate) fn cancels_all(&mut self, account: usize, to: &'static str) {
+        self.cancelled_groups.insert((account, to));
+        let of_group = |message: &&mut Message| message.asked.account == account && message.asked.to == to;
+        self.messages.iter_mut().filter(of_group).for_each(|message| message.may_be_deleted = true);
+    }
+
+    /// The answer to a cancel_sm.
+    pub(crate) fn cancelled(&mut self, question: Question, status: u32, unknown: u32) {
+        self.note(&[9, u64::from(question.number), u64::from(status)]);
+        let number = question.number;
+        if status == unknown {
+            assert!(self.may_be_unknown(question), "promise 2: nobody knows {:?}", self.message(number));
+        }
+        if status != 0 {
+            return;
+        }
+        self.seen.cancelled += 1;
+        let message = self.message(number);
+        assert_eq!(
+            message.asked.account, question.account,
+            "promise 10: another account's message was cancelled"
+        );
+        // Of several with one id, it may have been another one.
+        if message.parts == 1 {
+            assert_eq!(
+                message.ended_ever,
+                Some(DELETED),
+                "promise 3: cancelled, but m{number} is {message:?}"
+            );
+            assert!(message.told.is_none_or(|told| told == DELETED), "m{number} was told two final states");
+            message.told = Some(DELETED);
+        }
+    }
+
+    /// Somebody asks to replace the text of a message: the new one, unless an earlier replacement is not decided.
+    pub(crate) fn replaces(&mut self, account: usize, number: u32) -> Option<(Question, u8, String)> {
+        let question = self.asks(account, number);
+        let message = self.message(number);
+        if message.maybe.is_some() || message.parts > 1 || message.asked.account != account {
+            return None;
+        }
+        let revision = message.revision + 1;
+        message.maybe = Some(revision);
+        Some((question, message.asked.registered_delivery, format!("m{number:06}r{revision}")))
+    }
+
+    /// The answer to a replace_sm.
+    pub(crate) fn replaced(&mut self, question: Question, status: u32, unknown: u32) {
+        self.note(&[10, u64::from(question.number), u64::from(status)]);
+        if status == unknown {
+            let message = self.message(question.number);
+            let is_known = message.ended_ever.is_none();
+            assert!(
+                !is_known || self.may_be_unknown(question),
+                "promise 2: nobody knows m{}",
+                question.number
+            );
+        }
+        self.seen.replaced += u64::from(status == 0);
+        let message = self.message(question.number);
+        let revision = message.maybe.take().expect("one replacement at a time");
+        if status == 0 {
+            message.revision = revision;
+        }
+    }
+
     /// A shard takes a session in.
-    pub(crate) fn bound(&mut self, shard: u16, session: SessionHandle, credit: u32) {
-        assert!(self.bound.insert(key(shard, session), credit).is_none(), "bound twice");
+    pub(crate) fn bound(&mut self, shard: u16, session: SessionHandle, credit: u32, account: usize) {
+        assert!(self.bound.insert(key(shard, session), (credit, account)).is_none(), "bound twice");
     }
 
     /// A shard has let a session go: what it had there goes elsewhere.
@@ -191,32 +374,47 @@ impl Model {
     }
 
     /// A shard hands out a delivery.
-    pub(crate) fn hands_out(&mut self, to: SessionHandle, token: DeliveryToken, number: u32, kind: Kind) {
+    pub(crate) fn hands_out(
+        &mut self,
+        to: SessionHandle,
+        token: DeliveryToken,
+        (number, revision): (u32, u32),
+        kind: Kind,
+    ) {
         self.note(&[2, u64::from(number), u64::from(token.slot), u64::from(to.slot), kind as u64]);
-        let credit =
-            *self.bound.get(&key(token.shard, to)).expect("promise 10: a stale handle got a delivery");
+        let session = self.bound.get(&key(token.shard, to));
+        let &(credit, account) = session.expect("promise 10: a stale handle got a delivery");
         let open = self.open.iter().filter(|(at, handed)| at.0 == token.shard && handed.to == to).count();
         assert!(open < credit as usize, "promise 6: more deliveries than the session has credit for");
         let is_open = self.open.values().any(|handed| handed.number == number && handed.kind == kind);
         assert!(!is_open, "m{number} was handed out twice at once ({kind:?})");
+        let (now_ms, crashes) = (self.now_ms, self.crashes);
         let message = self.message(number);
         assert_ne!(message.answer, Answer::Refused, "promise 3: m{number} was refused");
         message.handed[kind as usize] += 1;
+        message.check_revision(revision);
         match kind {
-            Kind::Message => assert!(message.ended.is_none(), "m{number} was delivered after its end"),
+            Kind::Message => {
+                assert!(message.ended.is_none(), "m{number} was delivered after its end");
+                assert_ne!(message.told, Some(DELETED), "promise 3: m{number} was cancelled");
+                assert_eq!(
+                    message.owner(),
+                    Some(account),
+                    "promise 10: m{number} is not theirs: {message:?}"
+                );
+                message.check_schedule(now_ms, crashes);
+            }
             Kind::Receipt => {
                 assert!(
                     !message.settled,
                     "promise 5: the receipt of m{number} was sent again after its answer"
                 );
-                if let Some(state) = message.ended_ever {
-                    assert!(
-                        message.wants_receipt(state),
-                        "promise 3: nobody asked for a receipt of m{number}"
-                    );
-                } else {
-                    panic!("a receipt of m{number}, which has not ended");
-                }
+                assert_eq!(
+                    message.asked.account, account,
+                    "promise 10: the receipt of m{number} is not theirs"
+                );
+                let state = message.ended_ever.expect("a receipt of what has not ended");
+                assert!(message.wants_receipt(state), "promise 3: nobody asked for a receipt of m{number}");
             }
         }
         let handed = Handed { to, number, kind };
@@ -227,11 +425,11 @@ impl Model {
     /// A shard takes the outcome of a delivery.
     pub(crate) fn outcome(&mut self, token: DeliveryToken, result: DeliveryResult) {
         let Some(handed) = self.open.remove(&(token.shard, token.slot, token.generation)) else {
-            self.stale += 1;
+            self.seen.stale += 1;
             return;
         };
         self.note(&[3, u64::from(handed.number)]);
-        self.timed_out += u64::from(result == DeliveryResult::TimedOut);
+        self.seen.timed_out += u64::from(result == DeliveryResult::TimedOut);
         let is_final = matches!(
             result,
             DeliveryResult::Answered(CommandStatus::ESME_ROK | CommandStatus::ESME_RX_P_APPN)
@@ -243,12 +441,16 @@ impl Model {
     }
 
     /// A shard states the end of a message.
-    pub(crate) fn ends(&mut self, number: u32, state: u8) {
+    pub(crate) fn ends(&mut self, (number, revision): (u32, u32), state: u8) {
         self.note(&[4, u64::from(number), u64::from(state)]);
+        let (now_ms, crashes) = (self.now_ms, self.crashes);
+        self.seen.expired += u64::from(state == super::message::EXPIRED);
         let message = self.message(number);
         assert!(message.ended.is_none(), "promise 3: m{number} has a second final state");
         assert_ne!(message.answer, Answer::Refused, "promise 3: m{number} was refused");
         assert!(message.told.is_none_or(|told| told == state), "m{number} has another state than was told");
+        message.check_revision(revision);
+        message.check_end(state, now_ms, crashes);
         (message.ended, message.ended_ever) = (Some(state), Some(state));
     }
 
@@ -264,18 +466,21 @@ impl Model {
             "m{number} arrived more often than it was handed out"
         );
         if kind == Kind::Message {
-            self.forwarded += 1;
+            assert_eq!(message.owner(), Some(account), "promise 10: m{number} went to another account");
+            self.seen.forwarded += 1;
+            self.seen.mo += u64::from(message.asked.is_mo);
             return;
         }
-        self.receipts += 1;
-        assert_eq!(account, message.account, "promise 10: the receipt of m{number} went to another account");
-        if connection == message.connection {
+        self.seen.receipts += 1;
+        let asked = message.asked;
+        assert_eq!(account, asked.account, "promise 10: the receipt of m{number} went to another account");
+        if connection == asked.connection {
             assert_eq!(
                 message.answer,
                 Answer::Accepted,
                 "promise 4: the receipt of m{number} overtook its response"
             );
-        } else if takes_deliveries.get(&message.connection).copied().unwrap_or(false) {
+        } else if takes_deliveries.get(&asked.connection).copied().unwrap_or(false) {
             panic!("promise 5: the receipt of m{number} went past the session that submitted it");
         }
     }
@@ -292,19 +497,27 @@ impl Model {
     /// The process is gone, and with it everything but the disk.
     pub(crate) fn crash(&mut self) {
         self.note(&[6]);
+        self.crashes += 1;
+        self.seen.crashes += 1;
         self.open.clear();
         self.bound.clear();
         self.takes_deliveries.clear();
+        self.sessions = [0; 2];
         for message in &mut self.messages {
             (message.ended, message.settled) = (None, false);
+            if message.asked.is_mo && message.answer == Answer::Awaited {
+                message.answer = Answer::Lost;
+            }
         }
     }
 
-    /// The ids of messages that were acknowledged and of which something is owed: a restart must know them.
+    /// The ids of messages that were acknowledged and of which something is owed: a restart must know them. Of a
+    /// submit_multi only one goes by the id of all.
     pub(crate) fn owed(&self) -> Vec<&str> {
-        let owed =
-            self.messages.iter().filter(|message| message.answer == Answer::Accepted && message.is_owed());
-        owed.filter_map(|message| message.id.as_deref()).collect()
+        let is_owed = |message: &&Message| {
+            message.answer == Answer::Accepted && message.parts == 1 && message.is_owed()
+        };
+        self.messages.iter().filter(is_owed).filter_map(|message| message.id.as_deref()).collect()
     }
 
     /// Everything has come to its end.
@@ -319,13 +532,9 @@ impl Model {
                 Answer::Refused => assert!(message.ended_ever.is_none(), "promise 3: {message:?}"),
                 Answer::Awaited | Answer::Lost => {}
             }
-            if message.registered_delivery & 3 == 0 {
+            if message.asked.registered_delivery & 3 == 0 {
                 assert_eq!(message.handed[Kind::Receipt as usize], 0, "promise 3: {message:?}");
             }
         }
-    }
-
-    pub(crate) fn submitted(&self) -> usize {
-        self.messages.len()
     }
 }

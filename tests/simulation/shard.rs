@@ -1,15 +1,23 @@
 //! The shell of one routing shard: what the runtime's does, with lanes of one value and nothing else between.
 
+use std::collections::BTreeMap;
+
 use smscd::base::{AccountId, DeliveryToken, MessageId, Now, SessionHandle};
 use smscd::network::Network;
-use smscd::routing::{self, Asker, Fact, MessageEnd, Shard, ShardOutput, SubmitOutcome};
+use smscd::routing::{
+    self, Asker, Fact, MessageEnd, Mo, MoOutcome, Multi, OperationOutcome, OperationRequest, Shard,
+    ShardOutput, SubmitOutcome,
+};
 use smscd::session::{DeliveryResult, Origin};
-use smscd::smpp::{CommandStatus, DeliverSm, InterfaceVersion, OperationAnswer, PduBody, SubmitSm};
+use smscd::smpp::{
+    CommandId, CommandStatus, DeliverSm, InterfaceVersion, Operation, OperationAnswer, PduBody, SubmitSm,
+};
 use smscd::store::Journal;
 
 use super::lane::Lane;
 use super::link::SimLink;
-use super::model::{Kind, Model, number_in, number_in_receipt};
+use super::message::{Kind, Wrong};
+use super::model::Model;
 use super::store::Backend;
 
 /// From a worker to a shard.
@@ -20,6 +28,24 @@ pub(crate) enum ToShard {
         account: AccountId,
         version: InterfaceVersion,
         body: Vec<u8>,
+    },
+    Operate {
+        session: SessionHandle,
+        ticket: u32,
+        account: AccountId,
+        version: InterfaceVersion,
+        command_id: CommandId,
+        body: Vec<u8>,
+    },
+    SubmitMulti {
+        origin: Origin,
+        account: AccountId,
+        version: InterfaceVersion,
+        message_id: MessageId,
+        names_first: bool,
+        batch: Vec<u8>,
+        /// The messages of the batch as the model knows them, by their place in the request.
+        parts: Vec<(u16, u32)>,
     },
     DeliveryResult {
         token: DeliveryToken,
@@ -50,6 +76,9 @@ pub(crate) enum ToShard {
 #[derive(Clone, Debug)]
 pub(crate) enum ToWorker {
     SubmitResult { origin: Origin, result: Result<MessageId, CommandStatus> },
+    OperationResult { session: SessionHandle, ticket: u32, answer: OperationAnswer },
+    MultiAccepted { request: u32, count: u16 },
+    MultiRefused { request: u32, index: u16, status: CommandStatus },
     Deliver { session: SessionHandle, token: DeliveryToken, body: Vec<u8> },
     PauseHeard { session: SessionHandle },
 }
@@ -58,12 +87,16 @@ pub(crate) enum ToWorker {
 pub(crate) struct Host {
     pub(crate) shard: Shard<Journal<SimLink>, Network>,
     pub(crate) backend: Backend,
+    /// MO messages whose sender waits until they are held, by id.
+    pub(crate) mo_waiting: BTreeMap<String, u32>,
 }
 
 /// Where a shard's outputs go.
 pub(crate) struct Output<'a> {
     pub(crate) to_workers: &'a mut [Lane<ToWorker>],
     pub(crate) model: &'a mut Model,
+    /// MO messages whose sender waits until they are held, by id.
+    pub(crate) mo_waiting: &'a mut BTreeMap<String, u32>,
     /// Deliveries go out in turns only.
     pub(crate) may_deliver: bool,
 }
@@ -80,12 +113,15 @@ impl ShardOutput for Output<'_> {
         self.to_workers[worker].push_reply(ToWorker::SubmitResult { origin, result });
     }
 
-    fn operation_result(&mut self, _: Asker, _: OperationAnswer) {
-        panic!("nobody has asked");
+    fn operation_result(&mut self, asker: Asker, answer: OperationAnswer) {
+        let Asker { session, ticket } = asker;
+        let lane = &mut self.to_workers[usize::from(session.worker)];
+        lane.push_reply(ToWorker::OperationResult { session, ticket, answer });
     }
 
-    fn mo_held(&mut self, _: MessageId) {
-        panic!("no subscriber sends");
+    fn mo_held(&mut self, id: MessageId) {
+        let number = self.mo_waiting.remove(&id.to_string()).expect("one that was not held before");
+        self.model.answered(number, 0, &id.to_string());
     }
 
     fn deliver(&mut self, to: SessionHandle, token: DeliveryToken, deliver_sm: &DeliverSm<'_>) -> bool {
@@ -93,19 +129,20 @@ impl ShardOutput for Output<'_> {
         if !self.may_deliver || !lane.has_room() {
             return false;
         }
-        let text = deliver_sm.short_message;
-        let (number, kind) = match deliver_sm.esm_class.is_receipt() {
-            true => (number_in_receipt(text), Kind::Receipt),
-            false => (number_in(text), Kind::Message),
+        let (kind, subscriber) = match deliver_sm.esm_class.is_receipt() {
+            true => (Kind::Receipt, deliver_sm.source_addr),
+            false => (Kind::Message, deliver_sm.destination_addr),
         };
-        self.model.hands_out(to, token, number, kind);
+        let named = self.model.find(deliver_sm.user_data(), kind, subscriber);
+        self.model.hands_out(to, token, named, kind);
         let mut body = Vec::new();
         deliver_sm.encode_body(&mut body);
         lane.push_request(ToWorker::Deliver { session: to, token, body })
     }
 
     fn message_end(&mut self, end: &MessageEnd<'_>) {
-        self.model.ends(number_in(end.sm.short_message), end.state.octet());
+        let named = self.model.find(end.sm.user_data(), Kind::Message, end.sm.destination_addr);
+        self.model.ends(named, end.state.octet());
     }
 
     fn fact(&mut self, fact: Fact) {
@@ -113,7 +150,7 @@ impl ShardOutput for Output<'_> {
             Fact::BodyMissing { message_id } | Fact::Unrecoverable { message_id } => {
                 panic!("the store has lost what {message_id} was");
             }
-            Fact::Recovered { .. } => self.model.recovered += 1,
+            Fact::Recovered { .. } => self.model.seen.recovered += 1,
             _ => {}
         }
     }
@@ -126,8 +163,11 @@ impl Host {
         now: Now,
         budget: usize,
         from_workers: Vec<&mut Lane<ToShard>>,
-        output: &mut Output<'_>,
+        to_workers: &mut [Lane<ToWorker>],
+        model: &mut Model,
     ) {
+        let mut mo_waiting = std::mem::take(&mut self.mo_waiting);
+        let output = &mut Output { to_workers, model, mo_waiting: &mut mo_waiting, may_deliver: false };
         self.shard.store_mut().poll(now.mono, |_, _| {});
         for (worker, lane) in from_workers.into_iter().enumerate() {
             if output.to_workers[worker].backlog() == 0
@@ -139,6 +179,7 @@ impl Host {
         }
         output.may_deliver = true;
         self.shard.turn(now, budget, output);
+        self.mo_waiting = mo_waiting;
     }
 
     fn take(&mut self, message: ToShard, now: Now, output: &mut Output<'_>) {
@@ -152,15 +193,28 @@ impl Host {
                     operation: origin.operation,
                     received_at: origin.received_at,
                 };
+                let (number, _) = output.model.find(sm.user_data(), Kind::Message, sm.destination_addr);
+                let wrong = output.model.taken(index, number);
                 let submit = routing::Submit { origin: to_routing, account, version, sm, body: &body };
                 let result = match self.shard.submit(&submit, now) {
                     SubmitOutcome::Accepted(id) => Ok(id),
                     SubmitOutcome::Refused(status) => Err(status),
-                    SubmitOutcome::Later => return,
+                    SubmitOutcome::Later => return check_refusal(wrong, None),
                 };
+                check_refusal(wrong, result.err());
                 let worker = usize::from(origin.session.worker);
                 output.to_workers[worker].push_reply(ToWorker::SubmitResult { origin, result });
             }
+            ToShard::Operate { session, ticket, account, version, command_id, body } => {
+                let operation = Operation::decode(command_id, &body, version);
+                let operation = operation.and_then(Result::ok).expect("the worker has decoded it");
+                let asker = Asker { session, ticket };
+                let request = OperationRequest { asker, account, version, operation };
+                if let OperationOutcome::Answered(answer) = self.shard.operate(&request, now, output) {
+                    output.operation_result(asker, answer);
+                }
+            }
+            multi @ ToShard::SubmitMulti { .. } => self.take_multi(multi, now, output),
             ToShard::DeliveryResult { token, result } => {
                 output.model.outcome(token, result);
                 let result = match result {
@@ -171,7 +225,7 @@ impl Host {
                 self.shard.delivery_result(token, result, now, output);
             }
             ToShard::Bound { session, account, version, receives, credit } => {
-                output.model.bound(index, session, credit);
+                output.model.bound(index, session, credit, account.index());
                 let bound = routing::Bound {
                     session,
                     account,
@@ -192,6 +246,83 @@ impl Host {
                 output.model.unbound(index, session);
                 self.shard.session_unbound(session);
             }
+        }
+    }
+
+    fn take_multi(&mut self, message: ToShard, now: Now, output: &mut Output<'_>) {
+        let ToShard::SubmitMulti { origin, account, version, message_id, names_first, batch, parts } =
+            message
+        else {
+            return;
+        };
+        let batch = &batch;
+        let shard = self.shard.index();
+        let (worker, request) = (usize::from(origin.session.worker), origin.sequence_number);
+        let origin = routing::Origin {
+            session: origin.session,
+            sequence_number: request,
+            operation: origin.operation,
+            received_at: origin.received_at,
+        };
+        let wrong: Vec<(u16, Option<Wrong>)> =
+            parts.iter().map(|&(index, number)| (index, output.model.taken(shard, number))).collect();
+        let mut refusals = Vec::new();
+        let multi = Multi { origin, account, version, message_id, names_first, batch };
+        let count = self.shard.submit_multi(&multi, now, |index, status| refusals.push((index, status)));
+        for (index, wrong) in wrong {
+            let refusal = refusals.iter().find(|refusal| refusal.0 == index);
+            check_refusal(wrong, refusal.map(|&(_, status)| status));
+        }
+        for (index, status) in refusals {
+            output.to_workers[worker].push_reply(ToWorker::MultiRefused { request, index, status });
+        }
+        if count > 0 {
+            output.to_workers[worker].push_reply(ToWorker::MultiAccepted { request, count });
+        }
+    }
+}
+
+/// A shard refuses what is wrong, for that reason, and nothing else unless it is full.
+fn check_refusal(wrong: Option<Wrong>, refusal: Option<CommandStatus>) {
+    let expected = match wrong {
+        None if refusal == Some(CommandStatus::ESME_RMSGQFUL) => return,
+        None => None,
+        Some(Wrong::Schedule) => Some(CommandStatus::ESME_RINVSCHED),
+        Some(Wrong::Validity) => Some(CommandStatus::ESME_RINVEXPIRY),
+    };
+    assert_eq!(refusal, expected, "a message that is wrong about {wrong:?}");
+}
+
+/// The network brings a message for an application.
+pub(crate) fn bring(
+    shard: &mut Shard<Journal<SimLink>, Network>,
+    number: u32,
+    to: &str,
+    now: Now,
+    output: &mut Output<'_>,
+) {
+    let text = format!("m{number:06}");
+    let mo = Mo {
+        source_addr: b"447700900009",
+        destination_addr: to.as_bytes(),
+        data_coding: 0,
+        esm_class: 0,
+        short_message: text.as_bytes(),
+    };
+    output.model.taken(shard.index(), number);
+    let has_owner = output.model.message(number).owner().is_some();
+    match shard.inject_mo(&mo, now, output) {
+        Ok(MoOutcome::Accepted(id)) => output.model.answered(number, 0, &id.to_string()),
+        Ok(MoOutcome::Later(id)) => {
+            output.mo_waiting.insert(id.to_string(), number);
+        }
+        Err(routing::MoRefused::NoOwner) => {
+            assert!(!has_owner, "somebody owns {to}");
+            output.model.answered(number, CommandStatus::ESME_RINVDSTADR.0, "");
+        }
+        Err(routing::MoRefused::NobodyReceives) => panic!("that is asked of no MO message"),
+        Err(routing::MoRefused::Full) => {
+            output.model.answered(number, CommandStatus::ESME_RMSGQFUL.0, "");
         }
     }
 }

@@ -17,6 +17,8 @@ pub(crate) struct Backend {
     keeper: Keeper<SimDisk>,
     /// Written and waiting for its sync.
     in_hand: Option<Box<Batch<SimFile>>>,
+    /// The disk hangs: no write and no sync begins before that.
+    pub(crate) hangs_until: Time,
     /// A call to the disk has failed: the process must end.
     pub(crate) has_failed: bool,
 }
@@ -41,12 +43,14 @@ impl Backend {
         let writer = Writer::new(settings.store_id, Arc::clone(&progress));
         let journal = Journal::new(settings, recovered, link.clone(), progress);
         let keeper = Keeper::new(disk.clone());
-        (Self { disk, link, writer, keeper, in_hand: None, has_failed: false }, journal)
+        let backend =
+            Self { disk, link, writer, keeper, in_hand: None, hangs_until: Time::ZERO, has_failed: false };
+        (backend, journal)
     }
 
     /// The committer does its next thing: writes a batch, or syncs.
     pub(crate) fn commit_step(&mut self, now: Time) {
-        if self.has_failed {
+        if self.has_failed || now < self.hangs_until {
             return;
         }
         if let Some(mut batch) = self.in_hand.take() {

@@ -2,27 +2,28 @@
 //! not sent. It mirrors the runtime's, without sockets.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
-use smscd::base::{AccountId, DeliveryToken, Now, SessionHandle};
-use smscd::routing::shard_of;
-use smscd::session::{
-    Authentication, BindMode, BindRequest, CloseReason, DataSmUse, DeliveryResult, Disposition, Fact, Grant,
-    MultiRequest, OperationDisposition, OperationRequest, Origin, Output, Port, Session, SessionSettings,
-    StallReason, Stop, SubmitRequest,
-};
-use smscd::smpp::{CommandId, CommandStatus, InterfaceVersion, SubmitSm};
+use smscd::base::{DeliveryToken, MessageIdSource, Now, SessionHandle, SubmitOperation};
+use smscd::runtime::accounts::{AccountTable, Attempt};
+use smscd::session::{CloseReason, DeliveryResult, Session, SessionSettings, Stop};
+use smscd::smpp::pdu::AsDataSm;
+use smscd::smpp::{CommandId, DeliverSm, PduBody};
 
 use super::lane::Lane;
 use super::model::Model;
+use super::multi::OpenMultis;
+use super::port::{SimPort, verdict_of};
+use super::reload::InEffect;
 use super::shard::{ToShard, ToWorker};
 
 /// Octets queued for a peer beyond which nothing more is delivered to it or read from it.
-const OUT_BYTES_MAX: usize = 400;
-/// What the answers to a full window and one round of deliveries may add to that.
-const OUT_BYTES_SLACK: usize = 2_000;
+pub(crate) const OUT_BYTES_MAX: usize = 400;
 const PIPE_BYTES: usize = 500;
-pub(crate) const WINDOW: u32 = 3;
-const DELIVER_WINDOW: u32 = 2;
+
+/// Where all ESMEs are.
+pub(crate) const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// How an ESME has left its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,13 +66,23 @@ struct Connection {
     closing: Option<CloseReason>,
 }
 
+/// A bind whose password is being checked, by the accounts as they were then.
+pub(crate) struct Judging {
+    pub(crate) session: SessionHandle,
+    pub(crate) table: Arc<AccountTable>,
+    pub(crate) attempt: Attempt,
+    pub(crate) password: Vec<u8>,
+    /// Whether the account could bind then.
+    pub(crate) was_enabled: bool,
+}
+
 /// A worker.
-#[derive(Default)]
 pub(crate) struct Worker {
     index: u16,
     slots: Vec<(u32, Option<Connection>)>,
-    /// Binds being judged.
-    judging: VecDeque<(SessionHandle, Result<Grant, CommandStatus>)>,
+    judging: VecDeque<Judging>,
+    pub(crate) multis: OpenMultis,
+    pub(crate) in_effect: InEffect,
 }
 
 /// What a turn of a worker may touch.
@@ -84,102 +95,40 @@ pub(crate) struct Around<'a> {
     pub(crate) model: &'a mut Model,
 }
 
-struct SimPort<'a> {
-    number: u32,
-    handle: SessionHandle,
-    out: &'a mut VecDeque<u8>,
-    to_shards: &'a mut [Lane<ToShard>],
-    judging: &'a mut VecDeque<(SessionHandle, Result<Grant, CommandStatus>)>,
-    model: &'a mut Model,
-}
-
-impl SimPort<'_> {
-    fn tell_all(&mut self, message: &ToShard) {
-        for lane in &mut *self.to_shards {
-            lane.push_reply(message.clone());
-        }
-    }
-}
-
-impl Output for SimPort<'_> {
-    fn send(&mut self, len: usize, write: impl FnOnce(&mut Vec<u8>)) {
-        let mut pdu = Vec::new();
-        write(&mut pdu);
-        assert_eq!(pdu.len(), len, "a PDU has the length that was said");
-        self.out.extend(pdu);
-        assert!(self.out.len() <= OUT_BYTES_MAX + OUT_BYTES_SLACK, "promise 6: an out-queue has no bound");
-    }
-
-    fn fact(&mut self, _: Fact) {}
-}
-
-impl Port for SimPort<'_> {
-    fn authenticate(&mut self, bind: &BindRequest<'_>) -> Authentication {
-        let account = match bind.system_id {
-            b"alice" => AccountId(0),
-            b"bob" => AccountId(1),
-            _ => return Authentication::Refused(CommandStatus::ESME_RBINDFAIL),
-        };
-        let grant =
-            Grant { account, window: WINDOW, deliver_window: DELIVER_WINDOW, data_sm: DataSmUse::default() };
-        let is_right = bind.password == b"secret";
-        let verdict = if is_right { Ok(grant) } else { Err(CommandStatus::ESME_RBINDFAIL) };
-        self.judging.push_back((self.handle, verdict));
-        Authentication::Pending
-    }
-
-    fn bound(&mut self, grant: &Grant, mode: BindMode, version: InterfaceVersion, _: &[u8]) {
-        self.model.set_takes_deliveries(self.number, mode.receives());
-        self.tell_all(&ToShard::Bound {
-            session: self.handle,
-            account: grant.account,
-            version,
-            receives: mode.receives(),
-            credit: grant.deliver_window,
-        });
-    }
-
-    fn submit(&mut self, submit: &SubmitRequest<'_>) -> Disposition {
-        let shard = shard_of(submit.sm.destination_addr, self.to_shards.len() as u16);
-        let SubmitRequest { origin, account, version, body, .. } = *submit;
-        let message = ToShard::Submit { origin, account, version, body: body.to_vec() };
-        match self.to_shards[usize::from(shard)].push_request(message) {
-            true => Disposition::InFlight,
-            false => Disposition::Stall(StallReason::Lane),
-        }
-    }
-
-    fn operate(&mut self, _: &OperationRequest<'_>) -> OperationDisposition {
-        panic!("no ESME here asks for operations");
-    }
-
-    fn submit_fields(
-        &mut self,
-        _: Origin,
-        _: AccountId,
-        _: InterfaceVersion,
-        _: &SubmitSm<'_>,
-    ) -> Disposition {
-        panic!("no ESME here sends data_sm");
-    }
-
-    fn submit_multi(&mut self, _: &MultiRequest<'_>) -> Disposition {
-        panic!("no ESME here sends submit_multi");
-    }
-
-    fn delivery_result(&mut self, token: DeliveryToken, result: DeliveryResult) {
-        self.to_shards[usize::from(token.shard)].push_reply(ToShard::DeliveryResult { token, result });
-    }
-
-    fn deliveries_off(&mut self) {
-        self.model.set_takes_deliveries(self.number, false);
-        self.tell_all(&ToShard::DeliveriesOff { session: self.handle });
-    }
-}
-
 impl Worker {
-    pub(crate) fn new(index: u16) -> Self {
-        Self { index, ..Self::default() }
+    pub(crate) fn new(index: u16, ids: MessageIdSource, in_effect: InEffect) -> Self {
+        let multis = OpenMultis::new(ids);
+        Self { index, slots: Vec::new(), judging: VecDeque::new(), multis, in_effect }
+    }
+
+    /// Goes by another configuration from now on: sessions that may not stay are asked to unbind.
+    pub(crate) fn reconfigure(&mut self, in_effect: InEffect, around: &mut Around<'_>) {
+        self.in_effect = in_effect;
+        let (now, settings) = (around.now.mono, around.settings);
+        for handle in self.handles() {
+            let table = Arc::clone(&self.in_effect.table);
+            let close = self.with(handle, around, |session, port| {
+                let account = table.get(session.account()?)?;
+                if account.may_stay(session.mode(), PEER) {
+                    return None;
+                }
+                port.model.seen.asked_to_unbind += u64::from(session.takes_deliveries());
+                session.unbind(now, settings, port)
+            });
+            self.end(handle, close.flatten(), around);
+        }
+    }
+
+    fn handles(&self) -> Vec<SessionHandle> {
+        self.slots.iter().filter_map(|(_, place)| place.as_ref().map(|found| found.handle)).collect()
+    }
+
+    /// Its sessions, by account.
+    pub(crate) fn sessions(&self) -> [u32; 2] {
+        let mut sessions = [0; 2];
+        let live = self.slots.iter().filter_map(|(_, place)| place.as_ref());
+        live.filter_map(|found| found.session.account()).for_each(|account| sessions[account.index()] += 1);
+        sessions
     }
 
     /// Takes in a connection. Slots are used again at once, so that handles grow stale early.
@@ -219,6 +168,9 @@ impl Worker {
             out: &mut connection.out,
             to_shards: &mut *around.to_shards,
             judging: &mut self.judging,
+            multis: &mut self.multis,
+            in_effect: &self.in_effect,
+            now: around.now,
             model: &mut *around.model,
         };
         Some(f(&mut connection.session, &mut port))
@@ -231,17 +183,8 @@ impl Worker {
     /// One turn. `pdus_max` for each session.
     pub(crate) fn turn(&mut self, pdus_max: u32, around: &mut Around<'_>) {
         self.drain_lanes(around);
-        if let Some((handle, verdict)) = self.judging.pop_front() {
-            let now = around.now.mono;
-            let settings = around.settings;
-            let close = self
-                .with(handle, around, |session, port| session.authenticated(verdict, now, settings, port))
-                .flatten();
-            self.end(handle, close, around);
-        }
-        let handles: Vec<SessionHandle> =
-            self.slots.iter().filter_map(|(_, place)| place.as_ref().map(|found| found.handle)).collect();
-        for handle in handles {
+        self.settle_bind(around);
+        for handle in self.handles() {
             self.read(handle, pdus_max, around);
             self.timers(handle, around);
             self.flush(handle, around);
@@ -249,49 +192,110 @@ impl Worker {
         }
     }
 
+    /// A password has been checked.
+    fn settle_bind(&mut self, around: &mut Around<'_>) {
+        let Some(Judging { session: handle, table, attempt, password, was_enabled }) =
+            self.judging.pop_front()
+        else {
+            return;
+        };
+        let is_waiting = self.connection(handle).is_some_and(|found| found.session.is_authenticating());
+        if !is_waiting {
+            return;
+        }
+        let right = table.verify(&attempt, &password);
+        let (now, settings) = (around.now.mono, around.settings);
+        let verdict = verdict_of(self.in_effect.table.settle(&attempt, right, now));
+        let close = self.with(handle, around, |session, port| {
+            port.check_verdict(attempt.system_id(), &password, was_enabled, verdict.err());
+            session.authenticated(verdict, now, settings, port)
+        });
+        self.end(handle, close.flatten(), around);
+    }
+
+    fn answer_multis(&mut self, around: &mut Around<'_>) {
+        while let Some(decided) = self.multis.pop_decided() {
+            around.model.seen.multis += 1;
+            let (origin, now) = (decided.origin, around.now.mono);
+            let close = self.with(origin.session, around, |session, port| {
+                session.multi_result(origin.sequence_number, &decided.result(), now, port)
+            });
+            self.end(origin.session, close.flatten(), around);
+        }
+    }
+
     fn drain_lanes(&mut self, around: &mut Around<'_>) {
         for shard in 0..around.from_shards.len() {
             let Some(message) = around.from_shards[shard].take() else { continue };
             match message {
+                ToWorker::SubmitResult { origin, .. } if origin.operation == SubmitOperation::SubmitMulti => {
+                    self.multis.accepted(origin.sequence_number, 1);
+                }
                 ToWorker::SubmitResult { origin, result } => {
                     let close = self.with(origin.session, around, |session, port| {
                         session.submit_result(origin.operation, origin.sequence_number, result, port)
                     });
                     self.end(origin.session, close.flatten(), around);
                 }
+                ToWorker::MultiAccepted { request, count } => self.multis.accepted(request, count),
+                ToWorker::MultiRefused { request, index, status } => {
+                    self.multis.refused(request, index, status);
+                }
+                ToWorker::OperationResult { session: to, ticket, answer } => {
+                    let close =
+                        self.with(to, around, |session, port| session.operation_result(ticket, answer, port));
+                    self.end(to, close.flatten(), around);
+                }
                 ToWorker::PauseHeard { session } => {
                     if let Some(connection) = self.connection(session) {
                         connection.unheard -= 1;
                     }
                 }
-                ToWorker::Deliver { session: to, token, body } => {
-                    let is_paused = self.connection(to).is_some_and(|connection| connection.is_paused);
-                    let now = around.now.mono;
-                    let taken = !is_paused
-                        && self
-                            .with(to, around, |session, port| {
-                                session.deliver(token, CommandId::DELIVER_SM, body.len(), now, port, |out| {
-                                    out.extend_from_slice(&body);
-                                })
-                            })
-                            .unwrap_or(false);
-                    if !taken {
-                        let result = DeliveryResult::NotSent;
-                        around.to_shards[shard].push_reply(ToShard::DeliveryResult { token, result });
-                        continue;
-                    }
-                    let shards = around.to_shards.len();
-                    if let Some(connection) = self.connection(to)
-                        && connection.out.len() > OUT_BYTES_MAX
-                        && !connection.is_paused
-                    {
-                        (connection.is_paused, connection.unheard) = (true, shards);
-                        around.model.paused += 1;
-                        for lane in &mut *around.to_shards {
-                            lane.push_reply(ToShard::Paused { session: to });
-                        }
-                    }
+                ToWorker::Deliver { session, token, body } => {
+                    self.deliver(session, token, &body, shard, around);
                 }
+            }
+        }
+        self.answer_multis(around);
+    }
+
+    fn deliver(
+        &mut self,
+        to: SessionHandle,
+        token: DeliveryToken,
+        body: &[u8],
+        shard: usize,
+        around: &mut Around<'_>,
+    ) {
+        let is_paused = self.connection(to).is_some_and(|connection| connection.is_paused);
+        let now = around.now.mono;
+        let deliver_sm = DeliverSm::decode(body).expect("the shard has encoded it");
+        let taken = self.with(to, around, |session, port| {
+            if is_paused {
+                return false;
+            }
+            let by = session.delivers_by(deliver_sm.esm_class.is_receipt());
+            let mut octets = Vec::new();
+            match by {
+                CommandId::DATA_SM => AsDataSm(&deliver_sm).encode_body(&mut octets),
+                _ => octets.extend_from_slice(body),
+            }
+            session.deliver(token, by, octets.len(), now, port, |out| out.extend_from_slice(&octets))
+        });
+        if taken != Some(true) {
+            let result = DeliveryResult::NotSent;
+            around.to_shards[shard].push_reply(ToShard::DeliveryResult { token, result });
+            return;
+        }
+        let shards = around.to_shards.len();
+        if let Some(connection) = self.connection(to)
+            && connection.out.len() > OUT_BYTES_MAX
+            && !connection.is_paused
+        {
+            (connection.is_paused, connection.unheard) = (true, shards);
+            around.model.seen.paused += 1;
+            for lane in &mut *around.to_shards {
+                lane.push_reply(ToShard::Paused { session: to });
             }
         }
     }
@@ -359,14 +363,18 @@ impl Worker {
         if connection.closing.replace(reason).is_some() {
             return;
         }
-        let was_bound = connection.session.account().is_some();
+        let account = connection.session.account();
         self.with(handle, around, |session, port| {
             session.closed(reason, port);
             port.model.set_takes_deliveries(port.number, false);
-            if was_bound {
+            if let Some(account) = account {
+                port.model.sessions[account.index()] -= 1;
                 port.tell_all(&ToShard::Unbound { session: port.handle });
             }
         });
+        if let Some(account) = account {
+            self.in_effect.table.release_session(account, handle);
+        }
     }
 
     fn flush(&mut self, handle: SessionHandle, around: &mut Around<'_>) {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
-use smscd::base::{MessageId, Now, Time, WallTime};
+use smscd::base::{AccountId, MessageId, MessageIdSource, Now, Time, WallTime};
 use smscd::network::{Delay, Network, NetworkProfile};
-use smscd::routing::{AccountRouting, RetrySettings, Shard, ShardSettings};
+use smscd::routing::{Shard, ShardSettings, shard_of};
 use smscd::session::SessionSettings;
 use smscd::smpp::InterfaceVersion;
 use smscd::store::Durability;
@@ -14,7 +14,9 @@ use smscd::store::Durability;
 use super::disk::{Faults, SimDisk};
 use super::esme::{Esme, Manner};
 use super::lane::Lane;
+use super::message::{Asked, CLOCK_JUMP_MS};
 use super::model::Model;
+use super::reload::{InEffect, RECEIPT_VALIDITY_S, RETRY, VALIDITY_MAX_S};
 use super::shard::{Host, Output, ToShard, ToWorker};
 use super::store::Backend;
 use super::worker::{Around, Pipe, Worker};
@@ -43,32 +45,46 @@ pub(crate) struct World {
     esmes: Vec<Esme>,
     session_settings: SessionSettings,
     durability: Durability,
-    pub(crate) crashes: u32,
+    /// What the configuration's file says, and whether threads have yet to take it over.
+    in_effect: InEffect,
+    reload: Option<Reload>,
     pub(crate) model: Model,
+}
+
+/// Who has taken over a changed configuration: all shards before the first worker.
+struct Reload {
+    shards: [bool; SHARDS],
+    workers: [bool; WORKERS],
 }
 
 fn lanes<T>(from: usize, to: usize) -> Vec<Vec<Lane<T>>> {
     (0..from).map(|_| (0..to).map(|_| Lane::default()).collect()).collect()
 }
 
-fn shard_settings(shard: usize, seed: u64, durability: Durability, id_high_water: u64) -> ShardSettings {
-    let retry = RetrySettings { first_ms: 200, factor: 2, max_ms: 5_000, jitter_percent: 10 };
-    let bob = AccountRouting { prefixes: vec![b"80".to_vec()], ..AccountRouting::default() };
+fn shard_settings(
+    shard: usize,
+    seed: u64,
+    durability: Durability,
+    id_high_water: u64,
+    in_effect: &InEffect,
+) -> ShardSettings {
     ShardSettings {
         shard: shard as u16,
         shards: SHARDS as u16,
-        id_stripes: SHARDS as u16,
+        id_stripes: (SHARDS + WORKERS) as u16,
         seed,
         messages_max: MESSAGES_MAX,
         durability,
-        validity_default_s: 60,
-        receipt_validity_s: 1_000_000_000,
-        retry_absent: retry,
-        retry_congestion: retry,
-        retry_refused: retry,
+        validity_default_s: in_effect.config.store.validity_default_s,
+        validity_max_s: VALIDITY_MAX_S,
+        receipt_validity_s: RECEIPT_VALIDITY_S,
+        retry_absent: RETRY,
+        retry_congestion: RETRY,
+        retry_refused: RETRY,
         id_high_water,
+        final_history_records: 1 << 16,
         event_records: true,
-        accounts: vec![AccountRouting::default(), bob],
+        accounts: in_effect.account_routing(),
         ..ShardSettings::default()
     }
 }
@@ -76,16 +92,16 @@ fn shard_settings(shard: usize, seed: u64, durability: Durability, id_high_water
 fn network(seed: u64, shard: usize) -> Network {
     let mixed = NetworkProfile {
         delay: Delay::Uniform { min_us: 0, max_us: 50_000 },
-        delivered_permille: 500,
+        delivered_permille: 550,
         undeliverable_permille: 100,
         absent_permille: 150,
         absent_ms: 3_000,
         congested_permille: 100,
         rejected_permille: 100,
-        expired_permille: 50,
         ..NetworkProfile::default()
     };
     let at_once = NetworkProfile { prefix: b"33".to_vec(), ..NetworkProfile::default() };
+    // None expires there: what is EXPIRED is so by its validity.
     Network::new(seed, shard as u16, &[mixed, at_once]).expect("sound profiles")
 }
 
@@ -121,31 +137,49 @@ impl World {
                 // A drain that gives up leaves requests unanswered, which is not what is looked at here.
                 unbind_timeout_ms: 1_000_000_000,
                 pdu_bytes_max: 70_000,
+                enquire_link_before_bind: true,
             },
             durability,
-            crashes: 0,
-            model: Model::default(),
+            in_effect: InEffect::new(),
+            reload: None,
+            model: Model::new(NOON_MS),
         };
         let disks = (0..SHARDS).map(|shard| SimDisk::new(seed ^ 0xD15C << 8 ^ shard as u64)).collect();
-        world.start(disks, &[0; SHARDS]);
+        world.start(disks, &[0; SHARDS], &[0; WORKERS]);
         world
     }
 
     /// The process starts on what is on the disks.
-    fn start(&mut self, disks: Vec<SimDisk>, id_high_water: &[u64]) {
-        self.workers = (0..WORKERS).map(|index| Worker::new(index as u16)).collect();
+    fn start(&mut self, disks: Vec<SimDisk>, id_high_water: &[u64], worker_id_high_water: &[u64]) {
+        self.reload = None;
+        self.in_effect = self.in_effect.restarted();
+        self.model.routes = vec![self.in_effect.routes(); SHARDS];
+        let worker = |index: usize| {
+            let (shards, workers, high_water) = (SHARDS as u16, WORKERS as u16, worker_id_high_water[index]);
+            let ids =
+                MessageIdSource::for_worker(0, index as u16, shards, workers, self.now.wall, high_water);
+            Worker::new(index as u16, ids, self.in_effect.clone())
+        };
+        self.workers = (0..WORKERS).map(worker).collect();
         self.to_shards = lanes(WORKERS, SHARDS);
         self.to_workers = lanes(SHARDS, WORKERS);
         self.hosts = Vec::new();
         for (index, disk) in disks.into_iter().enumerate() {
             let (backend, journal) = Backend::open(disk, index, self.durability);
-            let settings = shard_settings(index, self.seed, self.durability, id_high_water[index]);
+            let settings =
+                shard_settings(index, self.seed, self.durability, id_high_water[index], &self.in_effect);
             let network = network(self.rng.next_u64(), index);
             let mut shard = Shard::new(settings, journal, network, self.now.wall).expect("sound settings");
             let to_workers = &mut self.to_workers[index];
-            let mut output = Output { to_workers, model: &mut self.model, may_deliver: false };
+            let mut mo_waiting = BTreeMap::new();
+            let mut output = Output {
+                to_workers,
+                model: &mut self.model,
+                mo_waiting: &mut mo_waiting,
+                may_deliver: false,
+            };
             shard.recover(self.now, &mut output).expect("no more than there were");
-            self.hosts.push(Host { shard, backend });
+            self.hosts.push(Host { shard, backend, mo_waiting });
         }
     }
 
@@ -182,10 +216,15 @@ impl World {
                     short_write: self.below(2) * 100,
                     failed_write: self.below(8) / 7 * 5,
                     failed_sync: self.below(8) / 7 * 5,
-                    full: 0,
+                    full: self.below(8) / 7 * 100,
                 };
-                self.hosts[index].backend.disk.set_faults(faults);
+                let hangs_ms = self.below(6) / 5 * 15_000;
+                let backend = &mut self.hosts[index].backend;
+                backend.disk.set_faults(faults);
+                backend.hangs_until = self.now.mono.plus_millis(hangs_ms);
             }
+            94 if self.below(8) == 0 => self.start_reload(false),
+            94 if self.below(2) == 0 => self.bring_mo(),
             94..=98 => {
                 let ms = [1, 20, 300, 2_000, 6_000][self.below(5) as usize];
                 self.pass(ms);
@@ -201,6 +240,30 @@ impl World {
     fn pass(&mut self, ms: u64) {
         self.now.mono = self.now.mono.plus_millis(ms);
         self.now.wall = WallTime::from_unix_millis(self.now.wall.unix_millis() + ms);
+        self.model.now_ms += ms;
+        self.model.wall_ms = self.now.wall.unix_millis();
+    }
+
+    /// The configuration's file has changed, and is read again.
+    fn start_reload(&mut self, calm: bool) {
+        if self.reload.is_none() {
+            let (in_effect, changes) = self.in_effect.reloaded(calm, &mut self.rng);
+            self.model.seen.changes += changes.len() as u64;
+            self.in_effect = in_effect;
+            self.reload = Some(Reload { shards: [false; SHARDS], workers: [false; WORKERS] });
+        }
+    }
+
+    /// A subscriber sends a message, to an address that somebody may own.
+    fn bring_mo(&mut self) {
+        let to = ["8001", "8101", "7001", "7101", "331"][self.below(5) as usize];
+        let index = usize::from(shard_of(to.as_bytes(), SHARDS as u16));
+        let number =
+            self.model.submits(Asked { account: usize::MAX, is_mo: true, ..Asked::default() }, &[to]);
+        let Host { shard, mo_waiting, .. } = &mut self.hosts[index];
+        let to_workers = &mut self.to_workers[index];
+        let mut output = Output { to_workers, model: &mut self.model, mo_waiting, may_deliver: false };
+        super::shard::bring(shard, number, to, self.now, &mut output);
     }
 
     fn esme(&mut self, index: usize, calm: bool) {
@@ -223,23 +286,51 @@ impl World {
             from_shards: &mut from_shards,
             model: &mut self.model,
         };
+        if let Some(reload) = self.reload.as_mut().filter(|reload| reload.shards == [true; SHARDS])
+            && !std::mem::replace(&mut reload.workers[index], true)
+        {
+            self.workers[index].reconfigure(self.in_effect.clone(), &mut around);
+            if reload.workers == [true; WORKERS] {
+                self.reload = None;
+            }
+        }
         self.workers[index].turn(pdus_max, &mut around);
+        self.check_sessions();
+    }
+
+    /// The places taken are the sessions that are bound.
+    fn check_sessions(&self) {
+        let mut bound = [0; 2];
+        for sessions in self.workers.iter().map(Worker::sessions) {
+            bound.iter_mut().zip(sessions).for_each(|(bound, sessions)| *bound += sessions);
+        }
+        let table = &self.in_effect.table;
+        for (account, bound) in (0..).map(AccountId).zip(bound) {
+            assert_eq!(table.sessions(account).1, bound, "promise 6: places of {account:?}");
+            assert_eq!(self.model.sessions[account.index()], bound, "sessions of {account:?}");
+        }
     }
 
     fn shard(&mut self, index: usize, budget: usize) {
+        if let Some(reload) = &mut self.reload
+            && !std::mem::replace(&mut reload.shards[index], true)
+        {
+            self.model.routes[index] = self.in_effect.routes();
+            let changed = self.hosts[index].shard.reconfigure(self.in_effect.shard_change());
+            changed.expect("sound settings");
+        }
         let from_workers = self.to_shards.iter_mut().map(|lanes| &mut lanes[index]).collect();
-        let mut output =
-            Output { to_workers: &mut self.to_workers[index], model: &mut self.model, may_deliver: false };
-        self.hosts[index].turn(self.now, budget, from_workers, &mut output);
+        self.hosts[index].turn(self.now, budget, from_workers, &mut self.to_workers[index], &mut self.model);
         self.hosts[index].shard.check_invariants();
         assert!(self.hosts[index].shard.pending() <= MESSAGES_MAX, "promise 6: the shard holds too much");
     }
 
     /// The process is killed, or the machine loses its power; then it starts again.
     fn crash(&mut self) {
-        self.crashes += 1;
         let is_power_cut = self.durability == Durability::Sync && self.below(2) == 0;
         let id_high_water: Vec<u64> = self.hosts.iter().map(|host| host.shard.id_counter()).collect();
+        let worker_id_high_water: Vec<u64> =
+            self.workers.iter().map(|worker| worker.multis.ids.next_counter()).collect();
         let mut disks = Vec::new();
         for host in self.hosts.drain(..) {
             let disk = host.backend.disk;
@@ -260,9 +351,10 @@ impl World {
         }
         self.model.crash();
         let wall_ms = self.now.wall.unix_millis();
-        let wall_ms = [wall_ms, wall_ms + 5_000, wall_ms - 5_000][self.below(3) as usize];
+        let wall_ms = [wall_ms, wall_ms + CLOCK_JUMP_MS, wall_ms - CLOCK_JUMP_MS][self.below(3) as usize];
+        self.model.wall_ms = wall_ms;
         self.now = Now { mono: Time::from_millis(2), wall: WallTime::from_unix_millis(wall_ms) };
-        self.start(disks, &id_high_water);
+        self.start(disks, &id_high_water, &worker_id_high_water);
         for id in self.model.owed() {
             let parsed = MessageId::parse(id.as_bytes()).expect("an id");
             let is_held = self
@@ -275,10 +367,17 @@ impl World {
 
     /// The faults stop, and everybody finishes what is open.
     pub(crate) fn finish(&mut self) {
-        for host in &self.hosts {
+        for host in &mut self.hosts {
             host.backend.disk.set_faults(Faults::default());
+            host.backend.hangs_until = Time::ZERO;
         }
+        let mut is_calm = false;
         for round in 0.. {
+            // What a reload has taken from anybody, another one gives back.
+            if !is_calm && self.reload.is_none() {
+                self.start_reload(true);
+                is_calm = true;
+            }
             assert!(round < ROUNDS_MAX, "{} messages never end", self.pending());
             for _ in 0..8 {
                 for index in 0..self.esmes.len() {
@@ -294,7 +393,9 @@ impl World {
                     backend.keep_step();
                 }
             }
-            let is_quiet = self.esmes.iter().all(Esme::is_quiet)
+            let is_quiet = is_calm
+                && self.reload.is_none()
+                && self.esmes.iter().all(Esme::is_quiet)
                 && self.to_shards.iter().flatten().all(Lane::has_room)
                 && self.to_workers.iter().flatten().all(Lane::has_room);
             if is_quiet && self.pending() == 0 {

@@ -4,7 +4,7 @@ use super::super::{Shard, ShardOutput};
 use super::find::Group;
 use super::{Decided, can_be_changed};
 use crate::base::mobile::MobileNetwork;
-use crate::base::{AccountId, MessageId, Now};
+use crate::base::{AccountId, Now};
 use crate::smpp::{CancelSm, CommandStatus, MessageState, OperationAnswer};
 use crate::store::{Lsn, MessageStore};
 
@@ -21,7 +21,8 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         if cancel.message_id.is_empty() {
             return self.cancel_group(account, cancel, now, out);
         }
-        let Some(id) = MessageId::parse(cancel.message_id) else { return (OperationAnswer::NotFound, None) };
+        let ids = self.accounts.get(account).ids;
+        let Some(id) = ids.parse(cancel.message_id) else { return (OperationAnswer::NotFound, None) };
         let Some(slot) = self.find_own(account, id, cancel.source_addr) else {
             let is_final = self.index.find(&self.messages, id).is_none()
                 && self.history.find(id, now).is_some_and(|record| record.account == account);

@@ -45,7 +45,7 @@ pub struct OperationRequest<'a> {
 pub enum OperationOutcome {
     /// That is the answer.
     Answered(OperationAnswer),
-    /// [`ShardOutput::operation_result`] tells once it is durable.
+    /// [`ShardOutput::operation_result`] or [`ShardOutput::operation_body`] tells once it is durable.
     Later,
 }
 
@@ -67,7 +67,14 @@ pub(super) struct Answers {
 }
 
 /// The answer to an operation, and the log entry that it must wait for, if any.
-type Decided = (OperationAnswer, Option<Lsn>);
+pub(super) type Decided = (OperationAnswer, Option<Lsn>);
+
+impl Answers {
+    /// A submission has taken the place of one of the account's messages, which is to be stated.
+    pub(super) fn note_replaced(&mut self, account: AccountId) {
+        self.replaced.push(account);
+    }
+}
 
 impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     /// Carries out an operation. Nothing is handed to anybody before the next turn.
@@ -81,6 +88,15 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             Operation::Query(query) => (self.query_sm(request, query, now), None),
             Operation::Cancel(cancel) => self.cancel_sm(request.account, cancel, now, out),
             Operation::Replace(replace) => self.replace_sm(request.account, replace, now),
+            Operation::CancelBroadcast(cancel) => self.cancel_broadcast_sm(request.account, cancel, now, out),
+            Operation::Broadcast(sm) => match self.broadcast_sm(request, sm, now) {
+                Ok(()) => return OperationOutcome::Later,
+                Err(answer) => (answer, None),
+            },
+            Operation::QueryBroadcast(query) => match self.query_broadcast_sm(request, query, now) {
+                Ok(()) => return OperationOutcome::Later,
+                Err(answer) => (answer, None),
+            },
         };
         let durability = self.accounts.get(request.account).durability;
         match lsn {
@@ -132,7 +148,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
 
     /// Takes a message that can be changed into hand, out of whatever list it stands in and off the wheel; its turn with
     /// the subscriber stays its own.
-    fn take_out(&mut self, slot: u32) {
+    pub(super) fn take_out(&mut self, slot: u32) {
         let Some(&Message { stage, .. }) = self.messages.get(slot) else { return };
         match stage {
             Stage::Scheduled => self.subscribers.unschedule(&mut self.messages, slot),

@@ -3,8 +3,8 @@
 use super::super::Shard;
 use super::super::message::{Stage, wall_of};
 use super::OperationRequest;
+use crate::base::Now;
 use crate::base::mobile::MobileNetwork;
-use crate::base::{MessageId, Now};
 use crate::smpp::{InterfaceVersion, MessageState, OperationAnswer, QueriedState, QuerySm};
 use crate::store::MessageStore;
 
@@ -17,7 +17,8 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         query: &QuerySm<'_>,
         now: Now,
     ) -> OperationAnswer {
-        let Some(id) = MessageId::parse(query.message_id) else { return OperationAnswer::NotFound };
+        let ids = self.accounts.get(request.account).ids;
+        let Some(id) = ids.parse(query.message_id) else { return OperationAnswer::NotFound };
         let octet = |error: u16| u8::try_from(error).unwrap_or(u8::MAX);
         if self.index.find(&self.messages, id).is_none() {
             let record = self.history.find(id, now).filter(|record| record.account == request.account);

@@ -14,7 +14,8 @@ use crate::store::{Lsn, MessageStore};
 impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     pub(super) fn replace_sm(&mut self, account: AccountId, replace: &ReplaceSm<'_>, now: Now) -> Decided {
         let refused = |status| (OperationAnswer::Refused(status), None);
-        let Some(id) = MessageId::parse(replace.message_id) else { return (OperationAnswer::NotFound, None) };
+        let ids = self.accounts.get(account).ids;
+        let Some(id) = ids.parse(replace.message_id) else { return (OperationAnswer::NotFound, None) };
         let Some(slot) = self.find_own(account, id, replace.source_addr) else {
             let is_final = self.index.find(&self.messages, id).is_none()
                 && self.history.find(id, now).is_some_and(|record| record.account == account);

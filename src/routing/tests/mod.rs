@@ -1,6 +1,7 @@
 //! Tests of the shard as a whole, with a scripted network and a recorder in place of the shell.
 
 mod alerts;
+mod broadcasts;
 mod delivery;
 mod duplicates;
 mod lines;
@@ -13,10 +14,10 @@ mod restart;
 mod submit;
 mod times;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use super::*;
-use crate::base::mobile::{MoArrival, MobileNetwork, Outcome, Verdict};
+use crate::base::mobile::{MoArrival, MobileNetwork, Outcome, Reach, Verdict};
 use crate::base::{AccountId, DeliveryToken, MessageId, Now, SessionHandle, Time, WallTime};
 use crate::smpp::{
     AlertNotification, CommandStatus, DeliverSm, InterfaceVersion, MessageState, OperationAnswer, PduBody,
@@ -34,6 +35,7 @@ pub(super) const NOON_MS: u64 = 1_763_899_200_000;
 pub(super) struct ScriptedNetwork {
     pub(super) verdicts: VecDeque<Verdict>,
     pub(super) attempts: Vec<(Vec<u8>, u32)>,
+    pub(super) areas: HashMap<Vec<u8>, Reach>,
     pub(super) arrivals: VecDeque<(Time, &'static str, &'static str, &'static str)>,
 }
 
@@ -47,6 +49,14 @@ impl MobileNetwork for ScriptedNetwork {
     fn attempt(&mut self, destination_addr: &[u8], attempt: u32, _now: Time) -> Verdict {
         self.attempts.push((destination_addr.to_vec(), attempt));
         self.verdicts.pop_front().unwrap_or(Verdict { after_nanos: 0, outcome: Outcome::Delivered })
+    }
+
+    fn has_area(&self, name: &[u8]) -> bool {
+        self.areas.contains_key(name)
+    }
+
+    fn broadcast(&mut self, name: &[u8]) -> Option<Reach> {
+        self.areas.get(name).copied()
     }
 
     fn next_mo(&self) -> Option<Time> {
@@ -229,6 +239,7 @@ pub(super) struct Recorder {
     pub(super) answers: Vec<(Asker, OperationAnswer)>,
     pub(super) deliveries: Vec<Delivery>,
     pub(super) facts: Vec<Fact>,
+    pub(super) bodies: Vec<(Asker, Vec<u8>)>,
     pub(super) alerts: Vec<(SessionHandle, Vec<u8>)>,
     pub(super) held_mo: Vec<MessageId>,
     /// Workers whose lane is full.
@@ -244,6 +255,14 @@ impl ShardOutput for Recorder {
 
     fn operation_result(&mut self, asker: Asker, answer: OperationAnswer) {
         self.answers.push((asker, answer));
+    }
+
+    fn operation_body(&mut self, asker: Asker, body: &[u8]) -> bool {
+        if self.full_lanes.contains(&asker.session.worker) {
+            return false;
+        }
+        self.bodies.push((asker, body.to_vec()));
+        true
     }
 
     fn mo_held(&mut self, message_id: MessageId) {

@@ -1,7 +1,7 @@
 //! Judging binds, counting places, and rates.
 
 use super::*;
-use crate::config::Secret;
+use crate::config::{DuplicateBind, Secret};
 
 const NOW: Time = Time::from_millis(1_000_000);
 
@@ -37,31 +37,54 @@ fn bind<'a>(system_id: &'a str, password: &'a str) -> BindRequest<'a> {
     }
 }
 
-/// The whole way of a bind, the authenticator's part included; and whether that was needed.
+fn session(slot: u32) -> SessionHandle {
+    SessionHandle { slot, generation: 1, worker: 0 }
+}
+
+/// The whole way of a bind of this session, the authenticator's part included; and whether that was needed.
+fn try_bind_as(
+    table: &AccountTable,
+    slot: u32,
+    system_id: &str,
+    password: &str,
+    from: u8,
+) -> (Result<Grant, CommandStatus>, bool) {
+    let (settled, verified) = match table.judge(&bind(system_id, password), session(slot), address(from), NOW)
+    {
+        Judgement::Now(_, settled) => (settled, false),
+        Judgement::Limited => return (Err(CommandStatus::ESME_RTHROTTLED), false),
+        Judgement::Verify(attempt) => {
+            let right = table.verify(&attempt, password.as_bytes());
+            (table.settle(&attempt, right, NOW), true)
+        }
+    };
+    let result = match settled {
+        Settled::Granted { grant, .. } => Ok(grant),
+        Settled::Refused(status) => Err(status),
+        Settled::Ask(_) => unreachable!("no account here asks"),
+    };
+    (result, verified)
+}
+
+/// As [`try_bind_as`], of a session that nothing is said about later.
 fn try_bind(
     table: &AccountTable,
     system_id: &str,
     password: &str,
     from: u8,
 ) -> (Result<Grant, CommandStatus>, bool) {
-    match table.judge(&bind(system_id, password), address(from), NOW) {
-        Judgement::Now(Authentication::Accepted(grant)) => (Ok(grant), false),
-        Judgement::Now(Authentication::Refused(status)) => (Err(status), false),
-        Judgement::Now(Authentication::Pending) => unreachable!("not a judgement"),
-        Judgement::Limited => (Err(CommandStatus::ESME_RTHROTTLED), false),
-        Judgement::Verify(attempt) => {
-            let right = table.verify(&attempt, password.as_bytes());
-            (table.settle(&attempt, right, NOW), true)
-        }
-    }
+    try_bind_as(table, 0, system_id, password, from)
 }
 
 #[test]
 fn unknown_disabled_from_elsewhere_and_wrong_password_take_the_same_way() {
     let disabled = AccountConfig { enabled: false, ..plain("disabled") };
     let elsewhere = AccountConfig { allow_from: vec!["10.0.0.0/8".parse().unwrap()], ..hashed("elsewhere") };
-    let table =
-        AccountTable::new(&config(vec![plain("plain"), hashed("hashed"), disabled, elsewhere])).unwrap();
+    let table = AccountTable::new(
+        &config(vec![plain("plain"), hashed("hashed"), disabled, elsewhere]),
+        Arc::default(),
+    )
+    .unwrap();
     for (system_id, password) in [
         ("unknown", "right"),
         ("disabled", "right"),
@@ -76,7 +99,7 @@ fn unknown_disabled_from_elsewhere_and_wrong_password_take_the_same_way() {
     }
     assert_eq!(table.sessions(AccountId(0)), (0, 0));
     // Without any hash there is nothing to hide behind, nor to hide.
-    let table = AccountTable::new(&config(vec![plain("plain")])).unwrap();
+    let table = AccountTable::new(&config(vec![plain("plain")]), Arc::default()).unwrap();
     for (system_id, password) in [("unknown", "right"), ("plain", "wrong")] {
         let (result, verified) = try_bind(&table, system_id, password, 1);
         assert_eq!((result.unwrap_err(), verified), (CommandStatus::ESME_RBINDFAIL, false));
@@ -85,7 +108,7 @@ fn unknown_disabled_from_elsewhere_and_wrong_password_take_the_same_way() {
 
 #[test]
 fn a_right_password_is_hashed_once_and_no_other_is_right_for_it() {
-    let table = AccountTable::new(&config(vec![hashed("a")])).unwrap();
+    let table = AccountTable::new(&config(vec![hashed("a")]), Arc::default()).unwrap();
     assert!(matches!(try_bind(&table, "a", "right", 1), (Ok(_), true)));
     assert!(matches!(try_bind(&table, "a", "right", 2), (Ok(_), false)));
     assert!(matches!(try_bind(&table, "a", "righu", 1), (Err(_), true)));
@@ -101,7 +124,7 @@ fn a_right_password_is_hashed_once_and_no_other_is_right_for_it() {
 
     let mut forgetful = config(vec![hashed("a")]);
     forgetful.limits.remember_passwords = false;
-    let table = AccountTable::new(&forgetful).unwrap();
+    let table = AccountTable::new(&forgetful, Arc::default()).unwrap();
     for _ in 0..2 {
         assert!(matches!(try_bind(&table, "a", "right", 1), (Ok(_), true)));
     }
@@ -109,7 +132,7 @@ fn a_right_password_is_hashed_once_and_no_other_is_right_for_it() {
 
 #[test]
 fn guessing_is_limited_by_address_and_by_system_id_but_locks_nobody_out() {
-    let table = AccountTable::new(&config(vec![plain("a"), plain("b")])).unwrap();
+    let table = AccountTable::new(&config(vec![plain("a"), plain("b")]), Arc::default()).unwrap();
     assert!(try_bind(&table, "a", "right", 1).0.is_ok());
     for _ in 0..30 {
         assert_eq!(try_bind(&table, "b", "wrong", 7).0.unwrap_err(), CommandStatus::ESME_RBINDFAIL);
@@ -143,17 +166,19 @@ fn guessing_is_limited_by_address_and_by_system_id_but_locks_nobody_out() {
 #[test]
 fn a_reload_keeps_what_is_counted_and_voids_what_it_overtakes() {
     let before = config(vec![plain("a"), AccountConfig { sessions_max: 2, ..hashed("b") }]);
-    let table = AccountTable::new(&before).unwrap();
+    let table = AccountTable::new(&before, Arc::default()).unwrap();
     assert!(try_bind(&table, "b", "right", 1).0.is_ok());
-    let Judgement::Verify(attempt) = table.judge(&bind("b", "guess"), address(1), NOW) else { panic!() };
+    let Judgement::Verify(attempt) = table.judge(&bind("b", "guess"), session(1), address(1), NOW) else {
+        panic!()
+    };
 
     let mut changed = before.clone();
     changed.accounts[1].enabled = false;
     let disabled = table.after(&changed);
     assert_eq!(disabled.sessions(AccountId(1)), (1, 1));
-    assert_eq!(disabled.settle(&attempt, true, NOW).map(|_| ()), Err(CommandStatus::ESME_RBINDFAIL));
+    assert_eq!(disabled.settle(&attempt, true, NOW), Settled::Refused(CommandStatus::ESME_RBINDFAIL));
     assert!(!disabled.get(AccountId(1)).unwrap().may_stay(BindMode::Receiver, address(1)));
-    disabled.release_session(AccountId(1));
+    disabled.release_session(AccountId(1), session(0));
 
     let mut changed = before;
     changed.accounts[1].sessions_max = 1;
@@ -186,21 +211,39 @@ fn slots_equal_live_sessions_whatever_happens() {
     let checked = runner.run(&steps, |steps| {
         let mut base = config(names.iter().map(|name| plain(name)).collect());
         base.limits.sessions_max = 10;
+        base.accounts[1].compat.duplicate_bind = Some(DuplicateBind::Replace);
+        base.accounts[2].compat.duplicate_bind = Some(DuplicateBind::Refuse);
+        base.accounts[3].compat.duplicate_bind = Some(DuplicateBind::Probe);
         base.limits.failed_binds_per_address = 0;
         base.limits.failed_binds_per_system_id = 0;
-        let mut table = AccountTable::new(&base).unwrap();
-        let mut live: Vec<AccountId> = Vec::new();
+        let mut table = AccountTable::new(&base, Arc::default()).unwrap();
+        let mut live: Vec<(AccountId, SessionHandle)> = Vec::new();
+        let mut gone: Vec<(AccountId, SessionHandle)> = Vec::new();
+        let mut slots = 0..;
         for step in steps {
             match step {
                 Step::Bind { account, right } => {
                     let password = if right { "right" } else { "wrong" };
-                    let (result, _) = try_bind(&table, names[account], password, 1);
-                    live.extend(result.map(|grant| grant.account).ok());
+                    let slot = slots.next().unwrap();
+                    let bind = bind(names[account], password);
+                    let Judgement::Now(_, settled) = table.judge(&bind, session(slot), address(1), NOW)
+                    else {
+                        unreachable!("no hash and no limit")
+                    };
+                    if let Settled::Granted { grant, replaced } = settled {
+                        live.retain(|(_, session)| !replaced.contains(session));
+                        live.push((grant.account, session(slot)));
+                        gone.extend(replaced.into_iter().map(|session| (grant.account, session)));
+                    }
                 }
-                Step::Drop { which } if !live.is_empty() => {
-                    table.release_session(live.swap_remove(which % live.len()));
+                Step::Drop { which } => {
+                    // Those that were replaced end too, and give nothing back.
+                    gone.drain(..).for_each(|(account, session)| table.release_session(account, session));
+                    if !live.is_empty() {
+                        let (account, session) = live.swap_remove(which % live.len());
+                        table.release_session(account, session);
+                    }
                 }
-                Step::Drop { .. } => {}
                 Step::Reload { sessions_max, disable } => {
                     let mut next = base.clone();
                     for (i, account) in next.accounts.iter_mut().enumerate() {
@@ -212,7 +255,7 @@ fn slots_equal_live_sessions_whatever_happens() {
             }
             for i in 0..4 {
                 let id = AccountId(i);
-                let own = live.iter().filter(|&&account| account == id).count() as u32;
+                let own = live.iter().filter(|(account, _)| *account == id).count() as u32;
                 prop_assert_eq!(table.sessions(id), (live.len() as u32, own));
             }
         }
@@ -272,7 +315,7 @@ fn a_message_is_charged_by_every_rule() {
         message_bytes_max: 5,
         ..plain("a")
     };
-    let table = AccountTable::new(&config(vec![limited, plain("b")])).unwrap();
+    let table = AccountTable::new(&config(vec![limited, plain("b")]), Arc::default()).unwrap();
     let account = table.get(AccountId(0)).unwrap();
     let now = Now { mono: NOW, ..Now::default() };
     let sm = SubmitSm { destination_addr: b"4470", short_message: b"short", ..SubmitSm::default() };

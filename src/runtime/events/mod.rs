@@ -82,7 +82,7 @@ pub struct EventLane {
 }
 
 impl EventLane {
-    /// Records the end of a message. False: there was no room, and the record is lost.
+    /// Records the end of a message, or an attempt before it. False: there was no room, and the record is lost.
     pub fn record(&mut self, end: &MessageEnd<'_>) -> bool {
         let sm = &end.sm;
         let body = sm.user_data();

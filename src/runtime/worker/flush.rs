@@ -17,12 +17,29 @@ impl Worker {
     pub(super) fn flush_dirty(&mut self, shard: &mut Option<ShardHost>, stats: &mut ThreadStats) {
         // Closing one session can dirty another, so take them one by one.
         while let Some(slot) = self.dirty.pop() {
-            if let Some(reason) = self.flush(slot, stats) {
-                let now = self.clock.now();
-                self.close_now(slot, reason, now, shard, stats);
-            }
-            self.resume_if_read(slot, shard, stats);
+            self.flush_slot(slot, shard, stats);
         }
+    }
+
+    /// Writes what light sessions have queued; the others wait for the end of the turn, when they have more.
+    pub(super) fn flush_light(&mut self, shard: &mut Option<ShardHost>, stats: &mut ThreadStats) {
+        let mut place = 0;
+        while let Some(&slot) = self.dirty.get(place) {
+            if self.connections.get(slot).is_some_and(|connection| connection.goes_last) {
+                place += 1;
+            } else {
+                self.dirty.swap_remove(place);
+                self.flush_slot(slot, shard, stats);
+            }
+        }
+    }
+
+    fn flush_slot(&mut self, slot: u32, shard: &mut Option<ShardHost>, stats: &mut ThreadStats) {
+        if let Some(reason) = self.flush(slot, stats) {
+            let now = self.clock.now();
+            self.close_now(slot, reason, now, shard, stats);
+        }
+        self.resume_if_read(slot, shard, stats);
     }
 
     /// Writes one session's queue. `Some`: the connection is finished.
@@ -81,6 +98,7 @@ impl Worker {
         if connection.closing.is_none() {
             let deadline = now.mono.plus_millis(LINGER_MS);
             connection.closing = Some(Closing { reason, deadline, shut: false });
+            connection.goes_last = true;
             connection.read_closed |= reason == CloseReason::PeerGone;
             connection.unread.clear(&mut self.pool);
             self.arm_timer(slot, now.mono);
@@ -122,7 +140,7 @@ impl Worker {
         if connection.closing.is_some() {
             return;
         }
-        let account = connection.session.account();
+        let (account, handle) = (connection.session.account(), connection.handle);
         let system_id = account.and_then(|account| self.accounts.get(account));
         let system_id = system_id.map(|account| account.config().system_id.as_str());
         log::closed(system_id, reason, connection.heard, connection.peer);
@@ -133,7 +151,7 @@ impl Worker {
             }
         });
         if let Some(account) = account {
-            self.accounts.release_session(account);
+            self.accounts.release_session(account, handle);
         }
     }
 
@@ -143,12 +161,12 @@ impl Worker {
         let gone = match connection.stream.read(&mut self.scratch) {
             Ok(0) => true,
             Ok(_) => {
-                self.mark_ready(slot);
+                self.wait_for_next_turn(slot);
                 return;
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => false,
             Err(error) if error.kind() == ErrorKind::Interrupted => {
-                self.mark_ready(slot);
+                self.wait_for_next_turn(slot);
                 return;
             }
             Err(_) => true,

@@ -1,19 +1,18 @@
-//! What comes to a worker from outside its sockets: new connections, and verdicts on binds.
+//! New connections, and the sessions as operators see them.
 
 use mio::net::TcpStream;
 use mio::{Interest, Token};
 
 use super::super::connection::Connection;
-use super::super::shard_host::ShardHost;
 use super::super::thread::ThreadStats;
-use super::{Worker, log};
+use super::Worker;
 use crate::base::{SessionHandle, Time};
 use crate::control_lane::SessionInfo;
 use crate::session::StallReason;
 use crate::stats::Counter;
 
-/// New connections taken per turn: a storm of them must not hold up those that are bound.
-const ARRIVALS_PER_TURN: usize = 64;
+/// New connections, and words on binds, taken per turn: a storm of them must not hold up those that are bound.
+pub(super) const ARRIVALS_PER_TURN: usize = 16;
 
 impl Worker {
     /// Takes new connections in.
@@ -53,42 +52,6 @@ impl Worker {
             stats.counters.add(Counter::ConnectionsAccepted, 1);
             self.arm_timer(slot, now);
             // What came with the handshake made its event before the registration.
-            self.mark_ready(slot);
-        }
-    }
-
-    /// Takes the authenticator's verdicts in.
-    pub(super) fn take_answers(&mut self, shard: &mut Option<ShardHost>, stats: &mut ThreadStats) {
-        while let Ok(answer) = self.answers.try_recv() {
-            let now = self.clock.now();
-            let slot = answer.session.slot;
-            let waiting = self
-                .connections
-                .get_mut(slot)
-                .filter(|found| found.handle == answer.session && found.session.is_authenticating());
-            if waiting.is_none() {
-                // It left while its password was being checked.
-                stats.counters.add(Counter::StaleSessionHandles, 1);
-                continue;
-            }
-            let verdict = self.accounts.settle(&answer.attempt, answer.right, now.mono);
-            if let (Err(status), Some(connection)) = (verdict, self.connections.get(slot)) {
-                log::bind_refused(answer.attempt.system_id(), status, connection.peer);
-            }
-            let settings = std::sync::Arc::clone(&self.settings);
-            let close = self.with_port(slot, now, shard, stats, |session, port| {
-                session.authenticated(verdict, now.mono, &settings, port)
-            });
-            if let Some(Some(reason)) = close {
-                self.close(slot, reason, now, shard, stats);
-                continue;
-            }
-            if let Some(connection) = self.connections.get_mut(slot)
-                && connection.stalled == Some(StallReason::Authentication)
-            {
-                connection.stalled = None;
-            }
-            self.arm_timer(slot, now.mono);
             self.mark_ready(slot);
         }
     }

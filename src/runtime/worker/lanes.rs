@@ -31,6 +31,9 @@ impl Worker {
                         ToWorker::OperationResult { session, ticket, answer } => {
                             self.operation_result(session, ticket, answer, stats)
                         }
+                        ToWorker::OperationBody { session, ticket } => {
+                            self.operation_body(session, ticket, body, stats);
+                        }
                         ToWorker::MultiAccepted { request, count } => self.multis.accepted(request, count),
                         ToWorker::MultiRefused { request, index, status } => {
                             self.multis.refused(request, index, status);

@@ -28,6 +28,11 @@ pub(super) fn bind_limited(system_id: &[u8], peer: SocketAddr) {
     info!(?system_id, %peer, "bind refused unseen: too many from that address or for that system_id have failed");
 }
 
+/// A session has lost its place.
+pub(super) fn replaced(peer: SocketAddr) {
+    info!(%peer, "a session is unbound: another bind has taken its place");
+}
+
 /// A connection has ended. `system_id`: if it was bound.
 pub(super) fn closed(system_id: Option<&str>, reason: CloseReason, heard: bool, peer: SocketAddr) {
     match (system_id, reason) {

@@ -4,6 +4,7 @@
 //! timers that are due, write what has been queued and close what has ended (`flush`). `ports` is what a session
 //! core sees of all this.
 
+mod duplicates;
 mod flush;
 mod intake;
 mod lanes;
@@ -13,22 +14,26 @@ mod operations;
 mod pauses;
 mod ports;
 mod read;
+mod ready;
 mod reconfigure;
 mod tls;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
 use mio::{Events, Registry, Token};
 
+use duplicates::Duplicates;
 use intake::session_info;
 use multi::OpenMultis;
 pub use ports::{ShardLink, ShardLinks};
+pub use read::Peek;
+pub use ready::Demand;
+use ready::Ready;
 use tls::TlsWorker;
 
 use super::accounts::AccountTable;
-use super::authenticator::{Answer, Question};
+use super::authenticator::{BindPort, BindWord, Question};
 use super::congestion::Congestion;
 use super::connection::Connection;
 use super::pool::ChunkPool;
@@ -42,8 +47,11 @@ use crate::base::wheel::Wheel;
 use crate::base::{MessageIdSource, SessionHandle, Time};
 use crate::control_lane::SessionInfo;
 use crate::limits::{CONNECTIONS_MAX, POOL_CHUNKS_KEPT, POOL_CHUNKS_PREALLOCATED, READ_BYTES};
-use crate::session::{CloseReason, SessionSettings};
+use crate::session::{CloseReason, SessionSettings, StallReason};
 use crate::stats::Counter;
+
+/// Session timers run per turn: many at once, as after a broken link, must not hold up the others.
+const TIMERS_PER_TURN: usize = 64;
 
 /// What a worker is built from.
 pub struct WorkerParts {
@@ -61,8 +69,10 @@ pub struct WorkerParts {
     pub turn_bytes_max: usize,
     /// Passwords to check elsewhere.
     pub questions: Sender<Question>,
-    /// Their verdicts.
-    pub answers: Receiver<Answer>,
+    /// Their verdicts, and what other workers say about binds.
+    pub words: Receiver<BindWord>,
+    /// The way to each worker, this one too.
+    pub bind_ports: Vec<BindPort>,
     /// New connections.
     pub arrivals: Receiver<Arrival>,
     /// What handshakes on TLS listeners go by, if there are any.
@@ -92,7 +102,8 @@ pub struct Worker {
     turn_bytes_max: usize,
     accounts: Arc<AccountTable>,
     questions: Sender<Question>,
-    answers: Receiver<Answer>,
+    words: Receiver<BindWord>,
+    duplicates: Duplicates,
     arrivals: Receiver<Arrival>,
     links: ShardLinks,
     from_shards: Vec<LaneReceiver<ToWorker>>,
@@ -109,14 +120,18 @@ pub struct Worker {
     /// Sessions paused since the shard on this thread was last told.
     paused: Vec<SessionHandle>,
     /// Slots with something to read or take.
-    ready: VecDeque<u32>,
+    ready: Ready,
     /// Slots with something to write, or on their way out.
     dirty: Vec<u32>,
     /// Slots whose session has said that it is done, and why.
     ending: Vec<(u32, CloseReason)>,
     /// This worker's share of the connections, known to the acceptor.
     load: Arc<Load>,
-    /// How many of the ready ones wait for room in a lane.
+    /// When a light session last had its go.
+    light_at: Time,
+    /// Slots that are ready and have to wait for the next turn.
+    next_turn: Vec<u32>,
+    /// How many of those wait for room in a lane.
     lane_stalled: usize,
     congestion: Option<Arc<Congestion>>,
     /// What peers are told in this turn.
@@ -147,7 +162,8 @@ impl Worker {
             turn_bytes_max: parts.turn_bytes_max,
             accounts: parts.reconfigurable.accounts,
             questions: parts.questions,
-            answers: parts.answers,
+            words: parts.words,
+            duplicates: Duplicates::new(parts.bind_ports),
             arrivals: parts.arrivals,
             multis: OpenMultis::new(parts.ids, usize::from(parts.links.shards())),
             body_scratch: Vec::new(),
@@ -160,10 +176,12 @@ impl Worker {
             scratch: vec![0; READ_BYTES].into_boxed_slice(),
             tls: parts.tls.map(TlsWorker::new),
             paused: Vec::new(),
-            ready: VecDeque::new(),
+            ready: Ready::default(),
             dirty: Vec::new(),
             ending: Vec::new(),
             load: parts.load,
+            light_at: Time::ZERO,
+            next_turn: Vec::new(),
             lane_stalled: 0,
             congestion: parts.congestion,
             congestion_state: None,
@@ -188,7 +206,7 @@ impl Worker {
                 connection.read_closed |= event.is_read_closed() || event.is_error();
                 if !connection.in_ready {
                     connection.in_ready = true;
-                    self.ready.push_back(slot);
+                    self.ready.push(slot, connection.goes_last);
                 }
             }
             if event.is_writable() && connection.unsent_bytes() > 0 && !connection.in_dirty {
@@ -199,14 +217,15 @@ impl Worker {
     }
 
     /// First half of a turn: everything that comes in. `shard` is the routing shard on the same thread, if any.
-    pub fn take_in(&mut self, shard: &mut Option<ShardHost>, stats: &mut ThreadStats) {
+    pub fn take_in(&mut self, peek: &mut Peek<'_>, shard: &mut Option<ShardHost>, stats: &mut ThreadStats) {
         self.congestion_state = self.congestion.as_ref().map(|congestion| congestion.state());
         self.take_arrivals(stats);
-        self.take_answers(shard, stats);
+        self.take_bind_words(shard, stats);
         self.drain_lanes(shard, stats);
-        self.read_ready(shard, stats);
+        self.read_ready(peek, shard, stats);
         self.answer_multis(stats);
         self.run_timers(shard, stats);
+        self.check_older(shard, stats);
     }
 
     /// Second half: everything that goes out.
@@ -219,20 +238,21 @@ impl Worker {
         self.flush_dirty(shard, stats);
         self.evict_while_short(shard, stats);
         self.links.publish(stats);
-        let stalled = self.lane_stalled > 0 || !self.links.is_idle();
-        TurnLeft { more: self.ready.len() > self.lane_stalled, stalled }
+        let unsent = self.duplicates.send();
+        let stalled = self.lane_stalled > 0 || !self.links.is_idle() || unsent;
+        TurnLeft { more: !self.ready.is_empty() || self.next_turn.len() > self.lane_stalled, stalled }
     }
 
     /// Whether anything came in since the last turn, to decide on sleeping.
     pub fn has_input(&self) -> bool {
         !self.arrivals.is_empty()
-            || !self.answers.is_empty()
+            || !self.words.is_empty()
             || self.from_shards.iter().any(|lane| !lane.is_empty())
     }
 
     /// When the first session timer may fire.
     pub fn next_deadline(&self) -> Option<Time> {
-        self.timers.next_deadline()
+        [self.timers.next_deadline(), self.duplicates.next_deadline()].into_iter().flatten().min()
     }
 
     /// Sessions that are not closed yet.
@@ -268,7 +288,7 @@ impl Worker {
             && !connection.in_ready
         {
             connection.in_ready = true;
-            self.ready.push_back(slot);
+            self.ready.push(slot, connection.goes_last);
         }
     }
 
@@ -283,7 +303,8 @@ impl Worker {
 
     fn run_timers(&mut self, shard: &mut Option<ShardHost>, stats: &mut ThreadStats) {
         let now = self.clock.now();
-        while let Some(slot) = self.timers.pop_due(now.mono) {
+        for _ in 0..TIMERS_PER_TURN {
+            let Some(slot) = self.timers.pop_due(now.mono) else { return };
             let Some(connection) = self.connections.get_mut(slot) else { continue };
             if let Some(reason) = connection.overdue(now.mono, self.pdu_timeout_ms, self.write_timeout_ms) {
                 self.close_now(slot, reason, now, shard, stats);
@@ -295,8 +316,21 @@ impl Worker {
             });
             match close.flatten() {
                 Some(reason) => self.close(slot, reason, now, shard, stats),
-                None => self.arm_timer(slot, now.mono),
+                None => {
+                    self.retry_throttled(slot);
+                    self.arm_timer(slot, now.mono);
+                }
             }
+        }
+    }
+
+    /// Reads on where a submission waits for its account's rate.
+    fn retry_throttled(&mut self, slot: u32) {
+        if let Some(connection) = self.connections.get_mut(slot)
+            && connection.stalled == Some(StallReason::Rate)
+        {
+            connection.stalled = None;
+            self.mark_ready(slot);
         }
     }
 

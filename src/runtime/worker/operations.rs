@@ -8,21 +8,22 @@ use super::ports::ShardLinks;
 use crate::base::{Now, SessionHandle};
 use crate::routing::{self, Asker, shard_of};
 use crate::session::{OperationDisposition, OperationRequest, StallReason};
-use crate::smpp::OperationAnswer;
+use crate::smpp::{CommandStatus, OperationAnswer};
 use crate::stats::Counter;
 
 /// Puts an operation to every shard that may have the message. That is every one for an id: a change of their number
-/// moves messages to other shards than those that their ids name.
+/// moves messages to other shards than those that their ids name. `admit` has the last word before that.
 pub(super) fn ask_shards(
     request: &OperationRequest<'_>,
     links: &mut ShardLinks,
     host: &mut Option<&mut ShardHost>,
     now: Now,
     stats: &mut ThreadStats,
+    admit: impl FnOnce() -> Result<(), CommandStatus>,
 ) -> OperationDisposition {
-    let shards = match request.operation.group_destination() {
-        Some(destination) => {
-            let shard = shard_of(destination, links.shards());
+    let shards = match request.operation.only_at() {
+        Some(address) => {
+            let shard = shard_of(address, links.shards());
             shard..shard + 1
         }
         None => 0..links.shards(),
@@ -34,6 +35,9 @@ pub(super) fn ask_shards(
             stats.counters.add(Counter::LaneStalls, 1);
             return OperationDisposition::Stall(StallReason::Lane);
         }
+    }
+    if let Err(status) = admit() {
+        return OperationDisposition::Asked { awaited: 0, answer: OperationAnswer::Refused(status) };
     }
     let (mut awaited, mut answer) = (0, OperationAnswer::NotFound);
     for shard in shards {
@@ -67,9 +71,20 @@ impl Worker {
         let close = self.with_output(session, now, stats, |session, output| {
             session.operation_result(ticket, answer, output)
         });
-        if let Some(Some(reason)) = close {
-            self.ending.push((session.slot, reason));
-        }
-        self.window_moved(session.slot);
+        self.after_answer(session, close.flatten());
+    }
+
+    /// An operation has been answered by a shard with the response's body.
+    pub fn operation_body(
+        &mut self,
+        session: SessionHandle,
+        ticket: u32,
+        body: &[u8],
+        stats: &mut ThreadStats,
+    ) {
+        let now = self.clock.time();
+        let close = self
+            .with_output(session, now, stats, |session, output| session.operation_body(ticket, body, output));
+        self.after_answer(session, close.flatten());
     }
 }

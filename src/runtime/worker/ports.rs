@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 
-use super::super::accounts::{AccountTable, Judgement};
+use super::super::accounts::{AccountTable, Judgement, Settled};
 use super::super::authenticator::Question;
 use super::super::connection::{Connection, ResponseRuns};
 use super::super::lane::LaneSender;
@@ -15,6 +15,7 @@ use super::super::shard_host::ShardHost;
 use super::super::thread::{ThreadStats, ThreadWaker};
 use super::super::tls::{ClientIdentity, ServerTls, TlsSession};
 use super::super::values::{AddressRange, ToShard};
+use super::duplicates::Duplicates;
 use super::multi::OpenMultis;
 use super::operations::ask_shards;
 use super::{Worker, log};
@@ -25,7 +26,7 @@ use crate::session::{
     Authentication, BindMode, BindRequest, DeliveryResult, Disposition, Fact, Grant, MultiRequest,
     OperationDisposition, OperationRequest, Origin, Output, Port, Session, StallReason, SubmitRequest,
 };
-use crate::smpp::{CommandStatus, InterfaceVersion, PduBody, SubmitSm};
+use crate::smpp::{CommandStatus, InterfaceVersion, Operation, PduBody, SubmitSm};
 use crate::stats::{AccountCounter, Counter, Latency};
 
 /// The lane to one shard on another thread, and how to wake it.
@@ -130,6 +131,15 @@ impl Output for SessionOutput<'_> {
                     _ => AccountCounter::Rejected,
                 });
             }
+            Fact::BroadcastAnswered(status) => {
+                return self.count(match status {
+                    CommandStatus::ESME_ROK => AccountCounter::Accepted,
+                    CommandStatus::ESME_RTHROTTLED | CommandStatus::ESME_RMSGQFUL => {
+                        AccountCounter::Throttled
+                    }
+                    _ => AccountCounter::Rejected,
+                });
+            }
             Fact::MultiAnswered => return Connection::note_response(&mut self.runs, self.received_at),
             Fact::DeliverAnswered { nanos } => {
                 return self.stats.latencies.record(Latency::DeliverResp, nanos);
@@ -172,6 +182,7 @@ pub(super) struct SessionPort<'a> {
     questions: &'a Sender<Question>,
     peer: SocketAddr,
     pub(super) multis: &'a mut OpenMultis,
+    duplicates: &'a mut Duplicates,
     body_scratch: &'a mut Vec<u8>,
     certified: Option<Certified<'a>>,
 }
@@ -223,12 +234,18 @@ impl Port for SessionPort<'_> {
             self.output.stats.counters.add(Counter::TlsIdentitiesRefused, 1);
             return refused;
         }
-        match self.accounts.judge(bind, self.peer.ip(), self.now.mono) {
-            Judgement::Now(authentication) => {
-                if let Authentication::Refused(status) = authentication {
-                    log::bind_refused(bind.system_id, status, self.peer);
-                }
-                authentication
+        match self.accounts.judge(bind, self.handle, self.peer.ip(), self.now.mono) {
+            Judgement::Now(_, Settled::Granted { grant, replaced }) => {
+                self.duplicates.tell_replaced(&replaced);
+                Authentication::Accepted(grant)
+            }
+            Judgement::Now(attempt, Settled::Ask(older)) => {
+                self.duplicates.ask(older, attempt);
+                Authentication::Pending
+            }
+            Judgement::Now(_, Settled::Refused(status)) => {
+                log::bind_refused(bind.system_id, status, self.peer);
+                Authentication::Refused(status)
             }
             Judgement::Limited => {
                 log::bind_limited(bind.system_id, self.peer);
@@ -236,12 +253,8 @@ impl Port for SessionPort<'_> {
                 refused
             }
             Judgement::Verify(attempt) => {
-                let question = Question {
-                    session: self.handle,
-                    accounts: Arc::clone(self.accounts),
-                    attempt,
-                    password: bind.password.into(),
-                };
+                let accounts = Arc::clone(self.accounts);
+                let question = Question { accounts, attempt, password: bind.password.into() };
                 match self.questions.try_send(question) {
                     Ok(()) => Authentication::Pending,
                     Err(_) => {
@@ -283,8 +296,15 @@ impl Port for SessionPort<'_> {
             return Disposition::Stall(StallReason::Lane);
         }
         let account = self.accounts.get(submit.account);
-        if let Some(Err(status)) = account.map(|account| account.charge(submit.sm, self.now)) {
-            return Disposition::Answered(Err(status));
+        if let Some(account) = account
+            && let Err(status) = account.charge(submit.sm, self.now)
+        {
+            return match status {
+                CommandStatus::ESME_RTHROTTLED => {
+                    Disposition::OverRate { until: account.rate_allows_at(self.now.mono) }
+                }
+                status => Disposition::Answered(Err(status)),
+            };
         }
         let Some(lane) = lane else {
             let Some(host) = &mut self.shard else {
@@ -303,7 +323,12 @@ impl Port for SessionPort<'_> {
     }
 
     fn operate(&mut self, request: &OperationRequest<'_>) -> OperationDisposition {
-        ask_shards(request, self.links, &mut self.shard, self.now, self.output.stats)
+        let (accounts, now) = (self.accounts, self.now);
+        let admit = || match (request.operation, accounts.get(request.account)) {
+            (Operation::Broadcast(sm), Some(account)) => account.charge_broadcast(sm, now),
+            _ => Ok(()),
+        };
+        ask_shards(request, self.links, &mut self.shard, now, self.output.stats, admit)
     }
 
     fn submit_fields(
@@ -379,6 +404,7 @@ impl Worker {
             questions: &self.questions,
             peer,
             multis: &mut self.multis,
+            duplicates: &mut self.duplicates,
             body_scratch: &mut self.body_scratch,
             certified,
         };

@@ -1,4 +1,5 @@
-//! Taking over a changed configuration: sessions that are no longer allowed are unbound, the others stay as they are.
+//! Taking over a changed configuration: sessions that are no longer allowed are unbound, the others stay as
+//! they are but for what `[account.compat]` says.
 
 use std::sync::Arc;
 
@@ -34,6 +35,11 @@ impl Worker {
                 if let Some(Some(reason)) = close {
                     self.close(slot, reason, now, shard, stats);
                 }
+            }
+            if let Some(connection) = self.connections.get_mut(slot)
+                && let Some(account) = connection.session.account().and_then(|id| self.accounts.get(id))
+            {
+                connection.session.set_compat(account.compat());
             }
             // A timer may be shorter than it was.
             self.arm_timer(slot, now.mono);

@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 
 use crate::base::{AccountId, DeliveryToken, MessageId, SessionHandle, SubmitOperation, Time};
 use crate::session::{
-    Authentication, BindMode, BindRequest, CloseReason, DataSmUse, DeliveryResult, Disposition, Fact, Grant,
+    Authentication, BindMode, BindRequest, CloseReason, Compat, DeliveryResult, Disposition, Fact, Grant,
     MultiRequest, OperationDisposition, OperationRequest, Origin, Output, Port, Received, Session,
     SessionSettings, Stop, SubmitRequest,
 };
@@ -128,6 +128,7 @@ pub(super) fn settings() -> SessionSettings {
         response_timeout_ms: 20_000,
         unbind_timeout_ms: 5_000,
         pdu_bytes_max: 70_000,
+        enquire_link_before_bind: true,
     }
 }
 
@@ -165,7 +166,7 @@ pub(super) struct Recorder {
 
 impl Recorder {
     pub(super) fn new() -> Self {
-        let grant = Grant { account: ACCOUNT, window: 4, deliver_window: 2, data_sm: DataSmUse::default() };
+        let grant = Grant { account: ACCOUNT, window: 4, deliver_window: 2, compat: Compat::default() };
         Self {
             sent: Vec::new(),
             facts: Vec::new(),

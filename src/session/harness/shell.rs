@@ -162,7 +162,7 @@ impl Shell {
             account: ACCOUNT,
             window: 4,
             deliver_window: 2,
-            data_sm: crate::session::DataSmUse::default(),
+            compat: crate::session::Compat::default(),
         };
         let verdict = if accepted { Ok(grant) } else { Err(CommandStatus::ESME_RBINDFAIL) };
         let host = &mut self.host;

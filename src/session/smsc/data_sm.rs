@@ -35,6 +35,7 @@ impl Session {
         };
         let origin = Origin { session: self.handle, sequence_number, operation, received_at: now };
         let disposition = port.submit_fields(origin, self.account, self.version, &sm);
+        let disposition = self.throttled(disposition, now);
         self.submitted(operation, sequence_number, disposition, port)
     }
 }

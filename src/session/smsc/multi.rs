@@ -13,7 +13,7 @@ use crate::session::port::{
     CloseReason, Disposition, Fact, MultiRequest, MultiResult, Origin, Output, Port, StallReason,
 };
 use crate::session::received::Flow;
-use crate::session::wire::{header, send_header};
+use crate::session::wire::header;
 use crate::smpp::validate::validate_submit_multi;
 use crate::smpp::{CommandId, CommandStatus, Frame, PduBody, SubmitMulti, UnsuccessSmes, is_miscounted};
 
@@ -96,6 +96,9 @@ impl Session {
                 self.multis.begin(sequence_number);
             }
             Disposition::Stall(reason) => return Flow::Stall(reason),
+            Disposition::OverRate { .. } => {
+                self.refuse_multi(sequence_number, CommandStatus::ESME_RTHROTTLED, port);
+            }
         }
         self.submitted += 1;
         Flow::Next
@@ -122,16 +125,15 @@ impl Session {
 
     /// Refuses a request of which no destination was looked at.
     fn refuse_multi(&self, sequence_number: u32, status: CommandStatus, port: &mut impl Output) {
-        let status = status.for_version(self.version);
         port.fact(Fact::Submitted);
-        send_header(CommandId::SUBMIT_MULTI_RESP, status, sequence_number, port);
-        port.fact(Fact::SubmitAnswered(status));
+        self.refuse(CommandId::SUBMIT_MULTI_RESP, status, sequence_number, port);
+        port.fact(Fact::SubmitAnswered(status.for_version(self.version)));
     }
 
     fn answer_multi(&self, sequence_number: u32, result: &MultiResult<'_>, port: &mut impl Output) {
         match result {
             Ok((message_id, unsuccess)) => {
-                let text = message_id.text();
+                let text = self.compat.ids.response.text(*message_id);
                 let octets = unsuccess.as_bytes();
                 let len = HEADER_LEN + text.as_bytes().len() + 2 + octets.len();
                 port.send(len, |out| {
@@ -143,10 +145,7 @@ impl Session {
                     out.extend_from_slice(octets);
                 });
             }
-            Err(status) => {
-                let status = status.for_version(self.version);
-                send_header(CommandId::SUBMIT_MULTI_RESP, status, sequence_number, port);
-            }
+            Err(status) => self.refuse(CommandId::SUBMIT_MULTI_RESP, *status, sequence_number, port),
         }
         port.fact(Fact::MultiAnswered);
     }

@@ -1,4 +1,5 @@
-//! query_sm, cancel_sm and replace_sm: asked of every place where the message may be, answered once all have answered.
+//! query_sm, cancel_sm and replace_sm, and the broadcast operations: asked of every place where the message may be, answered
+//! once all have answered.
 
 use super::{Session, State};
 use crate::limits::HEADER_LEN;
@@ -6,14 +7,15 @@ use crate::session::port::{
     CloseReason, Fact, OperationDisposition, OperationRequest, Output, Port, StallReason,
 };
 use crate::session::received::Flow;
-use crate::session::wire::{header, send_header};
+use crate::session::wire::header;
 use crate::smpp::frame::Frame;
 use crate::smpp::{
-    CommandId, CommandStatus, Operation, OperationAnswer, PduBody, QueriedState, QuerySmResp, SmppTime, Tlvs,
+    CommandId, CommandStatus, InterfaceVersion, Operation, OperationAnswer, PduBody, QueriedState,
+    QuerySmResp, SmppTime, Tlvs,
 };
 
 /// An operation that awaits answers.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct OpenOperation {
     ticket: u32,
     sequence_number: u32,
@@ -23,6 +25,8 @@ pub(super) struct OpenOperation {
     awaited: u16,
     /// The best so far.
     answer: OperationAnswer,
+    /// The response's body, where that was the answer.
+    body: Box<[u8]>,
 }
 
 impl Session {
@@ -36,6 +40,9 @@ impl Session {
             Some(Ok(operation)) => operation,
             Some(Err(error)) => {
                 port.fact(Fact::MalformedPdu);
+                if command_id == CommandId::BROADCAST_SM {
+                    port.fact(Fact::Submitted);
+                }
                 self.refuse_operation(command_id, sequence_number, error.status, port);
                 return Flow::Next;
             }
@@ -59,8 +66,20 @@ impl Session {
             OperationDisposition::Stall(reason) => return Flow::Stall(reason),
         };
         self.next_ticket = ticket.wrapping_add(1);
+        if command_id == CommandId::BROADCAST_SM {
+            port.fact(Fact::Submitted);
+            self.submitted += 1;
+        }
         let not_found = operation.not_found();
-        let open = OpenOperation { ticket, sequence_number, command_id, not_found, awaited, answer };
+        let open = OpenOperation {
+            ticket,
+            sequence_number,
+            command_id,
+            not_found,
+            awaited,
+            answer,
+            body: Box::default(),
+        };
         if awaited == 0 {
             self.answer_operation(&open, port);
         } else {
@@ -77,11 +96,34 @@ impl Session {
         answer: OperationAnswer,
         port: &mut impl Output,
     ) -> Option<CloseReason> {
+        self.operation_answered(ticket, answer, &[], port)
+    }
+
+    /// The same where the answer is the body of the response.
+    pub fn operation_body(
+        &mut self,
+        ticket: u32,
+        body: &[u8],
+        port: &mut impl Output,
+    ) -> Option<CloseReason> {
+        self.operation_answered(ticket, OperationAnswer::Body, body, port)
+    }
+
+    fn operation_answered(
+        &mut self,
+        ticket: u32,
+        answer: OperationAnswer,
+        body: &[u8],
+        port: &mut impl Output,
+    ) -> Option<CloseReason> {
         if let State::Closing(_) = self.state {
             return None;
         }
         let index = self.operations.iter().position(|open| open.ticket == ticket)?;
         let open = self.operations.get_mut(index)?;
+        if answer == OperationAnswer::Body {
+            open.body = body.into();
+        }
         open.answer = open.answer.or(answer);
         open.awaited = open.awaited.saturating_sub(1);
         if open.awaited > 0 {
@@ -95,6 +137,9 @@ impl Session {
 
     fn answer_operation(&self, open: &OpenOperation, port: &mut impl Output) {
         let OpenOperation { command_id, sequence_number, .. } = *open;
+        if command_id == CommandId::BROADCAST_SM && open.answer == OperationAnswer::Body {
+            port.fact(Fact::BroadcastAnswered(CommandStatus::ESME_ROK));
+        }
         match open.answer {
             OperationAnswer::NotFound => {
                 self.refuse_operation(command_id, sequence_number, open.not_found, port);
@@ -102,18 +147,20 @@ impl Session {
             OperationAnswer::Refused(status) => {
                 self.refuse_operation(command_id, sequence_number, status, port);
             }
-            OperationAnswer::Done => {
+            OperationAnswer::Done | OperationAnswer::Body => {
                 let congestion = self.congestion_tlv(port);
-                let len = HEADER_LEN + congestion.as_bytes().len();
+                let len = HEADER_LEN + open.body.len() + congestion.as_bytes().len();
                 port.send(len, |out| {
                     let head = header(command_id.response(), CommandStatus::ESME_ROK, sequence_number, len);
                     out.extend_from_slice(&head.encode());
+                    out.extend_from_slice(&open.body);
                     out.extend_from_slice(congestion.as_bytes());
                 });
             }
             OperationAnswer::State(state) => {
                 let congestion = self.congestion_tlv(port);
-                send_state(&state, sequence_number, congestion.as_bytes(), port);
+                let id = self.compat.ids.response.text(state.message_id);
+                send_state(&state, id.as_bytes(), sequence_number, congestion.as_bytes(), port);
             }
         }
     }
@@ -125,18 +172,26 @@ impl Session {
         status: CommandStatus,
         port: &mut impl Output,
     ) {
-        send_header(command_id.response(), status.for_version(self.version), sequence_number, port);
+        if command_id == CommandId::BROADCAST_SM && self.version >= InterfaceVersion::V50 {
+            port.fact(Fact::BroadcastAnswered(status));
+        }
+        self.refuse(command_id.response(), status, sequence_number, port);
     }
 }
 
 /// query_sm_resp (3.4 section 4.8.2).
-fn send_state(state: &QueriedState, sequence_number: u32, tlvs: &[u8], port: &mut impl Output) {
-    let id = state.message_id.text();
+fn send_state(
+    state: &QueriedState,
+    message_id: &[u8],
+    sequence_number: u32,
+    tlvs: &[u8],
+    port: &mut impl Output,
+) {
     let date = state
         .final_date
         .map(|at| SmppTime::Absolute(i64::try_from(at.unix_millis()).unwrap_or(i64::MAX)).format());
     let response = QuerySmResp {
-        message_id: id.as_bytes(),
+        message_id,
         final_date: date.as_ref().map_or(b"", |date| date.as_slice()),
         message_state: state.state.octet(),
         error_code: state.error_code,

@@ -263,12 +263,8 @@ fn a_refused_bind_is_answered_and_closed() {
 fn what_is_glued_to_a_bind_waits_for_its_verdict() {
     let glued =
         [bind(BindMode::Transceiver, 1, 0x34), submit(2), request(CommandId::ENQUIRE_LINK, 3)].concat();
-    let grant = Grant {
-        account: ACCOUNT,
-        window: 4,
-        deliver_window: 2,
-        data_sm: crate::session::DataSmUse::default(),
-    };
+    let grant =
+        Grant { account: ACCOUNT, window: 4, deliver_window: 2, compat: crate::session::Compat::default() };
 
     let mut at_once = Host::open();
     at_once.feed(&glued);

@@ -1,6 +1,7 @@
 //! Tests of both session cores: each drives a core through a port that records everything.
 
 mod answers;
+mod compat;
 mod deliveries;
 mod esme;
 mod esme_host;

@@ -71,6 +71,7 @@ fn disposition() -> impl Strategy<Value = Disposition> {
         Disposition::InFlight,
         Disposition::InFlight,
         Disposition::Stall(StallReason::Lane),
+        Disposition::OverRate { until: Time::ZERO },
     ])
 }
 

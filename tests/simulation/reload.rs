@@ -1,0 +1,151 @@
+//! Configurations that take each other's place while everything runs, as typed changes: accounts disabled and enabled,
+//! limits, windows, owned addresses, times. And what follows from one for whoever checks.
+
+use std::sync::Arc;
+
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::Rng;
+use smscd::config::password;
+use smscd::config::{AccountConfig, Change, Config, DeliverBy, Origin, Secret};
+use smscd::routing::{AccountRouting, RetrySettings, ShardChange};
+use smscd::runtime::accounts::AccountTable;
+use smscd::smpp::CommandStatus;
+
+pub(crate) const ACCOUNTS: [&str; 2] = ["alice", "bob"];
+pub(crate) const PASSWORD: &str = "secret";
+pub(crate) const RETRY: RetrySettings =
+    RetrySettings { first_ms: 200, factor: 2, max_ms: 5_000, jitter_percent: 10 };
+pub(crate) const RECEIPT_VALIDITY_S: u64 = 366 * 86_400;
+pub(crate) const VALIDITY_MAX_S: u64 = 7 * 86_400;
+
+/// A configuration in effect, and the accounts of the workers that go by it.
+#[derive(Clone)]
+pub(crate) struct InEffect {
+    pub(crate) config: Arc<Config>,
+    pub(crate) table: Arc<AccountTable>,
+}
+
+/// Where messages go and how long they live, by one configuration.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Routes {
+    prefixes: Vec<(String, usize)>,
+    pub(crate) validity_default_ms: u64,
+}
+
+impl Routes {
+    fn of(config: &Config) -> Self {
+        let owned = |(index, account): (usize, &AccountConfig)| {
+            account.prefixes.iter().map(move |prefix| (prefix.clone(), index)).collect::<Vec<_>>()
+        };
+        Self {
+            prefixes: config.accounts.iter().enumerate().flat_map(owned).collect(),
+            validity_default_ms: config.store.validity_default_s * 1_000,
+        }
+    }
+
+    /// The account that owns an address. No prefix here begins with another.
+    pub(crate) fn owner(&self, address: &str) -> Option<usize> {
+        self.prefixes.iter().find(|(prefix, _)| address.starts_with(prefix)).map(|&(_, account)| account)
+    }
+}
+
+fn account(system_id: &str) -> AccountConfig {
+    AccountConfig {
+        system_id: system_id.to_owned(),
+        sessions_max: 10,
+        window: 3,
+        deliver_window: 2,
+        ..AccountConfig::default()
+    }
+}
+
+/// What everything begins with, and ends with: nobody is held back.
+fn calm() -> Config {
+    let mut config = Config::default();
+    let hash = password::hash_with_cost(PASSWORD.as_bytes(), 8, 1).expect("parameters that argon2id takes");
+    config.accounts = vec![
+        AccountConfig { password_hash: Some(Secret::new(hash)), ..account("alice") },
+        AccountConfig {
+            password: Some(Secret::new(PASSWORD)),
+            prefixes: vec!["80".to_owned()],
+            ..account("bob")
+        },
+    ];
+    config.limits.failed_binds_per_address = 0;
+    config.limits.failed_binds_per_system_id = 0;
+    config.store.validity_default_s = 60;
+    config.store.validity_max_s = VALIDITY_MAX_S;
+    config.store.receipt_validity_s = RECEIPT_VALIDITY_S;
+    config
+}
+
+impl InEffect {
+    pub(crate) fn new() -> Self {
+        let config = calm();
+        let table = Arc::new(AccountTable::new(&config, Arc::default()).expect("randomness"));
+        Self { config: Arc::new(config), table }
+    }
+
+    /// The same configuration in a new process.
+    pub(crate) fn restarted(&self) -> Self {
+        let table = Arc::new(AccountTable::new(&self.config, Arc::default()).expect("randomness"));
+        Self { config: Arc::clone(&self.config), table }
+    }
+
+    pub(crate) fn routes(&self) -> Routes {
+        Routes::of(&self.config)
+    }
+
+    pub(crate) fn account_routing(&self) -> Vec<AccountRouting> {
+        let routing = |account: &AccountConfig| AccountRouting {
+            prefixes: account.prefixes.iter().map(|prefix| prefix.clone().into_bytes()).collect(),
+            ..AccountRouting::default()
+        };
+        self.config.accounts.iter().map(routing).collect()
+    }
+
+    pub(crate) fn shard_change(&self) -> ShardChange {
+        ShardChange {
+            accounts: self.account_routing(),
+            validity_default_s: self.config.store.validity_default_s,
+            validity_max_s: VALIDITY_MAX_S,
+            receipt_validity_s: RECEIPT_VALIDITY_S,
+            retry_absent: RETRY,
+            retry_congestion: RETRY,
+            retry_refused: RETRY,
+        }
+    }
+
+    /// What a bind has to be answered, if so many sessions of its account are bound.
+    pub(crate) fn verdict(&self, account: usize, is_right: bool, bound: u32) -> CommandStatus {
+        let account = &self.config.accounts[account];
+        match () {
+            () if !is_right || !account.enabled => CommandStatus::ESME_RBINDFAIL,
+            () if bound >= account.sessions_max => CommandStatus::ESME_RALYBND,
+            () => CommandStatus::ESME_ROK,
+        }
+    }
+
+    /// After a reload that changes something, or that takes everything back.
+    pub(crate) fn reloaded(&self, is_calm: bool, rng: &mut Xoshiro256PlusPlus) -> (Self, Vec<Change>) {
+        let mut new = Config { accounts: self.config.accounts.clone(), ..calm() };
+        let below = |rng: &mut Xoshiro256PlusPlus, n: u64| rng.next_u64() % n;
+        let owned = [["70", "71"], ["80", "81"]];
+        for (index, account) in new.accounts.iter_mut().enumerate() {
+            account.enabled = is_calm || below(rng, 4) != 0;
+            account.sessions_max = if is_calm { 10 } else { 1 + below(rng, 5) as u32 };
+            account.rate_per_s = if is_calm { 0 } else { [0, 0, 3][below(rng, 3) as usize] };
+            account.window = 1 + below(rng, 4) as u32;
+            account.deliver_window = 1 + below(rng, 3) as u32;
+            account.compat.deliver_by =
+                Some([DeliverBy::DeliverSm, DeliverBy::DataSm][below(rng, 2) as usize]);
+            let prefixes = &owned[index][..below(rng, 3) as usize];
+            account.prefixes = prefixes.iter().map(|&prefix| prefix.to_owned()).collect();
+        }
+        new.store.validity_default_s = 20 + below(rng, 60);
+        let changes = self.config.diff(&new);
+        let after = self.config.after(&new, &Origin::default()).expect("a sound configuration");
+        let table = Arc::new(self.table.after(&after));
+        (Self { config: Arc::new(after), table }, changes)
+    }
+}
