@@ -144,17 +144,21 @@ impl Shell {
 
     fn answer(&mut self, at: usize, found: bool) -> Option<CloseReason> {
         let ticket = self.host.port.asked.remove(at);
-        let answer = match found {
-            false => OperationAnswer::NotFound,
-            true if self.host.port.queries.contains(&ticket) => OperationAnswer::State(QueriedState {
+        let Host { session, port, .. } = &mut self.host;
+        let answer = match port.operations.get(&ticket) {
+            _ if !found => OperationAnswer::NotFound,
+            Some(&CommandId::QUERY_SM) => OperationAnswer::State(QueriedState {
                 message_id: MESSAGE_ID,
                 state: MessageState::Delivered,
                 error_code: 0,
                 final_date: Some(WallTime::from_unix_millis(0)),
             }),
-            true => OperationAnswer::Done,
+            Some(&(CommandId::BROADCAST_SM | CommandId::QUERY_BROADCAST_SM)) => {
+                return session.operation_body(ticket, b"0123456789ABCDEF\0", port);
+            }
+            _ => OperationAnswer::Done,
         };
-        self.host.session.operation_result(ticket, answer, &mut self.host.port)
+        session.operation_result(ticket, answer, port)
     }
 
     fn judge(&mut self, accepted: bool) -> Option<CloseReason> {
