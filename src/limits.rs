@@ -117,6 +117,10 @@ pub const DUPLICATES_REMEMBERED: usize = 1 << 16;
 /// Duplicates whose answer waits until the message that they repeat is durable. Beyond: ESME_RTHROTTLED.
 pub const DUPLICATES_WAITING_MAX: usize = 1_024;
 
+/// Concatenated messages whose parts' receipts one shard gathers for accounts that want one for all. Beyond: those of the
+/// one begun longest ago go out by themselves, and while all that are gathered are on their way so do those of new ones.
+pub const PART_GROUPS_MAX: u32 = 1 << 16;
+
 /// Octets of memory that a shard's store may take for bodies, for each message that it may hold. A 60-character
 /// message takes 128; long payloads use up the room sooner, and then submissions get ESME_RMSGQFUL.
 pub const STORE_BYTES_PER_MESSAGE: u64 = 512;

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use support::esme::{ESME_RMSGQFUL, Mode, Sm};
 use support::{Daemon, Layout, run};
 
@@ -220,7 +222,7 @@ fn a_full_store_refuses_and_takes_again_when_there_is_room() {
     }
     assert!(taken > 100, "{taken}");
     // They are due after eight seconds, and delivered; until then there is no room.
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     while request(&mut esme) != 0 {
         assert!(start.elapsed() < support::DEADLINE, "no room again: {}", daemon.stats());
         std::thread::yield_now();
@@ -247,4 +249,63 @@ fn a_store_that_becomes_unreadable_stops_the_daemon() {
     assert_eq!(daemon.wait().code(), Some(1));
     let stderr = daemon.stderr();
     assert!(stderr.contains("has become unreadable") && stderr.contains("stopping: "), "{stderr}");
+}
+
+/// How many messages a daemon on `data` takes up, and whether it went by the index that the last one had saved.
+fn taken_up(daemon: &Daemon) -> (u64, bool) {
+    daemon.await_log("store opened");
+    let from_index = daemon.stderr().contains("is_from_index=true");
+    assert!(!daemon.data_dir().join("layout-1/shard-0/index").exists(), "it is good for one start");
+    (daemon.stat("/messages/pending"), from_index)
+}
+
+#[test]
+fn an_orderly_stop_saves_an_index_and_the_next_start_goes_by_it() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = folder.path();
+    killed_with(data, 50, Layout::ONE_BY_ONE);
+    let index = data.join("layout-1/shard-0/index");
+    let stop = |expected: (u64, bool)| {
+        let mut daemon = Daemon::start_on(Some(data), SMALL, Layout::ONE_BY_ONE);
+        assert_eq!(taken_up(&daemon), expected);
+        daemon.signal(Signal::TERM);
+        assert!(daemon.wait().success());
+        fs::read(&index).expect("an index")
+    };
+    let saved = stop((50, false));
+    // The tools read the segments, and leave it.
+    let (code, stdout, _) = tool("check", data, &[]);
+    assert!(code == Some(0) && stdout.contains("pending in all: 50") && index.exists(), "{stdout}");
+    let again = stop((50, true));
+    assert_ne!(saved, again, "it is of another moment of the log");
+    // Of an earlier stop, cut off, damaged: as if there were none.
+    fs::write(&index, &saved).expect("written");
+    let again = stop((50, false));
+    fs::write(&index, &again[..again.len() - 1]).expect("written");
+    let mut damaged = stop((50, false));
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 0x10;
+    fs::write(&index, &damaged).expect("written");
+    stop((50, false));
+    stop((50, true));
+}
+
+#[test]
+fn a_kill_while_the_daemon_stops_loses_nothing() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    killed_with(folder.path(), 300, Layout::ONE_BY_ONE);
+    let mut saved = 0;
+    for round in 0..16 {
+        let mut daemon = Daemon::start_on(Some(folder.path()), SMALL, Layout::ONE_BY_ONE);
+        let (pending, from_index) = taken_up(&daemon);
+        assert_eq!(pending, 300, "round {round}");
+        saved += u32::from(from_index);
+        daemon.signal(Signal::TERM);
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_micros(round * 1_000) {
+            std::thread::yield_now();
+        }
+        daemon.kill();
+    }
+    println!("{saved} of 15 stops were done before the kill");
 }

@@ -62,6 +62,30 @@ impl Disk for MemoryDisk {
     fn files(&mut self) -> io::Result<Vec<(u32, Arc<MemoryFile>)>> {
         Ok(self.0.clone())
     }
+
+    fn side_by_side(ahead: impl FnOnce() + Send, here: impl FnOnce()) {
+        std::thread::scope(|scope| {
+            scope.spawn(ahead);
+            here();
+        });
+    }
+
+    // What a saved index may hold is held against the segments in tests/store_simulation.
+    fn create_index(&mut self) -> io::Result<Arc<MemoryFile>> {
+        Err(io::ErrorKind::StorageFull.into())
+    }
+
+    fn publish_index(&mut self) -> io::Result<()> {
+        Err(io::ErrorKind::StorageFull.into())
+    }
+
+    fn index(&mut self) -> io::Result<Option<Arc<MemoryFile>>> {
+        Ok(None)
+    }
+
+    fn remove_index(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Segments being written.

@@ -6,6 +6,10 @@
 //! grows by one per message, so ids repeat neither across restarts nor across nodes and shards.
 //! Layout of a short id (8 hex digits, for interface_version up to 0x33): `node:5 | counter:27`, the counter
 //! striped over the shards and workers. A long id is never below 2^32, so the two kinds can't be confused.
+//! There are only 134 million short ids, so they come round: within a run after all have been given; over a restart
+//! sooner, for that begins where the clock says, 20 further for each second of it. Whoever takes more than 20 a second on
+//! average from binds below 3.4 gets ids again after a restart that were given in the time before. One that still names
+//! a pending message is never given again.
 //! The id of a submit_multi is made by a worker: a long id with the top bit of the counter set and the worker's index
 //! in place of the shard's.
 

@@ -25,15 +25,27 @@ const NOWHERE: u16 = u16::MAX;
 
 #[derive(Clone, Copy, Debug)]
 struct Node {
-    tick: u64,
+    /// Low and high bits of the tick: 48 in all, 8,900 years.
+    tick_low: u32,
+    tick_high: u16,
+    /// `level * 256 + slot`, or [`NOWHERE`].
+    place: u16,
     next: u32,
     /// The one before; the first one's is the last of the list.
     previous: u32,
-    /// `level * 256 + slot`, or [`NOWHERE`].
-    place: u16,
 }
 
-const UNSCHEDULED: Node = Node { tick: 0, next: NONE, previous: NONE, place: NOWHERE };
+const UNSCHEDULED: Node = Node { tick_low: 0, tick_high: 0, place: NOWHERE, next: NONE, previous: NONE };
+const _: () = assert!(size_of::<Node>() == 16);
+/// The last tick that a node can hold.
+const TICK_MAX: u64 = (1 << 48) - 1;
+
+impl Node {
+    #[inline]
+    const fn tick(&self) -> u64 {
+        self.tick_low as u64 | (self.tick_high as u64) << 32
+    }
+}
 
 /// A timer wheel over keys below the owner's bound.
 #[derive(Debug)]
@@ -99,7 +111,9 @@ impl Wheel {
         } else {
             self.unlink(key);
         }
-        self.node_mut(key).tick = at.as_nanos().div_ceil(NANOS_PER_TICK);
+        let tick = at.as_nanos().div_ceil(NANOS_PER_TICK).min(TICK_MAX);
+        let node = self.node_mut(key);
+        (node.tick_low, node.tick_high) = (tick as u32, (tick >> 32) as u16);
         self.link(key);
     }
 
@@ -179,7 +193,7 @@ impl Wheel {
     /// Appends `key` to the list its tick belongs to.
     #[inline]
     fn link(&mut self, key: u32) {
-        let tick = self.node(key).tick.clamp(self.current, self.current.saturating_add(HORIZON));
+        let tick = self.node(key).tick().clamp(self.current, self.current.saturating_add(HORIZON));
         let level = level_of(self.current ^ tick);
         let slot = ((tick >> (SLOT_BITS * level as u32)) & SLOT_MASK) as usize;
         let place = level * SLOTS + slot;

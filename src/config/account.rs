@@ -8,6 +8,7 @@ use super::alphabet::AlphabetName;
 use super::compat::CompatConfig;
 use super::error::Findings;
 use super::ip_range::IpRange;
+use super::outbind::OutbindConfig;
 use super::password;
 use super::secret::Secret;
 use super::smpp::check_c_octet_string;
@@ -19,6 +20,8 @@ use crate::limits;
 const ADDRESSES_MAX: usize = 10_000;
 /// Longest time over which duplicates are found, in milliseconds: ten minutes.
 const DUPLICATE_WINDOW_MS_MAX: u64 = 600_000;
+/// Longest wait of a receipt for those of other parts, in milliseconds: an hour.
+const RECEIPT_PARTS_WAIT_MS_MAX: u64 = 3_600_000;
 /// Longest password that a bind may carry; the specification allows 8 characters, the field uses more.
 pub(super) const PASSWORD_OCTETS_MAX: usize = 64;
 
@@ -43,6 +46,17 @@ pub enum DeliverBy {
     DeliverSm,
     /// data_sm; to peers below 3.4, which have none, deliver_sm.
     DataSm,
+}
+
+/// The receipts of a concatenated message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReceiptsForParts {
+    /// One for each part that asks for it.
+    #[default]
+    Each,
+    /// One for all parts.
+    One,
 }
 
 /// `[[account.distribution_list]]`: what a dest_flag of 2 in a submit_multi names.
@@ -100,6 +114,10 @@ pub struct AccountConfig {
     pub claims_by_address_range: bool,
     /// What data_coding 0 means in its messages, wherever their text is read or shown.
     pub default_alphabet: AlphabetName,
+    /// Whether the parts of a concatenated message have a receipt each, or one together.
+    pub receipts_for_parts: ReceiptsForParts,
+    /// How long the one receipt waits for the other parts, in milliseconds from the first final one on.
+    pub receipt_parts_wait_ms: u64,
     /// What its accepted messages survive; as `store.durability` says when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub durability: Option<Durability>,
@@ -133,6 +151,9 @@ pub struct AccountConfig {
     pub broadcast_receipts: bool,
     /// Its counts, sent to it as messages.
     pub statistics: StatisticsConfig,
+    /// The ESME to call when messages wait for it and none of its sessions receives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outbind: Option<OutbindConfig>,
     /// How it is spoken to.
     pub compat: CompatConfig,
     /// Lists that it may submit to.
@@ -156,6 +177,8 @@ impl Default for AccountConfig {
             prefixes: Vec::new(),
             claims_by_address_range: false,
             default_alphabet: AlphabetName::Gsm,
+            receipts_for_parts: ReceiptsForParts::Each,
+            receipt_parts_wait_ms: 60_000,
             durability: None,
             validity_default_s: 0,
             validity_max_s: 0,
@@ -170,6 +193,7 @@ impl Default for AccountConfig {
             message_bytes_max: 0,
             removed: false,
             broadcast_receipts: false,
+            outbind: None,
             statistics: StatisticsConfig::default(),
             compat: CompatConfig::default(),
             distribution_lists: Vec::new(),
@@ -259,6 +283,11 @@ impl AccountConfig {
                 }
             }
         }
+        findings.in_range(
+            format!("{key}.receipt_parts_wait_ms"),
+            self.receipt_parts_wait_ms,
+            (100, RECEIPT_PARTS_WAIT_MS_MAX),
+        );
         self.compat.validate(&format!("{key}.compat"), findings);
         let on_disk = self.durability.filter(|&durability| durability != Durability::None);
         if let Some(durability) = on_disk.filter(|_| store.durability == Durability::None) {
@@ -283,6 +312,9 @@ impl AccountConfig {
             if self.distribution_lists.iter().take(i).any(|earlier| earlier.name == list.name) {
                 findings.add(format!("{key}.name"), format!("\"{}\" is another list already", list.name));
             }
+        }
+        if let Some(outbind) = &self.outbind {
+            outbind.validate(&format!("{key}.outbind"), findings);
         }
         if self.burst != 0 && self.rate_per_s == 0 {
             findings.add(format!("{key}.burst"), "has no effect without rate_per_s");

@@ -250,9 +250,14 @@ fn diff_accounts(old: &AccountConfig, new: &AccountConfig, changes: &mut Vec<Cha
             changes.push(changed(key.to_owned()));
         }
     }
+    let outbind_password = |it: &AccountConfig| it.outbind.as_ref().map(|outbind| outbind.password.clone());
+    if outbind_password(old) != outbind_password(new) {
+        changes.push(changed("outbind.password".to_owned()));
+    }
     let (old, new) = (leaves(old), leaves(new));
     let others = differing(&old, &new);
-    let others = others.filter(|key| !matches!(key.as_str(), "enabled" | "password" | "password_hash"));
+    let told = ["enabled", "password", "password_hash", "outbind.password"];
+    let others = others.filter(|key| !told.contains(&key.as_str()));
     changes.extend(others.map(changed));
 }
 
@@ -335,6 +340,12 @@ mod tests {
         let old = config("[http]\nadmin_token = \"one\"");
         let changes = old.diff(&config("[http]\nadmin_token = \"two\""));
         assert_eq!(texts(&changes), ["key_changed http.admin_token"]);
+        let called = |password: &str| {
+            let outbind = format!("[account.outbind]\naddress = \"[::1]:1\"\npassword = \"{password}\"");
+            config(&account("a", &outbind))
+        };
+        let changes = called("one").diff(&called("two"));
+        assert_eq!(texts(&changes), ["account_changed a outbind.password"]);
     }
 
     #[test]

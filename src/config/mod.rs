@@ -15,6 +15,7 @@ mod ip_range;
 mod limits;
 mod log;
 mod network;
+mod outbind;
 pub mod password;
 mod plan;
 mod policy;
@@ -30,7 +31,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use account::{AccountConfig, BindType, DeliverBy, DistributionListConfig};
+pub use account::{AccountConfig, BindType, DeliverBy, DistributionListConfig, ReceiptsForParts};
 pub use alphabet::AlphabetName;
 pub use compat::{
     AddressRangeRule, BindStatus, CompatConfig, CompatSettings, DuplicateBind, IdNotation, Preset,
@@ -45,6 +46,7 @@ pub use ip_range::{IpRange, IpRangeError};
 pub use limits::LimitsConfig;
 pub use log::{LogConfig, LogLevel};
 pub use network::{BroadcastArea, Delay, Distribution, MoConfig, NetworkConfig, NetworkProfile};
+pub use outbind::OutbindConfig;
 pub use plan::{EnginePlan, ThreadPlan};
 pub use retry::{RetryConfig, RetrySchedule};
 pub use secret::Secret;

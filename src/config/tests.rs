@@ -15,6 +15,13 @@ fn the_default_file_shows_every_key_with_a_comment() {
     config.accounts[0].durability = Some(Durability::None);
     config.accounts[0].compat = config.accounts[0].compat.in_full();
     config.accounts[0].distribution_lists.push(DistributionListConfig::default());
+    config.accounts[0].outbind = Some(OutbindConfig {
+        address: "192.0.2.10:2775".parse().unwrap(),
+        system_id: Some("smscd".to_owned()),
+        password: Secret::default(),
+        retry_first_ms: 1,
+        retry_max_ms: 1,
+    });
     config.tls.certificates.push(CertificateConfig::default());
     config.tls.identities.push(IdentityConfig::default());
     let value = toml::Table::try_from(&config).unwrap();
@@ -110,6 +117,24 @@ fn errors_name_file_line_and_key() {
         ("[retry.absent]\nfirst = 10".to_owned(), "f.toml:2: retry.absent.first: unknown field `first`"),
         ("[limits]\nsessions_max = 0".to_owned(), "f.toml:2: limits.sessions_max: 0 is out of range"),
         ("[log]\nlevel = \"loud\"".to_owned(), "f.toml:2: log.level: unknown variant"),
+        (
+            account("[account.outbind]\npassword = \"p\""),
+            "f.toml:5: account[0].outbind: missing field `address`",
+        ),
+        (
+            account("[account.outbind]\naddress = \"[::1]:0\""),
+            "f.toml:6: account[0].outbind.address: needs a port",
+        ),
+        (
+            account("[account.outbind]\naddress = \"[::1]:1\"\npassword = \"123456789\""),
+            "f.toml:7: account[0].outbind.password: has 9 characters",
+        ),
+        (
+            account("[account.outbind]\naddress = \"[::1]:1\"\nretry_first_ms = 400000"),
+            "f.toml:7: account[0].outbind.retry_first_ms: 400000 is out of range",
+        ),
+        ("[[network.area]]\nname = \"\"".to_owned(), "f.toml:2: network.area[0].name: "),
+        ("[[network.area]]\ncells = 0".to_owned(), "f.toml:2: network.area[0].cells: 0 is out of range"),
         (profile("prefix = \"49\""), "f.toml:3: network.profile: one profile needs prefix"),
         (profile("prefix = \"4a\""), "f.toml:4: network.profile[0].prefix: must be"),
         (profile("delivered_per_mille = 900"), "f.toml:4: network.profile[0].delivered_per_mille: "),
@@ -143,6 +168,18 @@ fn errors_name_file_line_and_key() {
         ("[store]\nfinal_history_s = -1".to_owned(), "f.toml:2: store.final_history_s: "),
         ("[retry.congestion]\nfirst_ms = 1".to_owned(), "f.toml:2: retry.congestion.first_ms: "),
         (account("burst = 5"), "f.toml:5: account[0].burst: has no effect"),
+        (account("compat.message_id = \"octal\""), "f.toml:5: account[0].compat.message_id: unknown variant"),
+        (account("compat.hex = true"), "f.toml:5: account[0].compat.hex: unknown field"),
+        (account("compat.receipt_date_digits = 11"), "f.toml:5: account[0].compat.receipt_date_digits: must"),
+        (account("compat.throttle_delay_ms = 10001"), "f.toml:5: account[0].compat.throttle_delay_ms: 10001"),
+        (
+            account("[account.compat]\nduplicate_bind = \"probe\"\nduplicate_bind_probe_ms = 10000"),
+            "f.toml:7: account[0].compat.duplicate_bind_probe_ms: 10000 is not below smpp.session_init_timeout_ms",
+        ),
+        (
+            "[[account]]\nsystem_id = \"a\"\npassword = \"123456789\"\ncompat.preset = \"jasmin\"".to_owned(),
+            "f.toml:3: account[0].password: has 9 characters, it must have 1 to 8",
+        ),
         (
             account("prefixes = [\"1\", \"1\"]"),
             "f.toml:5: account[0].prefixes[1]: \"1\" is owned by account[0]",
@@ -168,6 +205,14 @@ fn errors_name_file_line_and_key() {
             "f.toml:6: account[0].statistics.interval_s: unknown",
         ),
         (account("default_alphabet = \"utf8\""), "f.toml:5: account[0].default_alphabet: unknown variant"),
+        (
+            account("receipt_parts_wait_ms = 99"),
+            "f.toml:5: account[0].receipt_parts_wait_ms: 99 is out of range",
+        ),
+        (
+            account("receipts_for_parts = \"last\""),
+            "f.toml:5: account[0].receipts_for_parts: unknown variant",
+        ),
         (account("addresses = [\"\"]"), "f.toml:5: account[0].addresses[0]: "),
         (account("") + &account(""), "f.toml:8: account[1].system_id: \"a\" is account[0] already"),
         (

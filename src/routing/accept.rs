@@ -73,6 +73,9 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let Some((slot, is_durable)) = self.enter(message, due, submit.body, now) else {
             return SubmitOutcome::Refused(CommandStatus::ESME_RMSGQFUL);
         };
+        if policy.parts_wait_ms > 0 {
+            self.join_parts(slot, submit.account, sm, now);
+        }
         if let Some(fingerprint) = fingerprint {
             self.duplicates.remember(fingerprint, id, now.mono.plus_millis(policy.duplicate_window_ms));
         }
@@ -213,6 +216,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             let at = message.milestone;
             self.wheel.schedule(slot, at);
             self.subscribers.schedule(&mut self.messages, slot);
+            self.park(slot, now);
         } else {
             message.stage = Stage::Ready;
             self.work.push_back(&mut self.messages, slot);
@@ -240,6 +244,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             peer: NONE,
             turn: Turn::No,
             first_delivery: 0,
+            parts_settled: 0,
             ..original
         };
         let entered =
@@ -262,9 +267,13 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             return Some(self.ids.next_long());
         }
         // Short ids come round again; one that still names a pending message is passed over.
-        (0..SHORT_ID_TRIES)
-            .map(|_| self.ids.next_short())
-            .find(|&id| self.index.find(&self.messages, id).is_none())
+        for _ in 0..SHORT_ID_TRIES {
+            let id = self.ids.next_short();
+            if self.find(id).is_none() {
+                return Some(id);
+            }
+        }
+        None
     }
 }
 

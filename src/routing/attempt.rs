@@ -116,6 +116,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         if wants_notification {
             self.notify(slot, now, out);
         }
+        self.park(slot, now);
     }
 
     /// The validity of a message in hand is over.
@@ -192,13 +193,25 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let Message { id, finished_s, .. } = *message;
         self.history.remember(&FinalRecord { id, account, finished_s, error, state });
         out.fact(Fact::Finished { account, state, nanos: now.mono.nanos_since(message.accepted) });
-        let wants_receipt = message.registered_delivery.wants_receipt(state == MessageState::Delivered);
+        let Message { registered_delivery, parts_settled, .. } = *message;
+        let mut keeps_receipt = registered_delivery.wants_receipt(state == MessageState::Delivered);
         self.state_end(slot, state, error, now, out);
         self.end_turn(slot, turn, subscriber, now);
-        if !wants_receipt {
+        let group = if parts_settled == 0 { None } else { self.group_of(slot) };
+        if let Some(group) = group {
+            // It goes by what becomes of the whole.
+            keeps_receipt = registered_delivery.wants_any_receipt();
+            if !keeps_receipt {
+                self.part_without_receipt(slot, group, now, out);
+            }
+        }
+        if !keeps_receipt {
             return self.release_as(slot, awaited);
         }
         let Some(message) = self.messages.get_mut(slot) else { return Lsn::default() };
+        if group.is_none() {
+            message.parts_settled = 0;
+        }
         message.role = Role::Receipt;
         message.target = account;
         message.attempts = 0;
@@ -209,9 +222,11 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         // A receipt says that the state is final. So it goes out only when no restart can come to another one.
         let durability = self.accounts.get(account).durability;
         let lsn = self.store.update_as(message.location, &record, durability);
-        out.fact(Fact::ReceiptCreated { account });
+        if group.is_none() {
+            out.fact(Fact::ReceiptCreated { account });
+        }
         if self.is_held(durability, lsn) {
-            self.offer(slot, now, out);
+            self.receipt_due(slot, now, out);
         } else {
             self.await_durable(slot, durability, lsn);
         }
@@ -226,10 +241,13 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
 
     #[inline]
     fn release_as(&mut self, slot: u32, awaited: Durability) -> Lsn {
-        let Some(&Message { location, role, stage, .. }) = self.messages.get(slot) else {
+        let Some(&Message { location, role, stage, parts_settled, .. }) = self.messages.get(slot) else {
             return Lsn::default();
         };
         debug_assert_eq!(stage, Stage::Held);
+        if parts_settled != 0 && role == Role::Receipt {
+            self.carrier_released(slot);
+        }
         if role.has_own_id() {
             self.index.remove(&mut self.messages, slot);
         }

@@ -263,10 +263,12 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let (text, tlvs) = self.scratch.parts();
         let mut tlvs = TlvWriter::new(tlvs);
         let policy = self.accounts.get(message.account);
+        let is_whole = message.role == Role::Receipt && message.parts_settled != 0;
         let mut form = outgoing::ReceiptForm {
             dates: policy.receipt_dates,
             ids: policy.ids.receipt,
             alphabet: policy.default_alphabet,
+            whole: if is_whole { self.parts.whole(slot) } else { None },
             dpf_result: None,
         };
         let stored = self.store.body(message.location).map(SmFields::decode);

@@ -111,7 +111,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         now: Now,
     ) -> Option<SubmitOutcome> {
         let id = self.duplicates.find(fingerprint, now)?;
-        let message = self.index.find(&self.messages, id).and_then(|slot| self.messages.get(slot));
+        let message = self.find(id).and_then(|slot| self.messages.get(slot));
         if !matches!(message, Some(Message { role: Role::Mt, stage: Stage::AwaitingDurable { .. }, .. })) {
             return Some(SubmitOutcome::Accepted(id));
         }

@@ -6,9 +6,11 @@
 //! stands behind at most one newer one for each time that the ids have gone round the table.
 
 use super::message::{Message, NONE};
-use crate::base::{MessageId, Slab};
+use super::messages::{Messages, parked_at};
+use crate::base::MessageId;
+use crate::store::MessageStore;
 
-/// Heads of the chains: slot + 1, or 0 for none, so that fresh memory is an empty table.
+/// Heads of the chains: link + 1, or 0 for none, so that fresh memory is an empty table.
 #[derive(Debug)]
 pub(super) struct IdIndex {
     heads: Box<[u32]>,
@@ -29,42 +31,73 @@ impl IdIndex {
 
     /// Enters the message in `slot`.
     #[inline]
-    pub(super) fn insert(&mut self, messages: &mut Slab<Message>, slot: u32) {
+    pub(super) fn insert(&mut self, messages: &mut Messages, slot: u32) {
         let Some(message) = messages.get_mut(slot) else { return };
         let head = &mut self.heads[self.place(message.id)];
         message.chain = head.wrapping_sub(1);
         *head = slot + 1;
     }
 
+    /// Enters a parked message.
+    pub(super) fn insert_parked(&mut self, messages: &mut Messages, id: MessageId, link: u32) {
+        let place = self.place(id);
+        messages.set_chain(link, self.heads[place].wrapping_sub(1));
+        self.heads[place] = link + 1;
+    }
+
     /// Removes the message in `slot`.
     #[inline]
-    pub(super) fn remove(&mut self, messages: &mut Slab<Message>, slot: u32) {
+    pub(super) fn remove(&mut self, messages: &mut Messages, slot: u32) {
         let Some(&Message { id, chain, .. }) = messages.get(slot) else { return };
+        self.set(messages, id, slot, chain);
+    }
+
+    /// Puts the message `to` into the place in the chain that `from` has, which is the same message parked or not.
+    pub(super) fn replace(&mut self, messages: &mut Messages, id: MessageId, from: u32, to: u32) {
+        let Some(next) = messages.chain(from) else { return };
+        messages.set_chain(to, next);
+        self.set(messages, id, from, to);
+    }
+
+    /// Has whatever leads to `link` lead to `next`.
+    #[inline]
+    fn set(&mut self, messages: &mut Messages, id: MessageId, link: u32, next: u32) {
         let place = self.place(id);
         let mut at = self.heads[place].wrapping_sub(1);
-        if at == slot {
-            self.heads[place] = chain.wrapping_add(1);
+        if at == link {
+            self.heads[place] = next.wrapping_add(1);
             return;
         }
-        while let Some(message) = messages.get_mut(at) {
-            if message.chain == slot {
-                message.chain = chain;
+        while at != NONE
+            && let Some(chain) = messages.chain(at)
+        {
+            if chain == link {
+                messages.set_chain(at, next);
                 return;
             }
-            at = message.chain;
+            at = chain;
         }
         debug_assert!(false, "message {id} was not in the index");
     }
 
-    /// The slot of the message with this id.
-    pub(super) fn find(&self, messages: &Slab<Message>, id: MessageId) -> Option<u32> {
+    /// The link to the message with this id. The ids of parked messages are in the store's records.
+    pub(super) fn find<S: MessageStore>(&self, messages: &Messages, store: &S, id: MessageId) -> Option<u32> {
         let mut at = self.heads[self.place(id)].wrapping_sub(1);
         while at != NONE {
-            let message = messages.get(at)?;
-            if message.id == id {
+            let (found, next) = match parked_at(at) {
+                Some(place) => {
+                    let entry = messages.parked.get(place)?;
+                    (store.id(entry.location())?, entry.chain)
+                }
+                None => {
+                    let message = messages.get(at)?;
+                    (message.id, message.chain)
+                }
+            };
+            if found == id {
                 return Some(at);
             }
-            at = message.chain;
+            at = next;
         }
         None
     }

@@ -3,6 +3,7 @@
 use super::Shard;
 use super::list::{Lanes, List};
 use super::message::{Message, NETWORK, NONE, PRIORITY_MAX, Queue, Role, Stage, Turn};
+use super::messages::link_to;
 use crate::base::mobile::MobileNetwork;
 use crate::store::MessageStore;
 
@@ -23,6 +24,15 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             assert!(!list.is_empty(), "an empty list was left");
             listed += self.check_list(list, |stage| stage == Stage::Scheduled);
         }
+        self.parts.check();
+        for (at, group) in self.parts.groups.iter() {
+            listed += self.check_list(&group.kept, |stage| stage == Stage::Gathering { group: at });
+            let carrier = self.messages.get(group.carrier);
+            assert!(
+                group.carrier == NONE
+                    || carrier.is_some_and(|it| it.role == Role::Receipt && it.parts_settled != 0)
+            );
+        }
         self.check_sessions(&mut listed);
         self.check_accounts(&mut listed);
 
@@ -35,6 +45,10 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                 Stage::Attempting { .. } => (!scheduled, scheduled),
                 Stage::Waiting => (false, true),
                 Stage::Scheduled | Stage::Queued { .. } | Stage::Behind => (true, true),
+                Stage::Gathering { group: NONE } => (false, true),
+                Stage::Gathering { group } => {
+                    (true, self.parts.groups.get(group).is_some_and(|group| group.carrier == NONE))
+                }
             };
             assert_eq!(scheduled, on_wheel, "message {} in stage {:?}", message.id, message.stage);
             members += u32::from(in_list);
@@ -44,14 +58,27 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         }
         assert_eq!(members, listed, "a message stands in a list that its stage does not say, or the reverse");
         assert_eq!(timers, self.wheel.len(), "the wheel has timers of messages that are gone");
+        for (place, entry) in self.messages.parked.iter() {
+            let Some(message) = self.parked_message(place) else {
+                panic!("a parked message is not in the store")
+            };
+            let link = link_to(place);
+            assert_eq!(self.find(message.id), Some(link));
+            if !entry.is_scheduled() {
+                let holder = self.subscribers.holder(&self.messages, message.subscriber);
+                assert_eq!(holder, Some(link), "two messages have the turn of one subscriber");
+            }
+            turns += 1;
+        }
+        self.messages.parked.check();
         assert_eq!(turns, self.subscribers.len(), "a message has a turn that the table does not know of");
     }
 
     fn check_message(&self, slot: u32, message: &Message) {
         if !message.role.has_own_id() {
-            assert_ne!(self.index.find(&self.messages, message.id), Some(slot));
+            assert_ne!(self.find(message.id), Some(slot));
         } else {
-            assert_eq!(self.index.find(&self.messages, message.id), Some(slot));
+            assert_eq!(self.find(message.id), Some(slot));
         }
         let holder = self.subscribers.holder(&self.messages, message.subscriber);
         if message.turn != Turn::No {
@@ -80,7 +107,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             assert!(!line.is_empty(), "an empty line was left");
             *listed += self.check_lanes(line, |stage| stage == Stage::Behind);
             let holder = self.subscribers.holder(&self.messages, subscriber);
-            let holder = holder.and_then(|slot| self.messages.get(slot));
+            let holder = holder.and_then(|link| self.look_at(link));
             assert_eq!(holder.map(|m| m.turn), Some(Turn::Followed), "a line that nobody will call");
         }
     }

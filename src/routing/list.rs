@@ -2,7 +2,7 @@
 //! any member can leave at any time.
 
 use super::message::{Message, NONE, PRIORITY_MAX};
-use crate::base::Slab;
+use super::messages::Messages;
 
 /// A first-in-first-out list.
 #[derive(Clone, Copy, Debug)]
@@ -24,13 +24,13 @@ impl List {
     }
 
     #[inline]
-    pub(super) fn push_back(&mut self, messages: &mut Slab<Message>, slot: u32) {
+    pub(super) fn push_back(&mut self, messages: &mut Messages, slot: u32) {
         self.insert_after(messages, self.tail, slot);
     }
 
     /// Puts `slot` behind `previous`, a member; at the front when that is [`NONE`].
     #[inline]
-    pub(super) fn insert_after(&mut self, messages: &mut Slab<Message>, previous: u32, slot: u32) {
+    pub(super) fn insert_after(&mut self, messages: &mut Messages, previous: u32, slot: u32) {
         let next = match messages.get_mut(previous) {
             Some(before) => std::mem::replace(&mut before.next, slot),
             None => std::mem::replace(&mut self.head, slot),
@@ -47,7 +47,7 @@ impl List {
 
     /// Takes a member out.
     #[inline]
-    pub(super) fn remove(&mut self, messages: &mut Slab<Message>, slot: u32) {
+    pub(super) fn remove(&mut self, messages: &mut Messages, slot: u32) {
         let Some(&Message { previous, next, .. }) = messages.get(slot) else { return };
         match messages.get_mut(previous) {
             Some(before) => before.next = next,
@@ -61,7 +61,7 @@ impl List {
     }
 
     /// Appends the members in order.
-    pub(super) fn collect(&self, messages: &Slab<Message>, found: &mut Vec<u32>) {
+    pub(super) fn collect(&self, messages: &Messages, found: &mut Vec<u32>) {
         let mut at = self.head;
         while let Some(message) = messages.get(at) {
             found.push(at);
@@ -70,7 +70,7 @@ impl List {
     }
 
     #[inline]
-    pub(super) fn pop_front(&mut self, messages: &mut Slab<Message>) -> Option<u32> {
+    pub(super) fn pop_front(&mut self, messages: &mut Messages) -> Option<u32> {
         let slot = self.head;
         if slot == NONE {
             return None;
@@ -112,7 +112,7 @@ impl Lanes {
     }
 
     /// Appends the members, the highest priority first.
-    pub(super) fn collect(&self, messages: &Slab<Message>, found: &mut Vec<u32>) {
+    pub(super) fn collect(&self, messages: &Messages, found: &mut Vec<u32>) {
         for lane in self.lanes.iter().rev() {
             lane.collect(messages, found);
         }
@@ -124,7 +124,7 @@ impl Lanes {
     }
 
     #[inline]
-    pub(super) fn push_back(&mut self, messages: &mut Slab<Message>, slot: u32) {
+    pub(super) fn push_back(&mut self, messages: &mut Messages, slot: u32) {
         let Some(message) = messages.get(slot) else { return };
         let lane = usize::from(message.priority.min(PRIORITY_MAX));
         self.lanes[lane].push_back(messages, slot);
@@ -132,7 +132,7 @@ impl Lanes {
     }
 
     /// Puts `slot` behind `previous`, a member of its priority; in front of those when that is [`NONE`].
-    pub(super) fn insert_after(&mut self, messages: &mut Slab<Message>, previous: u32, slot: u32) {
+    pub(super) fn insert_after(&mut self, messages: &mut Messages, previous: u32, slot: u32) {
         let Some(message) = messages.get(slot) else { return };
         let lane = usize::from(message.priority.min(PRIORITY_MAX));
         self.lanes[lane].insert_after(messages, previous, slot);
@@ -141,7 +141,7 @@ impl Lanes {
 
     /// Takes a member out.
     #[inline]
-    pub(super) fn remove(&mut self, messages: &mut Slab<Message>, slot: u32) {
+    pub(super) fn remove(&mut self, messages: &mut Messages, slot: u32) {
         let Some(message) = messages.get(slot) else { return };
         let lane = usize::from(message.priority.min(PRIORITY_MAX));
         self.lanes[lane].remove(messages, slot);
@@ -151,7 +151,7 @@ impl Lanes {
     }
 
     #[inline]
-    pub(super) fn pop_front(&mut self, messages: &mut Slab<Message>) -> Option<u32> {
+    pub(super) fn pop_front(&mut self, messages: &mut Messages) -> Option<u32> {
         let slot = self.head();
         if slot == NONE {
             return None;

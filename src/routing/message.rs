@@ -112,6 +112,9 @@ pub(super) enum Stage {
     Behind,
     /// For a session that can take it. In that queue, and on the wheel for the end of its validity.
     Queued { queue: Queue },
+    /// For the receipts of the other parts. In the list of that group, and on the wheel for the end of the wait unless the
+    /// group's carrier is on its way; [`NONE`]: on the wheel only, to go out by itself.
+    Gathering { group: u32 },
     /// For the outcome of its delivery. In the in-flight list of this entry of the session table.
     HandedOut {
         session: u32,
@@ -133,6 +136,7 @@ impl Stage {
             Self::Waiting => "retry",
             Self::Behind => "subscriber",
             Self::Queued { .. } => "session",
+            Self::Gathering { .. } => "parts",
             Self::HandedOut { .. } => "response",
         }
     }
@@ -188,7 +192,8 @@ pub(super) struct Message {
     pub(super) priority: u8,
     pub(super) turn: Turn,
     pub(super) on_failure: OnFailure,
-    /// Where it goes out in parts: how many of them its ESME has accepted. A restart begins with the first again.
+    /// Where it goes out in parts: how many of them its ESME has accepted. A restart begins with the first again. Where it
+    /// is a part itself, and so never goes out in parts: the number of its group, whose receipts go out as one; 0 = none.
     pub(super) parts_settled: u8,
 }
 
@@ -348,6 +353,12 @@ impl Message {
         };
         if role != Role::Mo {
             message.set_fields(&sm, names);
+            // Kept for the receipt of the whole message, of which nothing is known any more.
+            if role == Role::Receipt
+                && !message.registered_delivery.wants_receipt(state == MessageState::Delivered)
+            {
+                message.expires = now.mono;
+            }
             // It is made when the first attempt fails, so it was.
             if record.attempts > 0 && message.on_failure == OnFailure::Retry {
                 message.on_failure = OnFailure::RetryNotified;

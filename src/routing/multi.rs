@@ -188,7 +188,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let part = if id.is_some() { NAMES_MULTI } else { PART_OF_MULTI };
         let id = match id {
             // A short one comes round again, and may still name a pending message.
-            Some(id) if id.is_short() && self.index.find(&self.messages, id).is_some() => return Err(FULL),
+            Some(id) if id.is_short() && self.find(id).is_some() => return Err(FULL),
             Some(id) => id,
             None => self.new_id(multi.version).ok_or(FULL)?,
         };
@@ -206,6 +206,9 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         message.set_fields(sm, self.names);
         let due = times.schedule.unwrap_or(now.mono);
         let (slot, is_durable) = self.enter(message, due, body, now).ok_or(FULL)?;
+        if self.accounts.get(multi.account).parts_wait_ms > 0 {
+            self.join_parts(slot, multi.account, sm, now);
+        }
         if is_durable {
             match times.schedule {
                 None if target == NETWORK => self.attempt(slot, Some(sm.destination_addr), now),

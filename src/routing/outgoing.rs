@@ -3,6 +3,7 @@
 
 use super::message::{Message, Role, wall_of};
 use super::multi;
+use super::parts::Whole;
 use super::split;
 use crate::base::IdForm;
 use crate::base::id_form::ID_TEXT_MAX;
@@ -53,6 +54,8 @@ pub(super) struct ReceiptForm {
     pub(super) ids: IdForm,
     /// What data_coding 0 means in the messages that they quote.
     pub(super) alphabet: DefaultAlphabet,
+    /// What a receipt is about if that is not its message alone.
+    pub(super) whole: Option<Whole>,
     /// dpf_result, where it has one.
     pub(super) dpf_result: Option<bool>,
 }
@@ -96,14 +99,21 @@ fn receipt<'a>(
     let id = form.ids.text(id);
     let excerpt =
         ReceiptExcerpt::new(stored.user_data(), stored.data_coding, stored.esm_class, form.alphabet);
+    let Whole { sub, dlvrd, state, error, finished_s } = form.whole.unwrap_or_else(|| Whole {
+        sub: 1,
+        dlvrd: u8::from(message.state == MessageState::Delivered),
+        state: message.state,
+        error: message.error,
+        finished_s: message.finished_s,
+    });
     let receipt = ReceiptText {
         id: id.as_bytes(),
-        sub: 1,
-        dlvrd: u16::from(message.state == MessageState::Delivered),
+        sub: sub.into(),
+        dlvrd: dlvrd.into(),
         submit_date: format_receipt_date(wall_of(message.accepted_s), form.dates),
-        done_date: format_receipt_date(wall_of(message.finished_s), form.dates),
-        stat: message.state,
-        err: message.error,
+        done_date: format_receipt_date(wall_of(finished_s), form.dates),
+        stat: state,
+        err: error,
         text: excerpt.as_bytes(),
     };
     let room = text.len();
@@ -112,9 +122,9 @@ fn receipt<'a>(
     let written = room - rest.len();
     if version.has_tlvs() {
         tlvs.push_c_octets(TlvTag::RECEIPTED_MESSAGE_ID, id.as_bytes());
-        tlvs.push(TlvTag::MESSAGE_STATE, &[message.state.octet()]);
-        if message.error != 0 {
-            let [high, low] = message.error.to_be_bytes();
+        tlvs.push(TlvTag::MESSAGE_STATE, &[state.octet()]);
+        if error != 0 {
+            let [high, low] = error.to_be_bytes();
             tlvs.push(TlvTag::NETWORK_ERROR_CODE, &[NETWORK_TYPE_GSM, high, low]);
         }
         if let Some(reference) = tlvs_stored.find(TlvTag::USER_MESSAGE_REFERENCE) {

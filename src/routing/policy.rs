@@ -20,6 +20,8 @@ pub(super) struct Policy {
     /// Whether the end of a broadcast is told by a receipt.
     pub(super) broadcast_receipts: bool,
     pub(super) default_alphabet: DefaultAlphabet,
+    /// 0: each part of a message has its own receipt.
+    pub(super) parts_wait_ms: u64,
 }
 
 /// The policies of all accounts of the configuration.
@@ -47,6 +49,7 @@ impl Policies {
             ids: IdForms::default(),
             broadcast_receipts: false,
             default_alphabet: DefaultAlphabet::default(),
+            parts_wait_ms: 0,
         };
         let policies = settings.accounts.iter().map(|account| {
             let validity_max_ms = account.validity_max_s.map_or(former.validity_max_ms, ms);
@@ -62,6 +65,7 @@ impl Policies {
                 ids: account.ids,
                 broadcast_receipts: account.broadcast_receipts,
                 default_alphabet: account.default_alphabet,
+                parts_wait_ms: account.parts_wait_ms,
             }
         });
         Ok(Self { policies: policies.collect(), former })

@@ -10,7 +10,7 @@ use crate::base::mobile::MobileNetwork;
 use crate::base::{AccountId, Now, Time};
 use crate::limits::ACCOUNTS_MAX;
 use crate::smpp::{PduBody, SmFields};
-use crate::store::MessageStore;
+use crate::store::{MessageStore, Record};
 
 /// Accounts of the configuration and former ones that messages may belong to, at most.
 const ALL_ACCOUNTS_MAX: usize = 2 * ACCOUNTS_MAX;
@@ -48,6 +48,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     /// [`TooManyMessages`]; the shard must not be used then, for it would not keep its promises.
     pub fn recover(&mut self, now: Now, out: &mut impl ShardOutput) -> Result<u64, TooManyMessages> {
         let mut count = 0;
+        self.subscribers.expect(self.store.recovered_count().min(self.messages.maximum()));
         while let Some((location, record, body)) = self.store.recovered() {
             let restored = Message::restored(&record, body, self.names, now);
             let window_ms = self.accounts.get(record.account).duplicate_window_ms;
@@ -64,7 +65,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                         let until = now.mono.plus_millis(window_ms.saturating_sub(age_ms));
                         self.duplicates.remember(fingerprint, message.id, until);
                     }
-                    self.restore(Message { location, ..message }, due, now, out)?;
+                    self.restore(Message { location, ..message }, due, &record, now, out)?;
                     count += 1;
                 }
                 None => out.fact(Fact::Unrecoverable { message_id: record.id }),
@@ -79,22 +80,28 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let can_be = |account: AccountId| account.index() < ALL_ACCOUNTS_MAX;
         can_be(message.account)
             && (message.target == NETWORK || can_be(message.target))
-            && (!message.role.has_own_id() || self.index.find(&self.messages, message.id).is_none())
+            && (!message.role.has_own_id() || self.find(message.id).is_none())
     }
 
     fn restore(
         &mut self,
         message: Message,
         due: Time,
+        record: &Record,
         now: Now,
         out: &mut impl ShardOutput,
     ) -> Result<(), TooManyMessages> {
         let Message { id, account, target, role, .. } = message;
-        let slot = self.messages.insert(message);
-        let slot = slot.ok_or_else(|| TooManyMessages { messages_max: self.messages.maximum() })?;
         self.ids.pass(id);
         let highest = if target == NETWORK { account } else { account.max(target) };
         self.sessions.extend_accounts(highest.index() + 1);
+        let is_scheduled = role == Role::Mt && message.attempts == 0 && due > now.mono;
+        if role == Role::Mt && due > now.mono && self.park_recovered(&message, record, is_scheduled, now) {
+            out.fact(Fact::Recovered { account, recovered_as: RecoveredAs::Mt });
+            return Ok(());
+        }
+        let slot = self.messages.insert(message);
+        let slot = slot.ok_or_else(|| TooManyMessages { messages_max: self.messages.maximum() })?;
         if role.has_own_id() {
             self.index.insert(&mut self.messages, slot);
         }
@@ -108,7 +115,6 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             let Message { state, error, finished_s, .. } = message;
             self.history.remember(&FinalRecord { id, account, finished_s, error, state });
         }
-        let is_scheduled = role == Role::Mt && message.attempts == 0 && due > now.mono;
         // They line up for their subscribers at once: nobody who comes later gets ahead of them.
         if is_scheduled || role == Role::Broadcast || target != NETWORK || self.take_turn(slot, now) {
             self.resume(slot, due, is_scheduled, now);
@@ -133,6 +139,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             if is_scheduled {
                 self.subscribers.schedule(&mut self.messages, slot);
             }
+            self.park(slot, now);
         } else {
             message.stage = Stage::Ready;
             self.work.push_back(&mut self.messages, slot);

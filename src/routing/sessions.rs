@@ -6,7 +6,8 @@ use std::collections::VecDeque;
 use super::Bound;
 use super::address_range::AddressRange;
 use super::list::{Lanes, List};
-use super::message::{Message, Queue};
+use super::message::Queue;
+use super::messages::Messages;
 use crate::base::{AccountId, PrefixMap, SessionHandle, Slab};
 use crate::limits::THREADS_MAX;
 use crate::smpp::InterfaceVersion;
@@ -309,6 +310,11 @@ impl Sessions {
         self.accounts.get(account.index()).is_some_and(|account| account.receiving > 0)
     }
 
+    /// Whether anything waits for the account while none of its sessions receives.
+    pub(super) fn waits_for_receiver(&self, account: AccountId) -> bool {
+        self.accounts.get(account.index()).is_some_and(|it| it.receiving == 0 && !it.queue.is_empty())
+    }
+
     /// Whether the account has a session with credit, be its lane full or not.
     pub(super) fn has_available(&self, account: AccountId) -> bool {
         self.accounts.get(account.index()).is_some_and(|account| !account.available.is_empty())
@@ -387,7 +393,7 @@ impl Sessions {
     }
 
     /// Takes a message out of the queue it stands in.
-    pub(super) fn leave_queue(&mut self, messages: &mut Slab<Message>, queue: Queue, slot: u32) {
+    pub(super) fn leave_queue(&mut self, messages: &mut Messages, queue: Queue, slot: u32) {
         if let Some(lanes) = self.queue_mut(queue) {
             lanes.remove(messages, slot);
         }

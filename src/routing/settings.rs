@@ -137,6 +137,9 @@ pub struct AccountRouting {
     pub broadcast_receipts: bool,
     /// What data_coding 0 means in its messages; receipts quote them.
     pub default_alphabet: DefaultAlphabet,
+    /// How long the receipts of a concatenated message's parts wait for each other, in milliseconds from the first final
+    /// state on, to go out as one; 0: each goes out by itself.
+    pub parts_wait_ms: u64,
 }
 
 /// Why settings were refused.

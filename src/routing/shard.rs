@@ -10,15 +10,17 @@ use super::history::FinalHistory;
 use super::index::IdIndex;
 use super::list::{Lanes, List};
 use super::message::{Message, NONE, Role, Stage, wall_of};
+use super::messages::Messages;
 use super::operations::Answers;
 use super::outgoing::Scratch;
+use super::parts::PartGroups;
 use super::policy::Policies;
 use super::sessions::Sessions;
 use super::subscribers::{SubscriberNames, Subscribers};
 use super::{Bound, Fact, HeldMessage, MessageView, Origin, SettingsError, ShardOutput, ShardSettings};
 use crate::base::mobile::MobileNetwork;
 use crate::base::{
-    AccountId, MessageId, MessageIdSource, Now, PrefixMap, SessionHandle, Slab, Time, WallTime, Wheel,
+    AccountId, MessageId, MessageIdSource, Now, PrefixMap, SessionHandle, Time, WallTime, Wheel,
 };
 use crate::smpp::{PduBody, SmFields};
 use crate::store::{Durability, Lsn, MessageStore};
@@ -32,10 +34,11 @@ pub struct Shard<S, N> {
     pub(super) store: S,
     pub(super) network: N,
     pub(super) ids: MessageIdSource,
-    pub(super) messages: Slab<Message>,
+    pub(super) messages: Messages,
     pub(super) index: IdIndex,
     pub(super) history: FinalHistory,
     pub(super) duplicates: Duplicates,
+    pub(super) parts: PartGroups,
     pub(super) wheel: Wheel,
     pub(super) names: SubscriberNames,
     pub(super) subscribers: Subscribers,
@@ -82,10 +85,11 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                 wall,
                 settings.id_high_water,
             ),
-            messages: Slab::new(settings.messages_max),
+            messages: Messages::new(settings.messages_max),
             index: IdIndex::new(settings.messages_max),
             history: FinalHistory::new(settings.final_history_records, settings.final_history_s),
             duplicates: Duplicates::new(accounts.any_duplicate_window()),
+            parts: PartGroups::new(),
             wheel: Wheel::new(),
             names: SubscriberNames::new(settings.hash_key),
             subscribers: Subscribers::new(settings.messages_max),
@@ -154,6 +158,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         self.sessions.unblock_all();
         let mut more = self.release_durable(now, budget, out);
         more |= self.run_work(now, budget, out);
+        more |= self.wake_due(now, budget);
         more |= self.run_timers(now, budget, out);
         more |= self.take_mo(now, budget, out);
         more |= self.pump(now, budget, out);
@@ -167,7 +172,9 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         if !self.work.is_empty() || self.sessions.any_ready() {
             return Some(Time::ZERO);
         }
-        [self.wheel.next_deadline(), self.network.next_mo()].into_iter().flatten().min()
+        let deadlines =
+            [self.wheel.next_deadline(), self.messages.parked.next_deadline(), self.network.next_mo()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// Messages held: pending, or final with a receipt owed, and MO messages.
@@ -200,9 +207,14 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         self.ids.next_counter()
     }
 
+    /// Whether anything waits here for an account of whose sessions none receives.
+    pub fn waits_for_receiver(&self, account: AccountId) -> bool {
+        self.sessions.waits_for_receiver(account)
+    }
+
     /// What is known of a message: held, or remembered as final.
     pub fn query(&mut self, id: MessageId, now: Now) -> Option<MessageView> {
-        let Some(slot) = self.index.find(&self.messages, id) else {
+        let Some(link) = self.find(id) else {
             let record = self.history.find(id, now)?;
             return Some(MessageView {
                 message_id: id,
@@ -212,7 +224,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                 held: None,
             });
         };
-        let message = *self.messages.get(slot)?;
+        let message = self.look_at(link)?;
         let sm = self.store.body(message.location).and_then(|body| SmFields::decode(body).ok());
         let waits_until = (!message.state.is_final() && message.milestone > now.mono)
             .then(|| now.wall_at(message.milestone));
@@ -271,6 +283,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                 self.sessions.leave_queue(&mut self.messages, queue, slot);
                 self.expire(slot, now, out);
             }
+            Stage::Gathering { group } => self.waited_for_parts(slot, group, now, out),
             Stage::Behind if !self.woke_in_line(slot, now) => {}
             Stage::Behind => self.expire(slot, now, out),
             Stage::Ready | Stage::Scheduled | Stage::Waiting if expired => self.expire(slot, now, out),
@@ -355,7 +368,8 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                     self.offer(slot, now, out);
                 }
                 Role::Broadcast => self.open_broadcast(slot, now),
-                Role::Receipt | Role::Notification | Role::Alert => self.offer(slot, now, out),
+                Role::Receipt => self.receipt_due(slot, now, out),
+                Role::Notification | Role::Alert => self.offer(slot, now, out),
             }
         }
         true

@@ -16,8 +16,9 @@ use std::collections::HashMap;
 use super::Shard;
 use super::list::{Lanes, List};
 use super::message::{Message, NONE, Stage, Turn};
+use super::messages::{Messages, link_to, parked_at};
+use crate::base::Now;
 use crate::base::mobile::MobileNetwork;
-use crate::base::{Now, Slab};
 use crate::store::MessageStore;
 
 /// Names subscribers in few octets, differently in every process: whoever does not know the key can't choose addresses
@@ -67,19 +68,22 @@ const LINES_MIN: usize = 1 << 6;
 const EMPTY: u32 = u32::MAX;
 /// Set in a place that has further messages: most look-ups then end without touching a message.
 const MORE: u32 = 1 << 31;
+/// Messages at one place from which on those that wait for their schedule are not parked there.
+const CROWD: usize = 16;
 
 /// Whose turn it is with each subscriber, and who stands in line.
 #[derive(Debug)]
 pub(super) struct Subscribers {
-    /// By place: the slot of the first message there, above it as much of its subscriber's name as there is room for,
-    /// above that [`MORE`].
+    /// By place: the link to the first message there, above it as much of its subscriber's name as there is room for,
+    /// above that [`MORE`]. Of those that are parked, the ones that wait for their schedule are here too; they have no
+    /// turn.
     places: Vec<u32>,
     /// The lines of the table are between `mask + 1` and twice as many.
     mask: u32,
     lines_max: usize,
-    /// Bits of a slot.
+    /// Bits of a link here: those of a slot, and one for those parked.
     slot_bits: u32,
-    /// Messages that have a turn.
+    /// Messages in the table.
     len: u32,
     lines: HashMap<u32, Lanes>,
     /// Those whose schedule is still to come.
@@ -90,9 +94,9 @@ impl Subscribers {
     /// For at most `messages_max` messages. Memory is reserved and used as it is needed.
     ///
     /// # Panics
-    /// When `messages_max` is 2^31 or more.
+    /// When `messages_max` is 2^30 or more.
     pub(super) fn new(messages_max: u32) -> Self {
-        assert!(messages_max < 1 << 31);
+        assert!(messages_max < 1 << 30);
         let lines_max = (messages_max as usize / PLACES + 1).next_power_of_two().max(LINES_MIN);
         let mut places = Vec::with_capacity(lines_max * PLACES);
         places.resize(LINES_MIN * PLACES, EMPTY);
@@ -100,14 +104,24 @@ impl Subscribers {
             places,
             mask: LINES_MIN as u32 - 1,
             lines_max,
-            slot_bits: u32::BITS - messages_max.leading_zeros(),
+            slot_bits: u32::BITS - messages_max.leading_zeros() + 1,
             len: 0,
             lines: HashMap::new(),
             scheduled: HashMap::new(),
         }
     }
 
-    /// Messages that have a turn.
+    /// Makes room for so many messages at once. The table must be empty.
+    pub(super) fn expect(&mut self, count: u32) {
+        debug_assert_eq!(self.len, 0);
+        let lines = (count as usize / PLACES + 1).clamp(LINES_MIN, self.lines_max);
+        if lines * PLACES > self.places.len() {
+            self.places.resize(lines * PLACES, EMPTY);
+            self.mask = (1 << lines.ilog2()) - 1;
+        }
+    }
+
+    /// Messages that have a turn, and parked ones that wait for their schedule.
     pub(super) const fn len(&self) -> u32 {
         self.len
     }
@@ -127,7 +141,9 @@ impl Subscribers {
 
     /// What a place holds of a message, without [`MORE`].
     #[inline]
-    const fn entry(&self, slot: u32, subscriber: u32) -> u32 {
+    const fn entry(&self, link: u32, subscriber: u32) -> u32 {
+        let parked_at = self.slot_bits - 1;
+        let slot = (link & ((1 << parked_at) - 1)) | (link >> 31) << parked_at;
         // The highest bits of the name: the lowest say where the place is.
         let name = ((subscriber as u64) >> (self.slot_bits + 1)) << self.slot_bits;
         (name as u32 | slot) & !MORE
@@ -135,17 +151,18 @@ impl Subscribers {
 
     #[inline]
     const fn slot_of(&self, entry: u32) -> u32 {
-        entry & ((1 << self.slot_bits) - 1)
+        let parked_at = self.slot_bits - 1;
+        (entry & ((1 << parked_at) - 1)) | (entry >> parked_at & 1) << 31
     }
 
     /// The message that has the subscriber's turn.
     #[inline]
-    pub(super) fn holder(&self, messages: &Slab<Message>, subscriber: u32) -> Option<u32> {
+    pub(super) fn holder(&self, messages: &Messages, subscriber: u32) -> Option<u32> {
         self.holder_at(messages, subscriber, self.place_of(subscriber))
     }
 
     #[inline]
-    fn holder_at(&self, messages: &Slab<Message>, subscriber: u32, place: usize) -> Option<u32> {
+    fn holder_at(&self, messages: &Messages, subscriber: u32, place: usize) -> Option<u32> {
         let first = *self.places.get(place)?;
         let unlike = (first ^ self.entry(self.slot_of(first), subscriber)) & !MORE != 0;
         if first == EMPTY || (unlike && first & MORE == 0) {
@@ -155,48 +172,96 @@ impl Subscribers {
     }
 
     /// The message of this subscriber among those chained from `at` on.
-    fn find(&self, messages: &Slab<Message>, subscriber: u32, mut at: u32) -> Option<u32> {
+    fn find(&self, messages: &Messages, subscriber: u32, mut at: u32) -> Option<u32> {
         while at != NONE {
-            let message = messages.get(at)?;
-            if message.subscriber == subscriber {
+            if messages.subscriber(at)? == subscriber && messages.has_turn(at) {
                 return Some(at);
             }
-            at = message.peer;
+            at = messages.peer(at);
         }
         None
     }
 
     /// Gives a message its subscriber's turn unless another has it: that one then.
     #[inline]
-    fn claim(&mut self, messages: &mut Slab<Message>, slot: u32, subscriber: u32) -> Option<u32> {
+    fn claim(&mut self, messages: &mut Messages, slot: u32, subscriber: u32) -> Option<u32> {
         let place = self.place_of(subscriber);
         if let Some(holder) = self.holder_at(messages, subscriber, place) {
             return Some(holder);
         }
-        self.push(messages, slot, subscriber, place);
+        self.add_at(messages, slot, subscriber, place);
+        None
+    }
+
+    #[inline]
+    fn add_at(&mut self, messages: &mut Messages, link: u32, subscriber: u32, place: usize) {
+        self.push(messages, link, subscriber, place);
         self.len += 1;
         if self.len as usize >= self.places.len() && self.places.len() < self.lines_max * PLACES {
             self.grow(messages);
         }
-        None
+    }
+
+    /// Adds a parked message that waits for its schedule.
+    pub(super) fn add(&mut self, messages: &mut Messages, link: u32, subscriber: u32) {
+        let place = self.place_of(subscriber);
+        self.add_at(messages, link, subscriber, place);
+    }
+
+    /// Takes out what was added.
+    pub(super) fn forget(&mut self, messages: &mut Messages, link: u32, subscriber: u32) {
+        self.remove(messages, link, subscriber);
+    }
+
+    /// Whether so many messages have the place of this subscriber that another would be long looked for.
+    pub(super) fn is_crowded(&self, messages: &Messages, subscriber: u32) -> bool {
+        let first = self.places.get(self.place_of(subscriber)).copied().unwrap_or(EMPTY);
+        let mut at = if first == EMPTY { NONE } else { self.slot_of(first) };
+        for _ in 0..CROWD {
+            if at == NONE {
+                return false;
+            }
+            at = messages.peer(at);
+        }
+        true
+    }
+
+    /// Puts the message `to` into the place that `from` has, which is the same message parked or not.
+    pub(super) fn replace(&mut self, messages: &mut Messages, from: u32, to: u32, subscriber: u32) {
+        let peer = messages.peer(from);
+        messages.set_peer(to, peer);
+        let place = self.place_of(subscriber);
+        let first = self.places[place];
+        let mut at = self.slot_of(first);
+        if at == from {
+            self.places[place] = self.entry(to, subscriber) | (first & MORE);
+            return;
+        }
+        while at != NONE {
+            let next = messages.peer(at);
+            if next == from {
+                messages.set_peer(at, to);
+                return;
+            }
+            at = next;
+        }
+        debug_assert!(false, "a turn was not in its place");
     }
 
     /// Puts a message, which has no peer, into its place.
     #[inline]
-    fn push(&mut self, messages: &mut Slab<Message>, slot: u32, subscriber: u32, place: usize) {
+    fn push(&mut self, messages: &mut Messages, slot: u32, subscriber: u32, place: usize) {
         let entry = self.entry(slot, subscriber);
         let first = std::mem::replace(&mut self.places[place], entry);
         if first != EMPTY {
             self.places[place] |= MORE;
-            if let Some(message) = messages.get_mut(slot) {
-                message.peer = self.slot_of(first);
-            }
+            messages.set_peer(slot, self.slot_of(first));
         }
     }
 
     /// Takes the turn of this subscriber from the message that has it.
     #[inline]
-    fn remove(&mut self, messages: &mut Slab<Message>, slot: u32, subscriber: u32) {
+    fn remove(&mut self, messages: &mut Messages, slot: u32, subscriber: u32) {
         self.len -= 1;
         let place = self.place_of(subscriber);
         let first = self.places[place];
@@ -208,42 +273,43 @@ impl Subscribers {
     }
 
     /// Takes a message out of a place that has others.
-    fn unchain(&mut self, messages: &mut Slab<Message>, slot: u32, place: usize) {
-        let Some(message) = messages.get_mut(slot) else { return };
-        let peer = std::mem::replace(&mut message.peer, NONE);
+    fn unchain(&mut self, messages: &mut Messages, slot: u32, place: usize) {
+        let peer = messages.peer(slot);
+        messages.set_peer(slot, NONE);
         let first = self.slot_of(self.places[place]);
         if first == slot {
-            self.places[place] = messages.get(peer).map_or(EMPTY, |next| {
-                self.entry(peer, next.subscriber) | if next.peer == NONE { 0 } else { MORE }
+            self.places[place] = messages.subscriber(peer).map_or(EMPTY, |subscriber| {
+                self.entry(peer, subscriber) | if messages.peer(peer) == NONE { 0 } else { MORE }
             });
             return;
         }
         let mut at = first;
-        while let Some(message) = messages.get_mut(at) {
-            if message.peer == slot {
-                message.peer = peer;
+        while at != NONE {
+            let next = messages.peer(at);
+            if next == slot {
+                messages.set_peer(at, peer);
                 if at == first && peer == NONE {
                     self.places[place] &= !MORE;
                 }
                 return;
             }
-            at = message.peer;
+            at = next;
         }
         debug_assert!(false, "a turn was not in its place");
     }
 
     /// Adds a line, and moves there what belongs there from the one that it splits off.
     #[cold]
-    fn grow(&mut self, messages: &mut Slab<Message>) {
+    fn grow(&mut self, messages: &mut Messages) {
         let lines = self.places.len() / PLACES;
         let split = (lines & self.mask as usize) * PLACES;
         self.places.resize((lines + 1) * PLACES, EMPTY);
         for place in split..split + PLACES {
             let first = std::mem::replace(&mut self.places[place], EMPTY);
             let mut at = if first == EMPTY { NONE } else { self.slot_of(first) };
-            while let Some(message) = messages.get_mut(at) {
-                let next = std::mem::replace(&mut message.peer, NONE);
-                let subscriber = message.subscriber;
+            while let Some(subscriber) = messages.subscriber(at) {
+                let next = messages.peer(at);
+                messages.set_peer(at, NONE);
                 let place = self.place_of(subscriber);
                 self.push(messages, at, subscriber, place);
                 at = next;
@@ -255,13 +321,13 @@ impl Subscribers {
     }
 
     /// Notes that a message waits for its schedule.
-    pub(super) fn schedule(&mut self, messages: &mut Slab<Message>, slot: u32) {
+    pub(super) fn schedule(&mut self, messages: &mut Messages, slot: u32) {
         let Some(subscriber) = messages.get(slot).map(|message| message.subscriber) else { return };
         self.scheduled.entry(subscriber).or_insert(List::EMPTY).push_back(messages, slot);
     }
 
     /// Notes that it does so no longer.
-    pub(super) fn unschedule(&mut self, messages: &mut Slab<Message>, slot: u32) {
+    pub(super) fn unschedule(&mut self, messages: &mut Messages, slot: u32) {
         let Some(subscriber) = messages.get(slot).map(|message| message.subscriber) else { return };
         let Some(list) = self.scheduled.get_mut(&subscriber) else { return };
         list.remove(messages, slot);
@@ -275,9 +341,9 @@ impl Subscribers {
         self.scheduled.values()
     }
 
-    /// Appends the messages to a subscriber: the one that has the turn, those in line, those that wait for their
+    /// Appends links to the messages to a subscriber: the one that has the turn, those in line, those that wait for their
     /// schedule.
-    pub(super) fn collect(&self, messages: &Slab<Message>, subscriber: u32, found: &mut Vec<u32>) {
+    pub(super) fn collect(&self, messages: &Messages, subscriber: u32, found: &mut Vec<u32>) {
         found.extend(self.holder(messages, subscriber));
         if let Some(line) = self.lines.get(&subscriber) {
             line.collect(messages, found);
@@ -285,10 +351,27 @@ impl Subscribers {
         if let Some(list) = self.scheduled.get(&subscriber) {
             list.collect(messages, found);
         }
+        self.collect_parked(messages, subscriber, found);
+    }
+
+    /// Appends links to the parked ones that wait for their schedule, in order.
+    pub(super) fn collect_parked(&self, messages: &Messages, subscriber: u32, found: &mut Vec<u32>) {
+        let parked = found.len();
+        let first = self.places.get(self.place_of(subscriber)).copied().unwrap_or(EMPTY);
+        let mut at = if first == EMPTY { NONE } else { self.slot_of(first) };
+        while at != NONE {
+            let is_scheduled = parked_at(at).is_some() && !messages.has_turn(at);
+            if is_scheduled && messages.subscriber(at) == Some(subscriber) {
+                found.push(at);
+            }
+            at = messages.peer(at);
+        }
+        // The newest stand first in a place.
+        found[parked..].reverse();
     }
 
     /// Takes a message out of its line. Whether others are left in it.
-    pub(super) fn leave_line(&mut self, messages: &mut Slab<Message>, slot: u32) -> bool {
+    pub(super) fn leave_line(&mut self, messages: &mut Messages, slot: u32) -> bool {
         let Some(subscriber) = messages.get(slot).map(|message| message.subscriber) else { return false };
         let Some(line) = self.lines.get_mut(&subscriber) else { return false };
         line.remove(messages, slot);
@@ -317,7 +400,24 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let subscriber = message.subscriber;
         match self.subscribers.claim(&mut self.messages, slot, subscriber) {
             None => true,
-            Some(holder) => self.contend(slot, holder, now),
+            Some(holder) => match parked_at(holder) {
+                None => self.contend(slot, holder, now),
+                Some(place) => self.contend_with_parked(slot, place, now),
+            },
+        }
+    }
+
+    /// As [`Self::contend`] with a parked message, which stays there unless the one in hand goes first.
+    #[cold]
+    fn contend_with_parked(&mut self, slot: u32, place: u32, now: Now) -> bool {
+        let priority = self.messages.get(slot).map_or(0, |message| message.priority);
+        match self.messages.parked.get_mut(place) {
+            Some(holder) if holder.traits().priority >= priority => {
+                holder.follow();
+                self.stand_in_line(slot, now);
+                false
+            }
+            _ => self.awake(link_to(place)).is_some_and(|holder| self.contend(slot, holder, now)),
         }
     }
 
@@ -332,16 +432,20 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             self.give_turn(slot);
             return true;
         }
-        let (subscriber, at) = (message.subscriber, wake_up(message, now));
         if let Some(other) = self.messages.get_mut(holder) {
             other.turn = Turn::Followed;
         }
-        if let Some(message) = self.messages.get_mut(slot) {
-            (message.turn, message.stage) = (Turn::No, Stage::Behind);
-        }
+        self.stand_in_line(slot, now);
+        false
+    }
+
+    /// Puts a message in hand at the end of its subscriber's line.
+    fn stand_in_line(&mut self, slot: u32, now: Now) {
+        let Some(message) = self.messages.get_mut(slot) else { return };
+        (message.turn, message.stage) = (Turn::No, Stage::Behind);
+        let (subscriber, at) = (message.subscriber, wake_up(message, now));
         self.subscribers.lines.entry(subscriber).or_insert(Lanes::EMPTY).push_back(&mut self.messages, slot);
         self.wheel.schedule(slot, at);
-        false
     }
 
     /// Moves a message that waits for its next attempt from its turn to the front of the line. Its timer stays.

@@ -1,11 +1,12 @@
-//! Accepts connections and gives each to the least-loaded worker, where it stays for its whole life.
+//! Accepts connections, and makes those to ESMEs that are to be called ([`super::outbind`]); gives each to the least-loaded
+//! worker, where it stays for its whole life.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use mio::net::TcpListener;
@@ -13,6 +14,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use tracing::{info, warn};
 
 use super::admission::{Admission, Load};
+use super::outbind::{Boards, Caller, Outbind};
 use super::thread::ThreadWaker;
 use super::tls::{HandshakePlace, ServerTls};
 use crate::control_lane::Wake;
@@ -27,6 +29,8 @@ pub struct Arrival {
     pub peer: SocketAddr,
     /// On a TLS listener: the place of its handshake.
     pub handshake: Option<HandshakePlace>,
+    /// On a connection of ours: what to say first.
+    pub outbind: Option<Outbind>,
 }
 
 /// The way to one worker.
@@ -66,6 +70,8 @@ pub struct AcceptorParts {
     pub doors: Vec<WorkerDoor>,
     /// The limits.
     pub admission: Arc<Admission>,
+    /// Which ESMEs may have to be called.
+    pub boards: Boards,
     /// Its own counters.
     pub counters: Arc<ThreadCounters>,
 }
@@ -90,6 +96,7 @@ pub fn start(parts: AcceptorParts) -> io::Result<(AcceptorStop, JoinHandle<()>)>
         poll.registry().register(&mut listener, Token(index), Interest::READABLE)?;
         listeners.push(Listener { listener, tls });
     }
+    let caller = Caller::new(parts.boards, Arc::clone(&waker));
     let stop = AcceptorStop { stop: Arc::new(AtomicBool::new(false)), waker };
     let acceptor = Acceptor {
         listeners,
@@ -98,7 +105,8 @@ pub fn start(parts: AcceptorParts) -> io::Result<(AcceptorStop, JoinHandle<()>)>
         counters: parts.counters,
         stop: Arc::clone(&stop.stop),
     };
-    let thread = std::thread::Builder::new().name("smscd-accept".into()).spawn(move || acceptor.run(poll))?;
+    let thread =
+        std::thread::Builder::new().name("smscd-accept".into()).spawn(move || acceptor.run(poll, caller))?;
     Ok((stop, thread))
 }
 
@@ -116,11 +124,17 @@ struct Acceptor {
 }
 
 impl Acceptor {
-    fn run(&self, mut poll: Poll) {
+    fn run(&self, mut poll: Poll, mut caller: Caller) {
         let mut events = Events::with_capacity(64);
         let mut exhausted = false;
         while !self.stop.load(Ordering::Acquire) {
-            let timeout = exhausted.then_some(EXHAUSTED_PAUSE);
+            let next_call = caller.call(Instant::now(), |stream, peer, outbind| {
+                if self.admit(peer) {
+                    self.hand_over(Arrival { stream, peer, handshake: None, outbind: Some(outbind) });
+                }
+            });
+            let pause = exhausted.then_some(EXHAUSTED_PAUSE);
+            let timeout = pause.into_iter().chain(next_call).min();
             if let Err(error) = poll.poll(&mut events, timeout) {
                 if error.kind() != io::ErrorKind::Interrupted {
                     warn!(%error, "the acceptor's poll failed");
@@ -162,18 +176,31 @@ impl Acceptor {
             self.counters.add(Counter::TlsHandshakesRefused, 1);
             return;
         }
-        if let Err(limit) = self.admission.admit(peer.ip()) {
-            info!(?limit, %peer, "connection refused");
-            // Dropping the stream closes it.
-            self.counters.add(Counter::ConnectionsRefused, 1);
-            return;
+        // Dropping the stream closes it.
+        if self.admit(peer) {
+            self.hand_over(Arrival { stream, peer, handshake: handshake.flatten(), outbind: None });
         }
+    }
+
+    /// Whether there is room for one more connection with this peer; then it is counted.
+    fn admit(&self, peer: SocketAddr) -> bool {
+        let admitted = self.admission.admit(peer.ip());
+        if let Err(limit) = admitted {
+            info!(?limit, %peer, "connection refused");
+            self.counters.add(Counter::ConnectionsRefused, 1);
+        }
+        admitted.is_ok()
+    }
+
+    /// Gives a connection to the worker with the fewest.
+    fn hand_over(&self, arrival: Arrival) {
+        let peer = arrival.peer;
         let door = self.doors.iter().min_by_key(|door| door.load.connections());
         let taken = door.is_some_and(|door| {
             // Each response must leave at once (field-notes quirk 27); writes are batched per turn anyway.
-            drop(stream.set_nodelay(true));
+            drop(arrival.stream.set_nodelay(true));
             door.load.take();
-            let taken = door.arrivals.send(Arrival { stream, peer, handshake: handshake.flatten() }).is_ok();
+            let taken = door.arrivals.send(arrival).is_ok();
             if taken {
                 door.waker.wake();
             } else {

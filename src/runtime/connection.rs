@@ -2,6 +2,7 @@
 //! worker's table; an idle one owns no buffer.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use mio::net::TcpStream;
 
@@ -63,6 +64,8 @@ pub struct Connection {
     pub armed_for: Time,
     /// Its TLS side, on a TLS listener. Looked at once per read and write.
     pub tls: Option<Box<TlsSession>>,
+    /// Keeps the line busy, if we have called.
+    pub line: Option<Arc<()>>,
     runs: Vec<Run>,
 }
 
@@ -110,6 +113,7 @@ impl Connection {
             heard: false,
             armed_for: Time::NEVER,
             tls: None,
+            line: None,
             runs: Vec::new(),
         }
     }

@@ -1,14 +1,18 @@
 //! The store behind a hosted shard: in memory or on disk, as the durability setting says.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::committer::{ChannelLink, LateWaker};
-use crate::base::Time;
+use crate::base::{MessageId, Time};
 use crate::control_lane::Wake;
 use crate::store::journal::{AccountNumbers, Damage, Failure, StoreStats};
 use crate::store::{
     Durability, Journal, Location, Lsn, MemoryStore, MessageStore, Record, StoreFull, Stored,
 };
+
+/// How long a stop waits for an index to be written. The next start does without one that takes longer.
+const INDEX_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// A store of either kind.
 #[derive(Debug)]
@@ -83,6 +87,10 @@ impl HostedStore {
                 wait();
                 journal.commit();
             }
+            let started = Instant::now();
+            while !journal.save_index() && started.elapsed() < INDEX_TIME_MAX {
+                wait();
+            }
         }
     }
 }
@@ -101,6 +109,27 @@ impl MessageStore for HostedStore {
         match self {
             Self::Memory(store) => store.body(location),
             Self::Journal(store, _) => store.body(location),
+        }
+    }
+
+    fn keeps_records(&self) -> bool {
+        match self {
+            Self::Memory(store) => store.keeps_records(),
+            Self::Journal(store, _) => store.keeps_records(),
+        }
+    }
+
+    fn record(&self, location: Location) -> Option<Record> {
+        match self {
+            Self::Memory(store) => store.record(location),
+            Self::Journal(store, _) => store.record(location),
+        }
+    }
+
+    fn id(&self, location: Location) -> Option<MessageId> {
+        match self {
+            Self::Memory(store) => store.id(location),
+            Self::Journal(store, _) => store.id(location),
         }
     }
 
@@ -154,6 +183,13 @@ impl MessageStore for HostedStore {
         match self {
             Self::Memory(store) => store.commit(),
             Self::Journal(store, _) => store.commit(),
+        }
+    }
+
+    fn recovered_count(&self) -> u32 {
+        match self {
+            Self::Memory(store) => store.recovered_count(),
+            Self::Journal(store, _) => store.recovered_count(),
         }
     }
 

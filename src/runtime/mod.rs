@@ -32,6 +32,7 @@ pub mod hosted_store;
 pub mod lane;
 pub mod message_policy;
 pub mod out_queue;
+pub mod outbind;
 pub mod pool;
 pub mod reconfigure;
 pub mod segment_folder;

@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::accounts::AccountTable;
 use super::admission::Admission;
 use super::events::{AccountLabel, AccountLabels};
+use super::outbind::{Board, Boards};
 use super::thread::ThreadWaker;
 use crate::config::{AccountConfig, Config};
 use crate::control_lane::Wake;
@@ -32,6 +33,8 @@ pub struct ShardsChange {
     pub profiles: Vec<NetworkProfile>,
     /// Where broadcasts can be sent to.
     pub areas: Vec<BroadcastArea>,
+    /// Which ESMEs may have to be called; set by [`Reconfigurer::apply`].
+    pub board: Option<Arc<Board>>,
     /// How the accounts are numbered on disk; `None`: messages are in memory.
     pub numbers: Option<AccountNumbers>,
 }
@@ -84,6 +87,7 @@ pub struct Reconfigurer {
     counters: Vec<Arc<ThreadCounters>>,
     /// For the writer of event records.
     labels: AccountLabels,
+    boards: Boards,
     workers: u16,
 }
 
@@ -99,6 +103,7 @@ impl Reconfigurer {
         accounts: Arc<AccountTable>,
         admission: Arc<Admission>,
         counters: Vec<Arc<ThreadCounters>>,
+        boards: Boards,
         workers: u16,
     ) -> (Self, Vec<StepEnd>) {
         let (applied_tx, applied) = bounded(STEPS_MAX * wakers.len());
@@ -111,7 +116,7 @@ impl Reconfigurer {
             })
             .unzip();
         let labels = AccountLabels::default();
-        (Self { ways, applied, accounts, admission, counters, labels, workers }, ends)
+        (Self { ways, applied, accounts, admission, counters, labels, boards, workers }, ends)
     }
 
     /// What event records say of the accounts of `config`, kept up to date.
@@ -124,12 +129,13 @@ impl Reconfigurer {
     ///
     /// # Errors
     /// [`Stuck`].
-    pub fn apply(&mut self, config: &Config, shards: ShardsChange) -> Result<(), Stuck> {
+    pub fn apply(&mut self, config: &Config, mut shards: ShardsChange) -> Result<(), Stuck> {
         for counters in &self.counters {
             counters.make_room(config.accounts.len());
         }
         self.accounts = Arc::new(self.accounts.after(config));
         *self.labels.write() = labels(config);
+        shards.board = Some(self.boards.change(config));
         self.step(&Step::Shards(Arc::new(shards)))?;
         self.admission.set_limits(config.limits.connections_max, config.limits.connections_per_address_max);
         let change = workers_change(config, Arc::clone(&self.accounts), self.workers);

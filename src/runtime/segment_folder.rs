@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 
 use rustix::fs::{FallocateFlags, fallocate, fdatasync};
 use rustix::io::Errno;
@@ -12,6 +13,9 @@ use rustix::io::Errno;
 use crate::store::journal::{Disk, SegmentFile};
 
 const PREFIX: &str = "segment-";
+const INDEX: &str = "index";
+/// One that is not complete.
+const NEW_INDEX: &str = "index.new";
 /// Octets written at once where a file system can't reserve room otherwise.
 const ZEROS: usize = 1 << 20;
 
@@ -113,6 +117,51 @@ impl Disk for SegmentFolder {
             files.push((number, Arc::new(SegmentOnDisk { file, len })));
         }
         Ok(files)
+    }
+
+    fn side_by_side(ahead: impl FnOnce() + Send, here: impl FnOnce()) {
+        thread::scope(|scope| {
+            scope.spawn(ahead);
+            here();
+        });
+    }
+
+    fn create_index(&mut self) -> io::Result<Arc<SegmentOnDisk>> {
+        let path = self.path.join(NEW_INDEX);
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
+        Ok(Arc::new(SegmentOnDisk { file, len: 0 }))
+    }
+
+    fn publish_index(&mut self) -> io::Result<()> {
+        fs::rename(self.path.join(NEW_INDEX), self.path.join(INDEX))
+    }
+
+    fn index(&mut self) -> io::Result<Option<Arc<SegmentOnDisk>>> {
+        let file = match File::open(self.path.join(INDEX)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let len = u32::try_from(file.metadata()?.len()).unwrap_or(u32::MAX);
+        Ok(Some(Arc::new(SegmentOnDisk { file, len })))
+    }
+
+    fn remove_index(&mut self) -> io::Result<()> {
+        let removed = [INDEX, NEW_INDEX].map(|name| remove_if_there(&self.path.join(name)));
+        for removed in removed {
+            if removed? {
+                sync_folder(&self.path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn remove_if_there(path: &Path) -> io::Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -8,6 +8,7 @@ use tracing::{error, warn};
 use super::congestion::Congestion;
 use super::hosted_store::HostedStore;
 use super::lane::{LaneReceiver, LaneSender};
+use super::outbind::Board;
 use super::reconfigure::ShardsChange;
 use super::thread::{ThreadStats, ThreadWaker};
 use super::values::{ToShard, ToWorker};
@@ -51,6 +52,8 @@ pub struct ShardHost {
     mo_held: Vec<(MessageId, u64)>,
     /// Where it says how full it is, if peers are told.
     congestion: Option<Arc<Congestion>>,
+    /// Where it says for which accounts messages wait, if ESMEs are to be called.
+    board: Option<Arc<Board>>,
 }
 
 impl ShardHost {
@@ -68,6 +71,7 @@ impl ShardHost {
             mo_waiting: Vec::new(),
             mo_held: Vec::new(),
             congestion: None,
+            board: None,
         }
     }
 
@@ -75,6 +79,13 @@ impl ShardHost {
     #[must_use]
     pub fn with_congestion(mut self, congestion: Option<Arc<Congestion>>) -> Self {
         self.congestion = congestion;
+        self
+    }
+
+    /// From now on it says there for which accounts messages wait.
+    #[must_use]
+    pub fn with_board(mut self, board: &Arc<Board>) -> Self {
+        self.board = (!board.is_empty()).then(|| Arc::clone(board));
         self
     }
 
@@ -245,6 +256,9 @@ impl ShardHost {
         if let Err(error) = self.shard.reconfigure(change.routing.clone()) {
             error!(%error, "the accounts could not be taken over");
         }
+        if let Some(board) = &change.board {
+            self.board = (!board.is_empty()).then(|| Arc::clone(board));
+        }
         self.shard.network_mut().set_areas(change.areas.clone());
         if let Err(error) = self.shard.network_mut().set_profiles(&change.profiles) {
             error!(%error, "the network's profiles could not be taken over");
@@ -295,6 +309,9 @@ impl ShardHost {
         if let Some(congestion) = &self.congestion {
             let (held, maximum) = self.shard.fill();
             congestion.note(self.shard.index(), held, maximum);
+        }
+        if let Some(board) = &self.board {
+            board.note(self.shard.index(), |account| self.shard.waits_for_receiver(account));
         }
         more
     }

@@ -3,9 +3,9 @@
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use crossbeam_channel::{Receiver, bounded};
 use mio::Poll;
 use tracing::{error, warn};
@@ -20,6 +20,7 @@ use super::congestion::Congestion;
 use super::daily_counts::DailyCounts;
 use super::events::{self, EventWriter};
 use super::lane::{self, LaneReceiver};
+use super::outbind::Boards;
 use super::reconfigure::{Reconfigurer, workers_change};
 use super::shard_host::{HostedShard, ShardHost, ToWorkerLane};
 use super::thread::{Leaving, RuntimeThread, ThreadStats, ThreadWaker};
@@ -152,11 +153,13 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
     let mut shards: Vec<Option<HostedShard>> = shards.into_iter().map(Some).collect();
     let mut counters: Vec<Arc<ThreadCounters>> =
         plan.threads.iter().map(|_| Arc::new(ThreadCounters::new(accounts.len()))).collect();
+    let boards = Boards::new(config);
     let (reconfigurer, step_ends) = Reconfigurer::new(
         &wakers,
         Arc::clone(&accounts),
         Arc::clone(&admission),
         counters.clone(),
+        boards.clone(),
         plan.workers,
     );
     let mut event_counters = None;
@@ -212,7 +215,7 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
         };
         let events = placed.shard.and_then(|shard| event_lanes.get_mut(usize::from(shard))?.take());
         let latencies = Box::new(LatencySet::new());
-        let mut stats = ThreadStats { counters: thread_counters, latencies, events };
+        let stats = ThreadStats { counters: thread_counters, latencies, events };
         let shard = match placed.shard {
             None => None,
             Some(shard) => {
@@ -220,11 +223,11 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
                 let core = core.context("a shard without a core")?;
                 core.store().set_waker(Arc::clone(waker) as Arc<dyn Wake>);
                 let (to_workers, from_workers) = lanes.take_shard(shard);
-                let mut host =
-                    ShardHost::new(core, to_workers, from_workers).with_congestion(congestion.clone());
-                host.recover(clock.now(), &mut stats)
-                    .with_context(|| format!("taking up what is in the store of shard {shard}"))?;
-                Some(host)
+                Some(
+                    ShardHost::new(core, to_workers, from_workers)
+                        .with_congestion(congestion.clone())
+                        .with_board(&boards.current()),
+                )
             }
         };
         runtime_threads.push(RuntimeThread {
@@ -243,12 +246,20 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
         });
     }
 
+    recover(&mut runtime_threads, clock)?;
+
     let acceptor_counters = Arc::new(ThreadCounters::new(0));
     counters.push(Arc::clone(&acceptor_counters));
     counters.extend(event_counters);
-    let (acceptor, acceptor_thread) =
-        acceptor::start(AcceptorParts { listeners, tls, doors, admission, counters: acceptor_counters })
-            .context("starting the acceptor")?;
+    let (acceptor, acceptor_thread) = acceptor::start(AcceptorParts {
+        listeners,
+        tls,
+        doors,
+        admission,
+        boards,
+        counters: acceptor_counters,
+    })
+    .context("starting the acceptor")?;
     let threads = runtime_threads
         .into_iter()
         .map(|thread| spawn(thread, config.engine.pin))
@@ -267,9 +278,27 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
     })
 }
 
+/// Has every shard take up what is in its store, all at once.
+fn recover(threads: &mut [RuntimeThread], clock: Clock) -> anyhow::Result<()> {
+    thread::scope(|scope| {
+        let shards: Vec<_> = threads
+            .iter_mut()
+            .filter_map(|RuntimeThread { shard, stats, .. }| {
+                let shard = shard.as_mut()?;
+                Some(scope.spawn(move || shard.recover(clock.now(), stats)))
+            })
+            .collect();
+        for (index, shard) in shards.into_iter().enumerate() {
+            let recovered = shard.join().map_err(|_| anyhow!("taking up a store panicked"))?;
+            recovered.with_context(|| format!("taking up what is in the store of shard {index}"))?;
+        }
+        Ok(())
+    })
+}
+
 fn spawn(thread: RuntimeThread, pin: bool) -> io::Result<JoinHandle<io::Result<()>>> {
     let index = thread.index;
-    std::thread::Builder::new().name(format!("smscd-{index}")).spawn(move || {
+    thread::Builder::new().name(format!("smscd-{index}")).spawn(move || {
         if pin {
             pin_to_core(index);
         }

@@ -127,6 +127,7 @@ impl State {
             routing: shards::routing(&after),
             profiles: shards::profiles(&after),
             areas: shards::areas(&after),
+            board: None,
             numbers,
         };
         let applied = self.reconfigurer.apply(&after, change);

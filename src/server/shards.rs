@@ -6,7 +6,9 @@ use anyhow::Context;
 
 use super::stores::messages_max;
 use crate::base::Now;
-use crate::config::{self, AccountConfig, Config, Delay, Distribution, EnginePlan, MoConfig, NetworkProfile};
+use crate::config::{
+    self, AccountConfig, Config, Delay, Distribution, EnginePlan, MoConfig, NetworkProfile, ReceiptsForParts,
+};
 use crate::network::{self, MoSource, MoSourceSettings, Network};
 use crate::routing::{AccountRouting, RetrySettings, Shard, ShardChange, ShardSettings, shard_of};
 use crate::runtime::hosted_store::HostedStore;
@@ -113,6 +115,10 @@ fn account(account: &AccountConfig) -> AccountRouting {
         ids: compat.id_forms(),
         broadcast_receipts: account.broadcast_receipts,
         default_alphabet: account.default_alphabet.alphabet(),
+        parts_wait_ms: match account.receipts_for_parts {
+            ReceiptsForParts::Each => 0,
+            ReceiptsForParts::One => account.receipt_parts_wait_ms,
+        },
     }
 }
 

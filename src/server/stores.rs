@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use tracing::{info, warn};
 
 use super::data_dir::{DataDir, Manifest};
@@ -67,7 +67,16 @@ pub(super) fn open(
     }
     data.write_manifest(&manifest)?;
     data.remove_other_layouts(manifest.layout)?;
-    (0..shards).map(|shard| opening.open_shard(&manifest, shard)).collect()
+    let (opening, manifest) = (&opening, &manifest);
+    thread::scope(|scope| {
+        #[allow(clippy::needless_collect, reason = "all are under way before one is waited for")]
+        let shards: Vec<_> =
+            (0..shards).map(|shard| scope.spawn(move || opening.open_shard(manifest, shard))).collect();
+        let opened = |shard: thread::ScopedJoinHandle<'_, _>| {
+            shard.join().map_err(|_| anyhow!("opening a store panicked")).and_then(|opened| opened)
+        };
+        shards.into_iter().map(opened).collect()
+    })
 }
 
 /// The numbers on disk of a changed configuration's accounts, which the manifest knows once this has returned. `None`:
@@ -206,9 +215,9 @@ fn put(
 }
 
 fn tell(shard: u16, report: &RecoveryReport) {
-    let RecoveryReport { messages, segments, bytes, is_clean_stop, .. } = *report;
+    let RecoveryReport { messages, segments, bytes, is_clean_stop, is_from_index, .. } = *report;
     let millis = report.nanos / 1_000_000;
-    info!(shard, messages, segments, bytes, is_clean_stop, millis, "store opened");
+    info!(shard, messages, segments, bytes, is_clean_stop, is_from_index, millis, "store opened");
     if let Some((file, offset)) = report.torn_tail {
         info!(
             shard,

@@ -34,7 +34,9 @@ use crate::smpp::frame::{self, Frame, FrameStep};
 use multi::OpenMultis;
 use throttle::Throttle;
 
-use crate::smpp::{Bind, CommandId, CommandStatus, Header, InterfaceVersion, PduBody, SubmitSm};
+use crate::smpp::{
+    Bind, CommandId, CommandStatus, Header, InterfaceVersion, Outbind, PduBody, SubmitSm, Tlvs,
+};
 
 /// What all sessions of one listener share. Times are in milliseconds; 0 switches a timer off where said so.
 #[derive(Clone, Debug)]
@@ -164,6 +166,13 @@ impl Session {
             submitted: 0,
             delivered: 0,
         }
+    }
+
+    /// Asks the ESME at the other end to bind (3.4 section 4.1.7): on a connection that we have opened, before anything else.
+    /// It has no response.
+    pub fn outbind(&mut self, system_id: &[u8], password: &[u8], port: &mut impl Output) {
+        let outbind = Outbind { system_id, password, tlvs: Tlvs::EMPTY };
+        self.send_request(CommandId::OUTBIND, outbind.body_len(), port, |out| outbind.encode_body(out));
     }
 
     /// Handles as many whole PDUs of `buffer` as `pdus_max`, the windows and the port allow.

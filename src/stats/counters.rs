@@ -128,6 +128,8 @@ counters! {
         DeliveryRetries => "delivery_retries",
         /// Intermediate notifications not made because as many messages are held as may be.
         NotificationsSkipped => "notifications_skipped",
+        /// ESMEs called with an outbind, or tried to.
+        OutbindsSent => "outbinds_sent",
         /// alert_notifications sent.
         AlertsSent => "alerts_sent",
         /// alert_notifications that an ESME has asked for and did not get: no room to note it, or no session that knows them.

@@ -105,6 +105,21 @@ pub trait MessageStore {
     /// by `&mut` so that one which holds bodies elsewhere may bring this one in.
     fn body(&mut self, location: Location) -> Option<&[u8]>;
 
+    /// Whether [`record`](MessageStore::record) tells.
+    fn keeps_records(&self) -> bool {
+        false
+    }
+
+    /// The latest record of a message, from memory; `None` if the store keeps none there, or nothing is there.
+    fn record(&self, _: Location) -> Option<Record> {
+        None
+    }
+
+    /// The id in that record.
+    fn id(&self, location: Location) -> Option<MessageId> {
+        self.record(location).map(|record| record.id)
+    }
+
     /// Replaces the record of a message; the body stays. Somebody waits until this has reached `durability`.
     fn update_as(&mut self, location: Location, record: &Record, durability: Durability) -> Lsn;
 
@@ -156,4 +171,9 @@ pub trait MessageStore {
     /// all. To be called until then before anything is put. An account that the configuration does not have any more
     /// is numbered behind all that it has.
     fn recovered(&mut self) -> Option<(Location, Record, &[u8])>;
+
+    /// How many of those there are, as far as is known: a hint, for tables to be made large enough at once.
+    fn recovered_count(&self) -> u32 {
+        0
+    }
 }

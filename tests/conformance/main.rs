@@ -54,6 +54,7 @@ fn the_page_says_what_the_daemon_does() {
     for version in VERSIONS {
         talks.push(receipt_and_mo(&daemon, version));
     }
+    talks.extend(called_and_alerted());
     if let Some(path) = std::env::var_os(CAPTURE) {
         std::fs::write(&path, capture::pcap(&talks)).expect("the capture can be written");
     }
@@ -103,6 +104,37 @@ fn waiting_message(daemon: &Daemon, version: u8, talks: &mut Vec<Talk>) -> Strin
     assert_eq!((response.id, response.status), (SUBMIT_SM | RESP, ESME_ROK));
     talks.push(talk);
     Fields(&response.body).text()
+}
+
+/// An ESME that is called by an outbind and binds for what waits; and one that is told by an alert_notification that a
+/// subscriber is back.
+fn called_and_alerted() -> [Talk; 2] {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let config = format!(
+        "[[network.profile]]\nprefix = \"\"\n[[network.profile]]\nprefix = \"444\"\ndelivered_per_mille = 0\n\
+         absent_per_mille = 1000\nabsent_ms = 50\n[[account]]\nsystem_id = \"demo\"\npassword = \"demo\"\n\
+         addresses = [\"12345\"]\n[account.outbind]\naddress = \"{}\"\npassword = \"knock\"\n",
+        listener.local_addr().expect("bound")
+    );
+    let daemon = Daemon::start(&config, Layout::ONE_BY_ONE);
+    daemon.inject_mo("491701", "12345", "hello");
+    let (stream, _) = listener.accept().expect("a call");
+    let mut called = Talk::over(stream);
+    assert_eq!(called.receive().map(|pdu| (pdu.id, pdu.body)), Some((0x0B, b"smscd\0knock\0".to_vec())));
+    called.send(BIND_RECEIVER, &bind_body("demo", "demo", 0x34, ""));
+    assert_eq!(called.receive().map(|pdu| (pdu.id, pdu.status)), Some((BIND_RECEIVER | RESP, ESME_ROK)));
+    let mo = called.receive().expect("the message");
+    called.respond(&mo);
+    called.send(UNBIND, &[]);
+    assert_eq!(called.receive().map(|pdu| pdu.id), Some(UNBIND | RESP));
+    assert_eq!(called.receive(), None);
+
+    let mut alerted = Talk::bind(daemon.smpp.addr, Mode::Transceiver, 0x34);
+    let body = b"\0\x01\x0112345\0\x01\x014441\0\0\0\0\x04\x24\0\x02hi\x04\x21\0\x01\x01";
+    alerted.send(0x103, body);
+    assert_eq!(alerted.receive().map(|pdu| (pdu.id, pdu.status)), Some((0x103 | RESP, ESME_ROK)));
+    assert_eq!(alerted.receive().map(|pdu| pdu.id), Some(0x102));
+    [called, alerted]
 }
 
 /// The id of a broadcast from 12345 that is not over soon.

@@ -1,8 +1,9 @@
 //! A conversation that remembers the octets both ways.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 
 use crate::support::esme::*;
+use crate::support::tls::Octets;
 
 /// Who sent what.
 pub(crate) enum Said {
@@ -18,6 +19,12 @@ pub(crate) struct Talk {
 impl Talk {
     pub(crate) fn connect(smpp: SocketAddr) -> Self {
         Self { esme: RawEsme::connect(smpp), said: Vec::new() }
+    }
+
+    /// On a connection that the daemon has made.
+    pub(crate) fn over(stream: TcpStream) -> Self {
+        set_up(&stream);
+        Self { esme: RawEsme::over(Octets::new(stream, None)), said: Vec::new() }
     }
 
     /// As the account demo, which must be let in.

@@ -9,6 +9,8 @@ const REPLACE_SM: u32 = 0x07;
 const CANCEL_SM: u32 = 0x08;
 const SUBMIT_MULTI: u32 = 0x21;
 const DATA_SM: u32 = 0x103;
+const BROADCAST_SM: u32 = 0x111;
+const QUERY_BROADCAST_SM: u32 = 0x112;
 const ESME_RINVMSGID: u32 = 0x0C;
 /// In an hour.
 const LATER: &str = "000000010000000R";
@@ -121,6 +123,40 @@ fn compat_ids_have_the_form_of_the_account_and_are_understood_in_it() {
         assert_eq!((id.len(), u32::from_str_radix(&id, 16).is_ok()), (8, true), "{id}");
         assert_eq!(old.take_delivery().receipted_id(), id);
         assert_eq!(query(&mut old, &id).status, ESME_ROK);
+    }
+}
+
+#[test]
+fn compat_broadcasts_have_ids_and_refusals_as_the_account_needs_them() {
+    let area = "[[network.area]]\nname = \"Dublin\"";
+    let keys = "compat.message_id = \"uuid\"\ncompat.error_response_body = true";
+    let daemon = daemon_with(area, keys);
+    let mut esme = bind_as(&daemon, 0x50);
+    let tlv = |tag: u16, value: &[u8]| {
+        [&tag.to_be_bytes()[..], &(value.len() as u16).to_be_bytes(), value].concat()
+    };
+    // service_type, source, message_id, priority_flag, the times, three flags; then area, content, rounds, interval, text.
+    let fields = [b"\0".as_slice(), SOURCE, b"\0\0\0\0\0\0\0"].concat();
+    let tlvs = [
+        tlv(0x0606, b"\0Dublin"),
+        tlv(0x0601, &[0, 0, 0x30]),
+        tlv(0x0604, &[0, 100]),
+        tlv(0x0605, &[0x0A, 0, 1]),
+        tlv(MESSAGE_PAYLOAD, b"road closed"),
+    ];
+    esme.request(BROADCAST_SM, &[fields.clone(), tlvs.concat()].concat());
+    let answer = esme.expect(BROADCAST_SM | RESP, ESME_ROK);
+    let id = Fields(&answer.body).text();
+    number("uuid", &id);
+    esme.request(QUERY_BROADCAST_SM, &[id.as_bytes(), &[0], SOURCE].concat());
+    let answer = esme.expect(QUERY_BROADCAST_SM | RESP, ESME_ROK);
+    assert_eq!(Fields(&answer.body).text(), id);
+    for (request, body) in [(BROADCAST_SM, &fields[..]), (QUERY_BROADCAST_SM, &[b"1\0", SOURCE].concat()[..])]
+    {
+        esme.request(request, body);
+        let answer = esme.receive();
+        assert_eq!((answer.id, answer.body.as_slice()), (request | RESP, &[0][..]), "{answer:02x?}");
+        assert_ne!(answer.status, ESME_ROK);
     }
 }
 

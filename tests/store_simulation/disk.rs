@@ -10,6 +10,9 @@ use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use smscd::store::journal::{Disk, SegmentFile};
 
 const SECTOR: usize = 512;
+/// Numbers of the index and of one that is not complete; no segment has them.
+const INDEX: u32 = u32::MAX;
+const NEW_INDEX: u32 = u32::MAX - 1;
 
 /// What goes wrong, each in parts per thousand of the calls.
 #[derive(Clone, Copy, Debug, Default)]
@@ -78,7 +81,7 @@ impl SimDisk {
 
     /// The process dies: what was written stays.
     pub(crate) fn kill(&self) {
-        for file in self.state().files.values_mut() {
+        for (_, file) in self.state().files.range_mut(..NEW_INDEX) {
             assert!(file.seen.len() == file.synced.len());
         }
     }
@@ -94,6 +97,8 @@ impl SimDisk {
                 for (sector, part) in bytes.chunks(SECTOR).enumerate() {
                     if rng.next_u64() % 1_000 < odds {
                         let at = offset + sector * SECTOR;
+                        let end = file.synced.len().max(at + part.len());
+                        file.synced.resize(end, 0);
                         file.synced[at..at + part.len()].copy_from_slice(part);
                     }
                 }
@@ -108,7 +113,20 @@ impl SimDisk {
     }
 
     pub(crate) fn numbers(&self) -> Vec<u32> {
-        self.state().files.iter().filter(|(_, file)| !file.is_deleted).map(|(number, _)| *number).collect()
+        let state = self.state();
+        let files = state.files.range(..NEW_INDEX).filter(|(_, file)| !file.is_deleted);
+        files.map(|(number, _)| *number).collect()
+    }
+
+    /// What the saved index holds, if there is one.
+    pub(crate) fn index_content(&self) -> Option<Vec<u8>> {
+        self.state().files.get(&INDEX).map(|file| file.seen.clone())
+    }
+
+    /// Puts an index there.
+    pub(crate) fn set_index(&self, content: &[u8]) {
+        let file = FileState { seen: content.to_vec(), synced: content.to_vec(), ..FileState::default() };
+        self.state().files.insert(INDEX, file);
     }
 
     pub(crate) fn content(&self, number: u32) -> Vec<u8> {
@@ -160,12 +178,47 @@ impl Disk for SimDisk {
 
     fn files(&mut self) -> io::Result<Vec<(u32, Arc<SimFile>)>> {
         let state = self.state();
-        let files = state.files.iter().filter(|(_, file)| !file.is_deleted);
+        let files = state.files.range(..NEW_INDEX).filter(|(_, file)| !file.is_deleted);
         Ok(files
             .map(|(&number, file)| {
                 (number, Arc::new(SimFile { disk: self.clone(), number, len: file.seen.len() as u32 }))
             })
             .collect())
+    }
+
+    fn side_by_side(ahead: impl FnOnce() + Send, here: impl FnOnce()) {
+        std::thread::scope(|scope| {
+            scope.spawn(ahead);
+            here();
+        });
+    }
+
+    fn create_index(&mut self) -> io::Result<Arc<SimFile>> {
+        let mut state = self.state();
+        let full = state.faults.full;
+        if state.happens(full) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        state.files.insert(NEW_INDEX, FileState::default());
+        Ok(Arc::new(SimFile { disk: self.clone(), number: NEW_INDEX, len: 0 }))
+    }
+
+    fn publish_index(&mut self) -> io::Result<()> {
+        let mut state = self.state();
+        let file = state.files.remove(&NEW_INDEX).expect("it was made");
+        state.files.insert(INDEX, file);
+        Ok(())
+    }
+
+    fn index(&mut self) -> io::Result<Option<Arc<SimFile>>> {
+        let state = self.state();
+        let len = state.files.get(&INDEX).map(|file| file.seen.len() as u32);
+        Ok(len.map(|len| Arc::new(SimFile { disk: self.clone(), number: INDEX, len })))
+    }
+
+    fn remove_index(&mut self) -> io::Result<()> {
+        self.state().files.retain(|number, _| *number < NEW_INDEX);
+        Ok(())
     }
 }
 
@@ -182,6 +235,10 @@ impl SegmentFile for SimFile {
         let len = if is_short || fails { (state.rng.next_u64() as usize) % bytes.len() } else { bytes.len() };
         let (start, part) = (offset as usize, &bytes[..len]);
         let file = state.files.get_mut(&self.number).expect("written after it was gone");
+        if self.number >= NEW_INDEX {
+            let len = file.seen.len().max(start + len);
+            file.seen.resize(len, 0);
+        }
         file.seen[start..start + len].copy_from_slice(part);
         file.unsynced.push((start, part.to_vec()));
         if fails {

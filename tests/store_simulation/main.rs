@@ -5,6 +5,7 @@
 
 mod disk;
 mod link;
+mod saved_index;
 mod world;
 
 use std::ops::Range;
@@ -21,7 +22,7 @@ fn knob(name: &str, default: u64) -> u64 {
 }
 
 /// Runs `test` for each seed, naming the one that fails.
-fn for_seeds(default: u64, test: impl Fn(u64, u64)) {
+pub(crate) fn for_seeds(default: u64, test: impl Fn(u64, u64)) {
     let (first, steps) = (knob("SMSCD_SIM_SEED", 1), knob("SMSCD_SIM_STEPS", 400));
     for seed in first..first + knob("SMSCD_SIM_SEEDS", default) {
         let named = std::panic::AssertUnwindSafe(|| test(seed, steps));
@@ -37,7 +38,7 @@ fn durability_of(seed: u64) -> Durability {
 }
 
 /// One random step. `puts` and `removes` of 100 steps are of that kind.
-fn step(world: &mut World, puts: u64, removes: u64) {
+pub(crate) fn step(world: &mut World, puts: u64, removes: u64) {
     match world.below(100) {
         n if n < puts => drop(world.put()),
         n if n < puts + removes => world.remove(),
@@ -160,7 +161,7 @@ fn a_full_disk_refuses_messages_takes_final_states_and_recovers() {
 }
 
 /// A store with a few segments of history, stopped in order.
-fn closed_store(seed: u64, steps: u64) -> World {
+pub(crate) fn closed_store(seed: u64, steps: u64) -> World {
     let mut world = World::new(seed, Durability::Sync);
     for _ in 0..steps * 2 {
         step(&mut world, 35, 12);

@@ -304,6 +304,17 @@ impl World {
         self.settle();
     }
 
+    /// Saves the index of a closed log; the keeper is gone after `steps` of its steps. Whether it was done before.
+    pub(crate) fn save_index(&mut self, steps: usize) -> bool {
+        for _ in 0..steps {
+            if self.journal.save_index() {
+                return true;
+            }
+            self.keeper();
+        }
+        self.journal.save_index()
+    }
+
     /// What is pending after the first entries of the log, up to `lsn`.
     pub(crate) fn pending_at(&self, lsn: u64) -> Pending {
         let mut pending = self.base.clone();

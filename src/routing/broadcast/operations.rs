@@ -37,7 +37,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     /// The slot of a broadcast that can be changed: it has not ended, and is durable.
     pub(super) fn can_change_broadcast(&self, id: MessageId) -> Option<u32> {
         self.broadcasts.known.get(&id).filter(|known| known.end.is_none())?;
-        let slot = self.index.find(&self.messages, id)?;
+        let slot = self.find(id)?;
         self.messages.get(slot).filter(|message| message.stage == Stage::Waiting).map(|_| slot)
     }
 
@@ -56,7 +56,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let named = self.named(request.account, query.source_addr, query.message_id, reference);
         let id = named.into_iter().max().ok_or(OperationAnswer::NotFound)?;
         let known = self.broadcasts.known.get(&id).ok_or(OperationAnswer::NotFound)?;
-        let message = self.index.find(&self.messages, id).and_then(|slot| self.messages.get(slot));
+        let message = self.find(id).and_then(|slot| self.messages.get(slot));
         let is_scheduled =
             message.is_some_and(|message| message.attempts == 0 && message.milestone > now.mono);
         let state = match known.end {

@@ -23,14 +23,15 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         }
         let ids = self.accounts.get(account).ids;
         let Some(id) = ids.parse(cancel.message_id) else { return (OperationAnswer::NotFound, None) };
-        let Some(slot) = self.find_own(account, id, cancel.source_addr) else {
-            let is_final = self.index.find(&self.messages, id).is_none()
+        let Some(link) = self.find_own(account, id, cancel.source_addr) else {
+            let is_final = self.find(id).is_none()
                 && self.history.find(id, now).is_some_and(|record| record.account == account);
             return (if is_final { FAILED } else { OperationAnswer::NotFound }, None);
         };
-        if !self.messages.get(slot).is_some_and(can_be_changed) {
+        if !self.look_at(link).is_some_and(|message| can_be_changed(&message)) {
             return (FAILED, None);
         }
+        let Some(slot) = self.awake(link) else { return (FAILED, None) };
         (OperationAnswer::Done, Some(self.cancel(slot, account, now, out)))
     }
 

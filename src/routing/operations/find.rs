@@ -20,15 +20,15 @@ pub(super) struct Group<'a> {
 }
 
 impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
-    /// The account's MT message with this id and source address, be it final or not.
+    /// The link to the account's MT message with this id and source address, be it final or not.
     pub(super) fn find_own(&mut self, account: AccountId, id: MessageId, source_addr: &[u8]) -> Option<u32> {
-        let slot = self.index.find(&self.messages, id)?;
-        let message = self.messages.get(slot)?;
+        let link = self.find(id)?;
+        let message = self.look_at(link)?;
         if message.account != account || !matches!(message.role, Role::Mt | Role::Receipt) {
             return None;
         }
         let stored = SmFields::decode(self.store.body(message.location)?).ok()?;
-        (stored.source_addr == source_addr).then_some(slot)
+        (stored.source_addr == source_addr).then_some(link)
     }
 
     /// The messages of a group that can be changed, those that come first in line first. Those for an ESME that wait to
@@ -41,9 +41,9 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         {
             lanes.collect(&self.messages, &mut found);
         }
-        found.retain(|&slot| {
-            let Some(message) = self.messages.get(slot) else { return false };
-            if message.account != group.account || !can_be_changed(message) {
+        found.retain(|&link| {
+            let Some(message) = self.look_at(link) else { return false };
+            if message.account != group.account || !can_be_changed(&message) {
                 return false;
             }
             let stored = self.store.body(message.location).and_then(|body| SmFields::decode(body).ok());
@@ -53,6 +53,6 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                     && group.service_type.is_none_or(|service_type| service_type == sm.service_type)
             })
         });
-        found
+        found.into_iter().filter_map(|link| self.awake(link)).collect()
     }
 }

@@ -20,7 +20,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let ids = self.accounts.get(request.account).ids;
         let Some(id) = ids.parse(query.message_id) else { return OperationAnswer::NotFound };
         let octet = |error: u16| u8::try_from(error).unwrap_or(u8::MAX);
-        if self.index.find(&self.messages, id).is_none() {
+        if self.find(id).is_none() {
             let record = self.history.find(id, now).filter(|record| record.account == request.account);
             return record.map_or(OperationAnswer::NotFound, |record| {
                 OperationAnswer::State(QueriedState {
@@ -31,8 +31,8 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                 })
             });
         }
-        let slot = self.find_own(request.account, id, query.source_addr);
-        let Some(message) = slot.and_then(|slot| self.messages.get(slot)) else {
+        let link = self.find_own(request.account, id, query.source_addr);
+        let Some(message) = link.and_then(|link| self.look_at(link)) else {
             return OperationAnswer::NotFound;
         };
         // Only 5.0 has a state for it.

@@ -7,7 +7,7 @@ use super::super::{Shard, Submit, SubmitOutcome};
 use super::find::Group;
 use super::{Decided, Unanswered, can_be_changed};
 use crate::base::mobile::MobileNetwork;
-use crate::base::{AccountId, MessageId, Now, Time};
+use crate::base::{AccountId, MessageId, Now, SessionHandle, Time};
 use crate::smpp::{CommandStatus, OperationAnswer, PduBody, ReplaceSm, SmFields, TlvTag, Tlvs, push_tlv};
 use crate::store::{Lsn, MessageStore};
 
@@ -16,13 +16,13 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let refused = |status| (OperationAnswer::Refused(status), None);
         let ids = self.accounts.get(account).ids;
         let Some(id) = ids.parse(replace.message_id) else { return (OperationAnswer::NotFound, None) };
-        let Some(slot) = self.find_own(account, id, replace.source_addr) else {
-            let is_final = self.index.find(&self.messages, id).is_none()
+        let Some(link) = self.find_own(account, id, replace.source_addr) else {
+            let is_final = self.find(id).is_none()
                 && self.history.find(id, now).is_some_and(|record| record.account == account);
             let failed = refused(CommandStatus::ESME_RREPLACEFAIL);
             return if is_final { failed } else { (OperationAnswer::NotFound, None) };
         };
-        let Some(&message) = self.messages.get(slot).filter(|message| can_be_changed(message)) else {
+        let Some(message) = self.look_at(link).filter(can_be_changed) else {
             return refused(CommandStatus::ESME_RREPLACEFAIL);
         };
         let times = match self.replaced_times(&message, replace, now) {
@@ -33,7 +33,8 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let stored = self.store.body(message.location).and_then(|body| SmFields::decode(body).ok());
         let Some(stored) = stored else { return refused(CommandStatus::ESME_RSYSERR) };
         encode_replaced(&stored, replace, &mut body);
-        match self.put_in_place(slot, &body, times, now) {
+        let Some(slot) = self.awake(link) else { return refused(CommandStatus::ESME_RSYSERR) };
+        match self.put_in_place(slot, &body, times, None, now) {
             Ok(lsn) => (OperationAnswer::Done, Some(lsn)),
             Err(status) => refused(status),
         }
@@ -55,13 +56,11 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             service_type: Some(submit.sm.service_type),
         };
         let slot = self.find_group(&group).first().copied()?;
-        let lsn = match self.put_in_place(slot, submit.body, times, now) {
+        let id: MessageId = self.messages.get(slot)?.id;
+        let lsn = match self.put_in_place(slot, submit.body, times, Some(submit.origin.session), now) {
             Ok(lsn) => lsn,
             Err(status) => return Some(SubmitOutcome::Refused(status)),
         };
-        let message = self.messages.get_mut(slot)?;
-        message.submitter = submit.origin.session;
-        let id: MessageId = message.id;
         self.answers.replaced.push(submit.account);
         let durability = self.accounts.get(submit.account).durability;
         if self.is_held(durability, lsn) {
@@ -102,8 +101,16 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         }
     }
 
-    /// Puts `body` in the place of a message that can be changed, and sends that on its way again.
-    fn put_in_place(&mut self, slot: u32, body: &[u8], times: Times, now: Now) -> Result<Lsn, CommandStatus> {
+    /// Puts `body` in the place of a message that can be changed, and sends that on its way again; it may be that of
+    /// another session from now on.
+    fn put_in_place(
+        &mut self,
+        slot: u32,
+        body: &[u8],
+        times: Times,
+        submitter: Option<SessionHandle>,
+        now: Now,
+    ) -> Result<Lsn, CommandStatus> {
         let sm = SmFields::decode(body).map_err(|error| error.status)?;
         let Some(&message) = self.messages.get(slot) else { return Err(CommandStatus::ESME_RSYSERR) };
         // A receipt's submit date is that of the replacement.
@@ -131,6 +138,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             message.on_failure = replaced.on_failure;
             message.priority = replaced.priority;
             message.parts_settled = 0;
+            message.submitter = submitter.unwrap_or(message.submitter);
         }
         self.open(slot, now);
         Ok(stored.lsn)

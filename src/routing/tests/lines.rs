@@ -139,7 +139,9 @@ fn a_scheduled_message_lines_up_when_its_time_comes() {
     bench.bind(session(0), ALICE, 100);
     let later = SubmitSm { schedule_delivery_time: b"000000000100000R", ..to(b"447", 0) };
     let later = bench.submit(session(0), later);
-    assert_eq!(bench.shard.subscribers.len(), 0, "it stands nowhere but on the wheel");
+    let subscriber = bench.shard.names.name(b"447");
+    let holder = bench.shard.subscribers.holder(&bench.shard.messages, subscriber);
+    assert_eq!(holder, None, "it has no turn before its time");
     let view = bench.shard.query(later, bench.now).unwrap().held.unwrap();
     assert_eq!((view.waits_for, view.scheduled.unwrap().unix_millis()), ("schedule", NOON_MS + 60_000));
     let now = submit_all(&mut bench, &[0]);

@@ -8,6 +8,8 @@ mod lines;
 mod mo;
 mod network;
 mod operations;
+mod parking;
+mod parts;
 mod random;
 mod receipts;
 mod restart;
@@ -98,6 +100,7 @@ pub(super) struct SlowStore {
     /// The last record of each put and update.
     pub(super) records: Vec<Record>,
     log: Vec<Entry>,
+    latest: HashMap<Location, Record>,
     /// What an earlier run has left.
     left: VecDeque<(Location, Record)>,
     /// No body can be read any more.
@@ -112,6 +115,7 @@ impl SlowStore {
             written: None,
             records: Vec::new(),
             log: Vec::new(),
+            latest: HashMap::new(),
             left: VecDeque::new(),
             is_damaged: false,
         }
@@ -154,6 +158,7 @@ impl SlowStore {
 impl MessageStore for SlowStore {
     fn put_as(&mut self, record: &Record, body: &[u8], _: Durability) -> Result<Stored, StoreFull> {
         let stored = self.memory.put(record, body)?;
+        self.latest.insert(stored.location, *record);
         self.records.push(*record);
         self.log.push(Entry::Put(stored.location, *record, body.to_vec()));
         Ok(Stored { lsn: self.newest(), ..stored })
@@ -163,7 +168,16 @@ impl MessageStore for SlowStore {
         if self.is_damaged { None } else { self.memory.body(location) }
     }
 
+    fn keeps_records(&self) -> bool {
+        true
+    }
+
+    fn record(&self, location: Location) -> Option<Record> {
+        self.latest.get(&location).copied()
+    }
+
     fn update_as(&mut self, location: Location, record: &Record, _: Durability) -> Lsn {
+        self.latest.insert(location, *record);
         self.records.push(*record);
         self.log.push(Entry::Update(location, *record));
         self.memory.update(location, record);
@@ -179,12 +193,15 @@ impl MessageStore for SlowStore {
     ) -> Result<Stored, StoreFull> {
         let stored = self.memory.put(record, body)?;
         self.memory.remove(location);
+        self.latest.remove(&location);
+        self.latest.insert(stored.location, *record);
         self.records.push(*record);
         self.log.push(Entry::Replace(location, stored.location, *record, body.to_vec()));
         Ok(Stored { lsn: self.newest(), ..stored })
     }
 
     fn remove_as(&mut self, location: Location, _: Durability) -> Lsn {
+        self.latest.remove(&location);
         self.log.push(Entry::Remove(location));
         self.memory.remove(location);
         self.newest()

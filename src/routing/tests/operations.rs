@@ -219,8 +219,8 @@ fn a_payload_takes_the_place_of_a_short_message_and_back() {
     let tlvs = crate::smpp::Tlvs::decode(&reference).unwrap();
     let id = bench.submit(session(0), SubmitSm { tlvs, ..scheduled(0) });
     let body = |bench: &mut Bench| {
-        let slot = bench.shard.index.find(&bench.shard.messages, id).unwrap();
-        let location = bench.shard.messages.get(slot).unwrap().location;
+        let link = bench.shard.find(id).unwrap();
+        let location = bench.shard.look_at(link).unwrap().location;
         bench.shard.store.body(location).unwrap().to_vec()
     };
     let payload = [&[0x04, 0x24, 0x01, 0x2C][..], &[b'x'; 300]].concat();
@@ -292,8 +292,8 @@ fn nothing_is_answered_before_it_is_durable_and_all_that_was_survives() {
     let texts: Vec<Vec<u8>> = [replaced, resubmitted]
         .into_iter()
         .map(|id| {
-            let slot = bench.shard.index.find(&bench.shard.messages, id).unwrap();
-            let location = bench.shard.messages.get(slot).unwrap().location;
+            let link = bench.shard.find(id).unwrap();
+            let location = bench.shard.look_at(link).unwrap().location;
             SmFields::decode(bench.shard.store.body(location).unwrap()).unwrap().short_message.to_vec()
         })
         .collect();

@@ -83,6 +83,8 @@ struct Shadow {
     submitter: SessionHandle,
     registered_delivery: RegisteredDelivery,
     is_datagram: bool,
+    /// One of several parts, whose receipts may go out as one.
+    is_part: bool,
     /// Receipts accepted or refused for good.
     receipts_settled: u32,
     /// What its receipts say.
@@ -95,6 +97,7 @@ impl Shadow {
             submitter,
             registered_delivery: sm.registered_delivery,
             is_datagram: sm.esm_class.is_datagram(),
+            is_part: !sm.tlvs.is_empty(),
             receipts_settled: 0,
             told: None,
         }
@@ -106,6 +109,8 @@ struct Handed {
     to: SessionHandle,
     token: DeliveryToken,
     receipt_of: Option<MessageId>,
+    /// How many messages it tells of.
+    sub: u64,
 }
 
 /// The world around the shard: it checks each output as it comes.
@@ -122,6 +127,8 @@ struct World {
     finals: usize,
     crashes: u32,
     mo_open: i64,
+    /// Messages that settled receipts of parts have told of.
+    parts_told: u64,
     trace: u64,
 }
 
@@ -155,7 +162,7 @@ impl ShardOutput for World {
         let open = self.handed.iter().filter(|handed| handed.to == to).count();
         assert!(open < credit as usize, "more than the session's credit");
         let is_receipt = deliver_sm.esm_class.is_receipt();
-        let mut receipt_of = None;
+        let (mut receipt_of, mut sub) = (None, 1);
         if is_receipt || deliver_sm.esm_class.is_intermediate() {
             let text = std::str::from_utf8(deliver_sm.short_message).unwrap();
             let id = text.strip_prefix("id:").and_then(|text| text.split(' ').next()).unwrap();
@@ -168,7 +175,9 @@ impl ShardOutput for World {
                 assert_eq!(to, shadow.submitter, "promise 5: the submitter is there");
             }
             receipt_of = is_receipt.then_some(id);
-            if is_receipt {
+            sub = text.split_once(" sub:").and_then(|(_, text)| text[..3].parse().ok()).unwrap();
+            assert!(sub == 1 || shadow.is_part);
+            if is_receipt && !shadow.is_part {
                 let state = deliver_sm.tlvs.find(crate::smpp::TlvTag::MESSAGE_STATE).unwrap()[0];
                 let state = MessageState::from_octet(state).unwrap();
                 let told = self.accepted.get_mut(&id).and_then(|shadow| shadow.told.replace(state));
@@ -177,7 +186,7 @@ impl ShardOutput for World {
         } else {
             assert_eq!(account, BOB, "only Bob owns addresses");
         }
-        self.handed.push(Handed { to, token, receipt_of });
+        self.handed.push(Handed { to, token, receipt_of, sub });
         true
     }
 
@@ -210,13 +219,16 @@ impl Simulation {
     fn new(seed: u64) -> Self {
         let now = Now { mono: Time::from_millis(5), wall: WallTime::from_unix_millis(NOON_MS) };
         let bob = AccountRouting { prefixes: vec![b"80".to_vec()], ..AccountRouting::default() };
+        // Every third gathers the receipts of parts.
+        let parts_wait_ms = if seed.is_multiple_of(3) { 5_000 } else { 0 };
+        let alice = AccountRouting { parts_wait_ms, ..AccountRouting::default() };
         let settings = ShardSettings {
             seed,
             messages_max: 60,
             final_history_records: 1 << 16,
             final_history_s: u32::MAX,
             receipt_validity_s: 1_000_000_000,
-            accounts: vec![AccountRouting::default(), bob],
+            accounts: vec![alice, bob],
             ..settings()
         };
         let network =
@@ -333,15 +345,21 @@ impl Simulation {
         let choice = self.below(1 << 20);
         let validity: &[u8] = [&b""[..], b"000000000005000R", b"000000001000000R"][choice as usize % 3];
         let schedule: &[u8] = if choice & 0x700 == 0 { b"000000000002000R" } else { b"" };
-        let is_datagram = choice & 0xF000 == 0;
+        let is_part = self.seed.is_multiple_of(3) && self.below(2) == 0;
+        let is_datagram = choice & 0xF000 == 0 && !is_part;
+        let (reference, part) = (self.below(2) as u8, 1 + self.below(3) as u8);
+        let sar = [2, 0x0C, 0, 2, 0, reference, 2, 0x0E, 0, 1, 3, 2, 0x0F, 0, 1, part];
+        let sar = crate::smpp::Tlvs::decode(if is_part { &sar } else { &[] }).unwrap();
+        let registered = [0x00, 0x01, 0x02, 0x03, 0x11, 0x10][(choice >> 16) as usize % 6];
         let sm = SubmitSm {
+            tlvs: sar,
             destination_addr: [&b"8001"[..], b"447700900123", b"447700900124", b"447"]
                 [choice as usize >> 4 & 3],
             priority_flag: [0, 0, 1, 3][(choice >> 6) as usize & 3],
             esm_class: crate::smpp::EsmClass(u8::from(is_datagram)),
             validity_period: validity,
             schedule_delivery_time: schedule,
-            ..sm([0x00, 0x01, 0x02, 0x03, 0x11, 0x10][(choice >> 16) as usize % 6])
+            ..sm(if is_part { 0x01 } else { registered })
         };
         // Short ids come round again, and after a crash they may do so at once.
         let is_short = choice & 0x8_0000 != 0 && !self.crashes();
@@ -455,6 +473,7 @@ impl Simulation {
         if let Some(id) = handed.receipt_of.filter(|_| is_settled) {
             let shadow = self.world.accepted.get_mut(&id).unwrap();
             shadow.receipts_settled += 1;
+            self.world.parts_told += if shadow.is_part { handed.sub } else { 0 };
             let most = 1 + self.world.crashes;
             assert!(shadow.receipts_settled <= most, "the receipt of {id} was settled twice");
         }
@@ -524,17 +543,23 @@ impl Simulation {
             self.shard.store.is_empty() && self.shard.wheel.is_empty() && self.world.unanswered.is_empty()
         );
         assert_eq!(self.world.mo_open, 0, "seed {seed}");
+        let parts = self.world.accepted.values().filter(|shadow| shadow.is_part).count() as u64;
+        assert!(self.world.parts_told >= parts, "seed {seed}: nobody was told of some parts");
         if self.crashes() {
             self.check_end_after_crashes();
             return;
         }
         assert_eq!(self.world.finals, self.world.accepted.len(), "seed {seed}: one final state each");
+        assert_eq!(self.world.parts_told, parts, "seed {seed}: each part is told of once");
         for (&id, shadow) in &self.world.accepted {
             let view = self
                 .shard
                 .query(id, self.now)
                 .unwrap_or_else(|| panic!("seed {seed}: {id} has no final state"));
             assert!(view.state.is_final());
+            if shadow.is_part {
+                continue;
+            }
             let delivered = view.state == MessageState::Delivered;
             let asked = !shadow.is_datagram && shadow.registered_delivery.wants_receipt(delivered);
             assert_eq!(shadow.receipts_settled, u32::from(asked), "seed {seed}: {id} in {:?}", view.state);
@@ -545,7 +570,10 @@ impl Simulation {
     /// But nobody was told of that, and whoever asked for a receipt has got it.
     fn check_end_after_crashes(&self) {
         for (&id, shadow) in &self.world.accepted {
-            let Shadow { is_datagram, receipts_settled, .. } = *shadow;
+            let Shadow { is_datagram, receipts_settled, is_part, .. } = *shadow;
+            if is_part {
+                continue;
+            }
             let wants = |delivered| !is_datagram && shadow.registered_delivery.wants_receipt(delivered);
             match (wants(true), wants(false)) {
                 (true, true) => assert!(receipts_settled > 0, "seed {}: {id} is lost", self.seed),

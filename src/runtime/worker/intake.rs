@@ -4,6 +4,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Token};
 
 use super::super::connection::Connection;
+use super::super::outbind::Outbind;
 use super::super::thread::ThreadStats;
 use super::Worker;
 use crate::base::{SessionHandle, Time};
@@ -16,7 +17,7 @@ pub(super) const ARRIVALS_PER_TURN: usize = 16;
 
 impl Worker {
     /// Takes new connections in.
-    pub(super) fn take_arrivals(&mut self, stats: &ThreadStats) {
+    pub(super) fn take_arrivals(&mut self, stats: &mut ThreadStats) {
         for _ in 0..ARRIVALS_PER_TURN {
             let Ok(arrival) = self.arrivals.try_recv() else { return };
             let now = self.clock.time();
@@ -51,9 +52,23 @@ impl Worker {
             };
             stats.counters.add(Counter::ConnectionsAccepted, 1);
             self.arm_timer(slot, now);
+            if let Some(outbind) = arrival.outbind {
+                self.send_outbind(slot, outbind, now, stats);
+            }
             // What came with the handshake made its event before the registration.
             self.mark_ready(slot);
         }
+    }
+
+    /// Says on a connection of ours what it is for; it is sent once the connection is up.
+    fn send_outbind(&mut self, slot: u32, outbind: Outbind, now: Time, stats: &mut ThreadStats) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        connection.line = Some(outbind.line);
+        let handle = connection.handle;
+        self.with_output(handle, now, stats, |session, output| {
+            session.outbind(&outbind.system_id, &outbind.password, output);
+        });
+        stats.counters.add(Counter::OutbindsSent, 1);
     }
 }
 

@@ -32,7 +32,10 @@ impl Session {
 const fn empty_body(response: CommandId) -> &'static [u8] {
     match response {
         // message_id.
-        CommandId::SUBMIT_SM_RESP | CommandId::DATA_SM_RESP => &[0],
+        CommandId::SUBMIT_SM_RESP
+        | CommandId::DATA_SM_RESP
+        | CommandId::BROADCAST_SM_RESP
+        | CommandId::QUERY_BROADCAST_SM_RESP => &[0],
         // message_id, no_unsuccess.
         CommandId::SUBMIT_MULTI_RESP => &[0, 0],
         // message_id, final_date, message_state, error_code.

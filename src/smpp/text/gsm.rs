@@ -39,9 +39,19 @@ const EXTENSION: [(u8, char); 10] = [
     (0x65, '€'),
 ];
 
+/// The alphabet's characters that are printable ASCII, '?' for the others.
+const AS_ASCII: [&[u8; 32]; 4] = [
+    b"@?$??????????????_??????????????",
+    b" !\"#?%&'()*+,-./0123456789:;<=>?",
+    b"?ABCDEFGHIJKLMNOPQRSTUVWXYZ?????",
+    b"?abcdefghijklmnopqrstuvwxyz?????",
+];
+
 /// A septet's character if it is printable ASCII, else '?'.
+#[inline]
 fn ascii_of(septet: u8) -> u8 {
-    ALPHABET.get(usize::from(septet)).copied().map_or(b'?', printable)
+    let row = AS_ASCII.get(usize::from(septet >> 5));
+    row.and_then(|row| row.get(usize::from(septet & 0x1F))).copied().unwrap_or(b'?')
 }
 
 /// A character as printable ASCII, else '?'.

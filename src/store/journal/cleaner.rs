@@ -91,6 +91,10 @@ impl<L: Link> Journal<L> {
         let segment_bytes = u64::from(self.settings.segment_bytes);
         let live_bytes = self.segments.live_bytes();
         let is_short = self.segments.available() <= RESERVE;
+        if is_short && self.segments.retired() > 0 {
+            // The file of the one before is about to come free; copies of the next one might take the last that is left.
+            return false;
+        }
         let wanted = u64::from(self.settings.segments_kept).max(3 * live_bytes.div_ceil(segment_bytes));
         // Copying what is nearly all live gains nothing.
         in_use > wanted || (is_short && live_bytes < (in_use - 1) * segment_bytes / 10 * 9)
@@ -144,7 +148,7 @@ impl<L: Link> Journal<L> {
                 if place.segment != oldest || place.offset != payload_start + start {
                     continue;
                 }
-                let (Some(&record), Some(body)) =
+                let (Some(record), Some(body)) =
                     (self.slots.record(name), payload.get(start as usize..(start + length) as usize))
                 else {
                     continue;

@@ -55,6 +55,34 @@ pub trait Disk: Debug + Send + 'static {
     /// # Errors
     /// As the device says.
     fn files(&mut self) -> io::Result<Vec<(u32, Arc<Self::File>)>>;
+
+    /// Runs `ahead`, which waits for the device, beside `here`; returns when both have ended.
+    fn side_by_side(ahead: impl FnOnce() + Send, here: impl FnOnce());
+
+    /// Makes an empty file that is to hold an index. Nobody finds it yet.
+    ///
+    /// # Errors
+    /// As the device says.
+    fn create_index(&mut self) -> io::Result<Arc<Self::File>>;
+
+    /// Has the file made last, which is complete, be the index from now on. Neither it nor its name need survive the
+    /// machine: an index that is not whole is not used.
+    ///
+    /// # Errors
+    /// As the device says.
+    fn publish_index(&mut self) -> io::Result<()>;
+
+    /// The index, if there is one.
+    ///
+    /// # Errors
+    /// As the device says.
+    fn index(&mut self) -> io::Result<Option<Arc<Self::File>>>;
+
+    /// Removes the index and what may be left of one that is not complete; once this returns, no failure brings it back.
+    ///
+    /// # Errors
+    /// As the device says.
+    fn remove_index(&mut self) -> io::Result<()>;
 }
 
 /// Writes all of `bytes`, however few octets each write takes.

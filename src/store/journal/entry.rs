@@ -121,6 +121,12 @@ pub const fn stage_of(bytes: &RecordBytes) -> u8 {
     bytes[12]
 }
 
+/// The message id of an encoded record.
+#[inline]
+pub fn id_of(bytes: &RecordBytes) -> u64 {
+    bytes.first_chunk().copied().map_or(0, u64::from_le_bytes)
+}
+
 /// Unix milliseconds of acceptance of an encoded record.
 #[inline]
 pub fn accepted_of(bytes: &RecordBytes) -> u64 {

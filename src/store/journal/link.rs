@@ -97,6 +97,8 @@ pub struct Writer<F> {
     progress: Arc<Progress>,
     /// Files with writes that are not synced, by segment.
     dirty: Vec<(u32, Arc<F>)>,
+    /// Of these, the last one has no more than its first frame.
+    is_opening: bool,
     written: u64,
     synced: u64,
 }
@@ -109,7 +111,7 @@ impl<F: SegmentFile> Writer<F> {
     /// For the store whose progress is published in `progress`.
     pub fn new(store_id: u64, progress: Arc<Progress>) -> Self {
         let (written, synced) = (progress.written(), progress.synced());
-        Self { store_id, progress, dirty: Vec::with_capacity(4), written, synced }
+        Self { store_id, progress, dirty: Vec::with_capacity(4), is_opening: false, written, synced }
     }
 
     /// Whether `batch` is the one that comes next in the log.
@@ -123,6 +125,12 @@ impl<F: SegmentFile> Writer<F> {
     /// When the disk fails, or has failed before.
     pub fn write(&mut self, batch: &mut Batch<F>) -> Result<(), Stopped> {
         debug_assert!(self.is_next(batch));
+        if batch.offset == 0 {
+            self.is_opening = true;
+        } else if self.is_opening && self.is_dirty() {
+            // A file whose first frame is not there has no other: recovery need not look for one.
+            self.sync()?;
+        }
         if batch.is_clean_stop && self.is_dirty() {
             // The mark says that all before it is on disk.
             self.sync()?;
@@ -148,6 +156,7 @@ impl<F: SegmentFile> Writer<F> {
         let done = self.dirty.iter().try_for_each(|(_, file)| file.sync());
         self.heed(Doing::Syncing, done)?;
         self.dirty.clear();
+        self.is_opening = false;
         self.synced = self.written;
         self.progress.synced.store(self.synced, Ordering::Release);
         Ok(())
@@ -203,6 +212,13 @@ pub enum Request<F> {
         /// Where to put it; filled to its length, or to the file's end.
         buffer: Vec<u8>,
     },
+    /// The next part of a saved index.
+    SaveIndex {
+        /// Its octets.
+        block: Vec<u8>,
+    },
+    /// That was all of the index.
+    PublishIndex,
 }
 
 /// What the keeper has done.
@@ -236,6 +252,15 @@ pub enum Answer<F> {
         /// It.
         buffer: Vec<u8>,
     },
+    /// A part of an index is written.
+    Saved {
+        /// Its memory.
+        block: Vec<u8>,
+    },
+    /// All of the index is written.
+    Published,
+    /// An index can't be saved, and there is none.
+    NotSaved,
 }
 
 /// Octets of zeros written at once, and synced at once: what somebody else's sync may have to wait for.
@@ -243,15 +268,17 @@ const FILL_BYTES: usize = 1 << 18;
 
 /// The keeper's part.
 #[derive(Debug)]
-pub struct Keeper<D> {
+pub struct Keeper<D: Disk> {
     disk: D,
     zeros: Vec<u8>,
+    /// The index that is being saved, and its octets so far.
+    index: Option<(Arc<D::File>, u32)>,
 }
 
 impl<D: Disk> Keeper<D> {
     /// For the segments on `disk`.
     pub const fn new(disk: D) -> Self {
-        Self { disk, zeros: Vec::new() }
+        Self { disk, zeros: Vec::new(), index: None }
     }
 
     /// Does what is asked.
@@ -287,6 +314,38 @@ impl<D: Disk> Keeper<D> {
                 buffer.truncate(read);
                 Answer::Read { buffer }
             }
+            Request::SaveIndex { block } => match self.save_index(&block) {
+                Ok(()) => Answer::Saved { block },
+                Err(_) => self.give_index_up(),
+            },
+            Request::PublishIndex => match self.publish_index() {
+                Ok(()) => Answer::Published,
+                Err(_) => self.give_index_up(),
+            },
         }))
+    }
+
+    fn save_index(&mut self, block: &[u8]) -> io::Result<()> {
+        let (file, at) = match self.index.take() {
+            Some(begun) => begun,
+            None => (self.disk.create_index()?, 0),
+        };
+        write_all(&*file, block, at)?;
+        let end = u32::try_from(block.len()).ok().and_then(|length| at.checked_add(length));
+        self.index = Some((file, end.ok_or(io::ErrorKind::FileTooLarge)?));
+        Ok(())
+    }
+
+    fn publish_index(&mut self) -> io::Result<()> {
+        // It is not synced: a stop is not to wait for whatever else the disk has to do.
+        self.index.take().ok_or(io::ErrorKind::NotFound)?;
+        self.disk.publish_index()
+    }
+
+    /// The next start does without.
+    fn give_index_up(&mut self) -> Answer<D::File> {
+        self.index = None;
+        drop(self.disk.remove_index());
+        Answer::NotSaved
     }
 }

@@ -18,8 +18,10 @@ pub mod entry;
 mod failure;
 pub mod frame;
 mod link;
+mod packed;
 mod recovery;
 mod ring;
+mod saved;
 mod segments;
 mod slots;
 mod stats;
@@ -36,16 +38,17 @@ pub use link::{Answer, Keeper, Link, Progress, Request, Stopped, Writer};
 pub use recovery::{Access, Damage, OpenError, Recovered, RecoveryReport, open};
 pub use stats::StoreStats;
 
-use crate::base::Time;
+use crate::base::{MessageId, Time};
 use crate::store::{Durability, Location, Lsn, MessageStore, Record, StoreFull, Stored};
 use cleaner::Cleaner;
 use disk::read_full;
 use entry::{
     BODY_BYTES_MAX, PUT_HEAD_BYTES, REMOVE_BYTES, RecordBytes, SlotName, UPDATE_BYTES, accepted_of,
-    body_of_put, push_note, push_put, push_remove, push_update, stage_of,
+    body_of_put, push_note, push_put, push_remove, push_update,
 };
 use frame::{BATCH_BYTES_MAX, FRAME_ALIGN, HEADER_BYTES};
 use ring::BodyRing;
+use saved::Saving;
 use segments::{RESERVE, SPARES, Segment, Segments, Spare};
 use slots::{Place, Slots};
 use stats::Tally;
@@ -141,7 +144,23 @@ pub struct Journal<L: Link> {
     recovered: RecoveryReport,
     /// On the way through what was recovered.
     walk: Option<Walk>,
+    /// Where the last frame begins.
+    last_frame: u32,
+    saving: Option<IndexSaving>,
 }
+
+/// On the way to a saved index.
+#[derive(Debug)]
+struct IndexSaving {
+    saving: Saving,
+    /// Blocks that are with the keeper.
+    open: usize,
+    is_complete: bool,
+    is_over: bool,
+}
+
+/// Blocks that may be with the keeper at once.
+const INDEX_BLOCKS_OPEN: usize = 4;
 
 impl<L: Link> Journal<L> {
     /// A journal that goes on where `recovered` has ended. `progress` begins at [`Recovered::lsn`].
@@ -153,8 +172,8 @@ impl<L: Link> Journal<L> {
     ) -> Self {
         let Recovered { slots, segments, lsn, next_offset, next_number, report } = recovered;
         let mut tally = Tally::default();
-        for (_, _, record) in slots.iter() {
-            tally.add(stage_of(record));
+        for (_, _, gist) in slots.iter() {
+            tally.add(gist.stage);
         }
         Self {
             ring: BodyRing::new(settings.memory_bytes),
@@ -184,6 +203,8 @@ impl<L: Link> Journal<L> {
             is_closed: false,
             recovered: report,
             walk: None,
+            last_frame: 0,
+            saving: None,
         }
     }
 
@@ -253,6 +274,46 @@ impl<L: Link> Journal<L> {
     pub fn is_flushed(&self) -> bool {
         let may_stay = |open: &Batch<_>| open.entries == 0 || self.is_better_kept(open);
         self.failure.is_some() || (self.waiting.is_empty() && self.open.as_deref().is_none_or(may_stay))
+    }
+
+    /// Goes on with saving the index beside a log that has been closed and is on disk, for a quick start. `true`: it is
+    /// saved, or can't be; nothing else may be done before, and nothing at all after that.
+    pub fn save_index(&mut self) -> bool {
+        if !self.is_closed || self.failure.is_some() {
+            return true;
+        }
+        if self.progress.synced() < self.lsn {
+            return false;
+        }
+        let saving = self.saving.get_or_insert_with(|| IndexSaving {
+            saving: Saving::new(self.settings.store_id, self.lsn, self.last_frame, self.next_offset),
+            open: 0,
+            is_complete: false,
+            is_over: false,
+        });
+        let mut spare = Vec::new();
+        while let Some(answer) = self.link.answer() {
+            match answer {
+                Answer::Saved { block } => {
+                    saving.open -= 1;
+                    spare = block;
+                }
+                Answer::Published | Answer::NotSaved => saving.is_over = true,
+                // Files that nobody is going to use now.
+                _ => {}
+            }
+        }
+        while !saving.is_over && !saving.is_complete && saving.open < INDEX_BLOCKS_OPEN {
+            let mut block = std::mem::take(&mut spare);
+            if saving.saving.next(&self.slots, &self.segments, &mut block) {
+                saving.open += 1;
+                self.link.ask(Request::SaveIndex { block });
+            } else {
+                saving.is_complete = true;
+                self.link.ask(Request::PublishIndex);
+            }
+        }
+        saving.is_over
     }
 
     /// Figures of this moment.
@@ -397,7 +458,7 @@ impl<L: Link> Journal<L> {
         let Some(mut batch) = self.open.take() else { return };
         batch.oldest = self.segments.oldest();
         self.segments.announced(batch.last_lsn());
-        self.next_offset = batch.end_with(0) as u32;
+        (self.last_frame, self.next_offset) = (batch.offset, batch.end_with(0) as u32);
         if let Some(segment) = self.segments.get_mut(batch.segment) {
             segment.end = self.next_offset;
             segment.last_lsn = batch.last_lsn();
@@ -458,7 +519,7 @@ impl<L: Link> Journal<L> {
         let segment = batch.segment;
         debug_assert_eq!(batch.last_lsn(), lsn);
         self.lsn = lsn;
-        let place = Place { segment, offset, length: body.len() as u32, ring: self.ring.push(body) };
+        let place = Place { segment, offset, length: body.len() as u32, ring: self.ring.push(name, body) };
         self.slots.set_place(name, place);
         self.segments.add_live(segment, put_bytes(place.length), accepted_of(record));
         true
@@ -505,6 +566,8 @@ impl<L: Link> Journal<L> {
                     self.create_at = self.now.plus_millis(CREATE_RETRY_MS);
                 }
                 Answer::Read { buffer } => self.cleaner.take(buffer),
+                // Only of a log that is closed.
+                Answer::Saved { .. } | Answer::Published | Answer::NotSaved => {}
             }
         }
         self.segments.retire(self.synced);
@@ -559,19 +622,32 @@ impl<L: Link> MessageStore for Journal<L> {
 
     #[inline]
     fn body(&mut self, location: Location) -> Option<&[u8]> {
-        let place = self.slots.place(name_of(location))?;
+        let name = name_of(location);
+        let place = self.slots.place(name)?;
         // Looked up twice because a result of the first look would be borrowed to the end of the function.
-        if self.ring.get(place.ring, place.length).is_some() {
-            return self.ring.get(place.ring, place.length);
+        if self.ring.get(place.ring, name, place.length).is_some() {
+            return self.ring.get(place.ring, name, place.length);
         }
-        self.read_back(name_of(location), place)
+        self.read_back(name, place)
+    }
+
+    fn keeps_records(&self) -> bool {
+        true
+    }
+
+    fn record(&self, location: Location) -> Option<Record> {
+        self.slots.record(name_of(location)).map(|bytes| self.settings.accounts.decode(&bytes))
+    }
+
+    fn id(&self, location: Location) -> Option<MessageId> {
+        self.slots.id(name_of(location)).map(MessageId::from_u64)
     }
 
     #[inline]
     fn update_as(&mut self, location: Location, record: &Record, durability: Durability) -> Lsn {
         let (name, bytes) = (name_of(location), self.settings.accounts.encode(record));
         let Some(before) = self.slots.set_record(name, &bytes) else { return Lsn(self.lsn) };
-        self.tally.sub(stage_of(&before));
+        self.tally.sub(before);
         self.tally.add(record.stage);
         let lsn = self.lsn + 1;
         if let Some(batch) = self.room(UPDATE_BYTES) {
@@ -599,7 +675,7 @@ impl<L: Link> MessageStore for Journal<L> {
             return Err(StoreFull);
         }
         if let Some(before) = self.slots.set_record(name, &bytes) {
-            self.tally.sub(stage_of(&before));
+            self.tally.sub(before);
             self.tally.add(record.stage);
         }
         self.segments.remove_live(place.segment, put_bytes(place.length));
@@ -614,8 +690,8 @@ impl<L: Link> MessageStore for Journal<L> {
     #[inline]
     fn remove_as(&mut self, location: Location, durability: Durability) -> Lsn {
         let name = name_of(location);
-        let Some((place, record)) = self.slots.remove(name) else { return Lsn(self.lsn) };
-        self.tally.sub(stage_of(&record));
+        let Some((place, stage)) = self.slots.remove(name) else { return Lsn(self.lsn) };
+        self.tally.sub(stage);
         self.segments.remove_live(place.segment, put_bytes(place.length));
         let lsn = self.lsn + 1;
         if let Some(batch) = self.room(REMOVE_BYTES) {
@@ -660,6 +736,10 @@ impl<L: Link> MessageStore for Journal<L> {
             // The committer may have made room before it could see that.
             self.hand_over();
         }
+    }
+
+    fn recovered_count(&self) -> u32 {
+        self.slots.live()
     }
 
     fn recovered(&mut self) -> Option<(Location, Record, &[u8])> {

@@ -9,10 +9,12 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 
 use super::disk::{Disk, SegmentFile, read_full, write_all};
 use super::entry::{Entries, Entry};
 use super::frame::{self, FRAME_ALIGN, HEADER_BYTES, Header};
+use super::saved::{self, Loaded};
 use super::segments::{SPARES, Segment, Segments, Spare};
 use super::slots::{Place, Slots};
 use super::stats::RecoveryFigures;
@@ -74,6 +76,8 @@ pub struct RecoveryReport {
     pub bytes: u64,
     /// The last run was stopped in order.
     pub is_clean_stop: bool,
+    /// The index that it saved was read, and not the segments.
+    pub is_from_index: bool,
     /// Where the log was cut off, if a frame was half written: file and offset. Nothing of it was promised.
     pub torn_tail: Option<(u32, u32)>,
     /// What can't be read though it was synced; at most a thousand places.
@@ -163,10 +167,11 @@ impl<F> Recovered<F> {
 }
 
 /// A file with the segment that it holds.
-struct Found<F> {
-    segment: u32,
-    number: u32,
-    file: Arc<F>,
+pub(super) struct Found<F> {
+    pub(super) store_id: u64,
+    pub(super) segment: u32,
+    pub(super) number: u32,
+    pub(super) file: Arc<F>,
 }
 
 /// Reads a shard's store.
@@ -183,20 +188,26 @@ pub fn open<D: Disk>(
     let next_number = files.last().map_or(1, |(number, _)| number + 1);
     let mut found = Vec::new();
     let mut spares = VecDeque::new();
-    let mut image = Vec::new();
+    let mut image = Image::default();
     for (number, file) in files {
         if file.len() > SEGMENT_BYTES_MAX {
             return Err(OpenError::NotOurs(format!("segment file {number:08} is larger than any segment")));
         }
-        match identify(&*file, settings.store_id, &mut image) {
-            Some(segment) => found.push(Found { segment, number, file }),
+        match identify(&*file, settings.store_id, &mut image.bytes) {
+            Some(segment) => found.push(Found { store_id: settings.store_id, segment, number, file }),
             None => spares.push_back(Spare { number, file, is_filled: true }),
         }
     }
     found.sort_unstable_by_key(|found| found.segment);
     found.dedup_by_key(|found| found.segment);
+    if access == Access::Write
+        && let Some(loaded) = take_index(disk, settings, &found)?
+    {
+        let first_live = found.partition_point(|found| found.segment < loaded.oldest);
+        spares.extend(found.drain(..first_live).map(Found::spare));
+        return Assembly { disk, settings, access, next_number, spares }.go_on_from(loaded);
+    }
     let mut replay = Replay {
-        store_id: settings.store_id,
         slots: Slots::new(settings.messages_max),
         expected: None,
         synced: 0,
@@ -205,47 +216,42 @@ pub fn open<D: Disk>(
     };
     let mut in_use = VecDeque::new();
     let mut oldest = 0;
-    let mut current = None;
     if let Some(newest) = found.last() {
-        let last = replay.last_frame(newest, &mut image);
+        image.read(newest);
+        let last = replay.last_frame(&image);
+        drop(image);
         oldest = last.oldest.min(newest.segment);
         let first_live = found.partition_point(|found| found.segment < oldest);
         let live = found.split_off(first_live);
         // What is before the oldest is not needed: a synced frame has said so.
-        for Found { number, file, .. } in found {
-            spares.push_back(Spare { number, file, is_filled: true });
-        }
-        let mut next = oldest;
-        let mut has_ended = false;
-        for one in live {
-            if has_ended {
-                // Behind the torn end: nothing in it counts.
-                replay.discard_all(&one, &mut image);
-                spares.push_back(Spare { number: one.number, file: one.file, is_filled: true });
-                continue;
-            }
-            if one.segment - next > MISSING_MAX {
-                return Err(OpenError::NotOurs(format!(
-                    "segments {next} to {} are missing",
-                    one.segment - 1
-                )));
-            }
-            for segment in next..one.segment {
-                let damage = Damage { file: one.number, segment, offset: 0, lost_entries: 0 };
-                replay.report.add(damage);
-                in_use.push_back(None);
-            }
-            next = one.segment + 1;
-            let (read, ended) = replay.read(&one, &mut image);
-            has_ended = ended;
-            in_use.push_back(Some(read));
-        }
-        current = in_use.back().and_then(Option::as_ref).map(|segment| segment.end);
+        spares.extend(found.into_iter().map(Found::spare));
+        replay.run::<D>(oldest, &live, &mut in_use, &mut spares)?;
     }
+    let current = in_use.back().and_then(Option::as_ref).map(|segment| segment.end);
     let mut recovered =
         Assembly { disk, settings, access, next_number, spares }.finish(oldest, in_use, replay)?;
     recovered.next_offset = current.unwrap_or(0);
     Ok(recovered)
+}
+
+impl<F> Found<F> {
+    /// The file for another use.
+    fn spare(self) -> Spare<F> {
+        Spare { number: self.number, file: self.file, is_filled: true }
+    }
+}
+
+/// What the saved index says, if there is one and it is right. It is gone then: the log is about to go on without it.
+fn take_index<D: Disk>(
+    disk: &mut D,
+    settings: &JournalSettings,
+    found: &[Found<D::File>],
+) -> Result<Option<Loaded<D::File>>, OpenError> {
+    // What can't be read is as good as not there.
+    let file = disk.index().unwrap_or_default();
+    let loaded = file.and_then(|file| saved::load(&*file, settings.store_id, settings.messages_max, found));
+    disk.remove_index().map_err(|error| failed("removing the saved index", error))?;
+    Ok(loaded)
 }
 
 fn failed(what: impl Into<String>, error: io::Error) -> OpenError {
@@ -254,13 +260,17 @@ fn failed(what: impl Into<String>, error: io::Error) -> OpenError {
 
 /// Which segment a file holds, by its first frame; by any frame when the first can't be read. `None`: it holds none.
 fn identify<F: SegmentFile>(file: &F, store_id: u64, image: &mut Vec<u8>) -> Option<u32> {
-    let mut head = [0; HEADER_BYTES];
-    if let Ok(HEADER_BYTES) = read_full(file, &mut head, 0)
-        && let Some(header) = frame::peek(&head, store_id, 0)
-    {
-        let mut first = vec![0; HEADER_BYTES + header.payload_len as usize];
-        if read_full(file, &mut first, 0).is_ok() && frame::parse(&first, store_id, 0).is_some() {
-            return Some(header.segment);
+    let mut head = [0; FRAME_ALIGN];
+    if let Ok(FRAME_ALIGN) = read_full(file, &mut head, 0) {
+        // Nothing is written behind the first frame before that is synced.
+        if head == [0; FRAME_ALIGN] {
+            return None;
+        }
+        if let Some(header) = frame::peek(&head, store_id, 0) {
+            let mut first = vec![0; HEADER_BYTES + header.payload_len as usize];
+            if read_full(file, &mut first, 0).is_ok() && frame::parse(&first, store_id, 0).is_some() {
+                return Some(header.segment);
+            }
         }
     }
     read_image(file, image);
@@ -292,9 +302,44 @@ fn read_image<F: SegmentFile>(file: &F, image: &mut Vec<u8>) {
     }
 }
 
+/// A segment in memory.
+#[derive(Default)]
+struct Image {
+    bytes: Vec<u8>,
+    /// Its frames in order, with the offset of each.
+    frames: Vec<(u32, Header)>,
+}
+
+impl Image {
+    fn read<F: SegmentFile>(&mut self, found: &Found<F>) {
+        let store_id = found.store_id;
+        read_image(&*found.file, &mut self.bytes);
+        self.frames.clear();
+        let mut at = 0;
+        while let Some(rest) = self.bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            let offset = at as u32;
+            let header = frame::peek(rest, store_id, offset)
+                .filter(|header| header.segment == found.segment)
+                .and_then(|_| frame::parse(rest, store_id, offset));
+            at += match header {
+                Some((header, payload)) => {
+                    self.frames.push((offset, header));
+                    frame::padded(HEADER_BYTES + payload.len())
+                }
+                None => FRAME_ALIGN,
+            };
+        }
+    }
+
+    /// The payload of one of its frames.
+    fn payload(&self, offset: u32, header: &Header) -> &[u8] {
+        let start = offset as usize + HEADER_BYTES;
+        self.bytes.get(start..start + header.payload_len as usize).unwrap_or_default()
+    }
+}
+
 /// Replay in progress.
 struct Replay<F> {
-    store_id: u64,
     slots: Slots,
     /// The next entry's number, once there was one.
     expected: Option<u64>,
@@ -306,47 +351,87 @@ struct Replay<F> {
 }
 
 impl<F: SegmentFile> Replay<F> {
-    /// The frames of `segment` in `image`, in order, with the offset of each.
-    fn frames<'a>(
-        &self,
-        image: &'a [u8],
-        segment: u32,
-    ) -> impl Iterator<Item = (u32, Header, &'a [u8])> + use<'a, F> {
-        let store_id = self.store_id;
-        let mut at = 0;
-        std::iter::from_fn(move || {
-            while at < image.len() {
-                let offset = at as u32;
-                let rest = image.get(at..)?;
-                let is_of_segment =
-                    frame::peek(rest, store_id, offset).is_some_and(|header| header.segment == segment);
-                if is_of_segment && let Some((header, payload)) = frame::parse(rest, store_id, offset) {
-                    at += frame::padded(HEADER_BYTES + payload.len());
-                    return Some((offset, header, payload));
+    /// Replays the segments that are needed, while those after are read and checked.
+    fn run<D: Disk<File = F>>(
+        &mut self,
+        oldest: u32,
+        live: &[Found<F>],
+        in_use: &mut VecDeque<Option<Segment<F>>>,
+        spares: &mut VecDeque<Spare<F>>,
+    ) -> Result<(), OpenError> {
+        let (read, images) = sync_channel(0);
+        let (done, free) = channel::<Image>();
+        let read_ahead = move || {
+            for one in live {
+                let mut image = free.try_recv().unwrap_or_default();
+                image.read(one);
+                if read.send(image).is_err() {
+                    return;
                 }
-                at += FRAME_ALIGN;
             }
-            None
-        })
+        };
+        let mut result = Ok(());
+        D::side_by_side(read_ahead, || {
+            result = self.replay(oldest, live, images, &done, in_use, spares);
+        });
+        result
+    }
+
+    /// Replays the images of these segments.
+    fn replay(
+        &mut self,
+        oldest: u32,
+        live: &[Found<F>],
+        images: Receiver<Image>,
+        done: &Sender<Image>,
+        in_use: &mut VecDeque<Option<Segment<F>>>,
+        spares: &mut VecDeque<Spare<F>>,
+    ) -> Result<(), OpenError> {
+        let mut next = oldest;
+        let mut has_ended = false;
+        for (one, image) in live.iter().zip(images) {
+            if has_ended {
+                // Behind the torn end: nothing in it counts.
+                self.discard_all(one, &image);
+                let (number, file) = (one.number, Arc::clone(&one.file));
+                spares.push_back(Spare { number, file, is_filled: true });
+                continue;
+            }
+            if one.segment - next > MISSING_MAX {
+                let last = one.segment - 1;
+                return Err(OpenError::NotOurs(format!("segments {next} to {last} are missing")));
+            }
+            for segment in next..one.segment {
+                let damage = Damage { file: one.number, segment, offset: 0, lost_entries: 0 };
+                self.report.add(damage);
+                in_use.push_back(None);
+            }
+            next = one.segment + 1;
+            let (segment, ended) = self.read(one, &image);
+            has_ended = ended;
+            in_use.push_back(Some(segment));
+            // Its memory serves for the next one but one.
+            drop(done.send(image));
+        }
+        Ok(())
     }
 
     /// The last readable frame of the newest segment, which knows most.
-    fn last_frame(&mut self, newest: &Found<F>, image: &mut Vec<u8>) -> Header {
-        read_image(&*newest.file, image);
-        let last = self.frames(image, newest.segment).last().map(|(_, header, _)| header).unwrap_or_default();
+    fn last_frame(&mut self, newest: &Image) -> Header {
+        let last = newest.frames.last().map(|(_, header)| *header).unwrap_or_default();
         self.synced = last.synced_lsn;
         self.report.is_clean_stop = last.is_clean_stop;
         last
     }
 
     /// Replays a segment. True: the log ends in it, before its last readable frame.
-    fn read(&mut self, found: &Found<F>, image: &mut Vec<u8>) -> (Segment<F>, bool) {
-        read_image(&*found.file, image);
+    fn read(&mut self, found: &Found<F>, image: &Image) -> (Segment<F>, bool) {
         self.report.segments += 1;
-        self.report.bytes += image.len() as u64;
+        self.report.bytes += image.bytes.len() as u64;
         let mut segment = Segment::new(found.number, Arc::clone(&found.file));
         let mut has_ended = false;
-        for (offset, header, payload) in self.frames(image, found.segment) {
+        for &(offset, header) in &image.frames {
+            let payload = image.payload(offset, &header);
             if has_ended {
                 self.discarded.push((Arc::clone(&found.file), offset));
                 continue;
@@ -392,8 +477,8 @@ impl<F: SegmentFile> Replay<F> {
             self.expected = Some(header.next_lsn());
             segment.end = offset + frame::padded(HEADER_BYTES + payload.len()) as u32;
         }
-        let torn =
-            frame::peek(image.get(segment.end as usize..).unwrap_or_default(), self.store_id, segment.end);
+        let rest = image.bytes.get(segment.end as usize..).unwrap_or_default();
+        let torn = frame::peek(rest, found.store_id, segment.end);
         if torn.is_some_and(|header| header.segment == found.segment) {
             self.report.torn_tail = Some((found.number, segment.end));
         } else if has_ended {
@@ -402,11 +487,8 @@ impl<F: SegmentFile> Replay<F> {
         (segment, has_ended)
     }
 
-    fn discard_all(&mut self, found: &Found<F>, image: &mut Vec<u8>) {
-        read_image(&*found.file, image);
-        for (offset, ..) in self.frames(image, found.segment) {
-            self.discarded.push((Arc::clone(&found.file), offset));
-        }
+    fn discard_all(&mut self, found: &Found<F>, image: &Image) {
+        self.discarded.extend(image.frames.iter().map(|(offset, _)| (Arc::clone(&found.file), *offset)));
     }
 
     #[inline]
@@ -453,12 +535,12 @@ impl<D: Disk> Assembly<'_, D> {
         if in_use.is_empty() && self.access == Access::Write {
             in_use.push_back(self.fresh_segment()?);
         }
-        for (_, place, record) in replay.slots.iter() {
+        for (_, place, gist) in replay.slots.iter() {
             let index = place.segment.wrapping_sub(oldest) as usize;
             if let Some(segment) = in_use.get_mut(index) {
                 segment.live += 1;
                 segment.live_bytes += super::put_bytes(place.length);
-                segment.accepted_min = segment.accepted_min.min(super::accepted_of(record));
+                segment.accepted_min = segment.accepted_min.min(gist.accepted);
             }
         }
         if self.access == Access::Write {
@@ -484,6 +566,21 @@ impl<D: Disk> Assembly<'_, D> {
             next_number: self.next_number,
             report: replay.report,
         })
+    }
+
+    /// As after replay, from a saved index.
+    fn go_on_from(self, loaded: Loaded<D::File>) -> Result<Recovered<D::File>, OpenError> {
+        let Loaded { slots, oldest, in_use, lsn, next_offset, bytes } = loaded;
+        let report = RecoveryReport {
+            segments: in_use.len() as u32,
+            bytes,
+            is_clean_stop: true,
+            is_from_index: true,
+            ..RecoveryReport::default()
+        };
+        let replay = Replay { slots, expected: Some(lsn + 1), synced: lsn, report, discarded: Vec::new() };
+        let recovered = self.finish(oldest, in_use.into_iter().map(Some).collect(), replay)?;
+        Ok(Recovered { next_offset, ..recovered })
     }
 
     fn fresh_segment(&mut self) -> Result<Segment<D::File>, OpenError> {

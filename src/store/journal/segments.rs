@@ -119,6 +119,11 @@ impl<F> Segments<F> {
         self.oldest + self.in_use.len() as u32 - 1
     }
 
+    /// The segments in use, the oldest first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Segment<F>> {
+        self.in_use.iter()
+    }
+
     /// Segments in use, the current one included.
     pub(super) fn in_use(&self) -> usize {
         self.in_use.len()

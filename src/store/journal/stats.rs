@@ -87,8 +87,8 @@ impl StoreStats {
         self.recovery.bytes += other.recovery.bytes;
         self.recovery.damaged += other.recovery.damaged;
         self.recovery.lost_entries += other.recovery.lost_entries;
-        // Shards are recovered one after the other.
-        self.recovery.nanos += other.recovery.nanos;
+        // Shards are recovered side by side.
+        self.recovery.nanos = self.recovery.nanos.max(other.recovery.nanos);
     }
 }
 

@@ -2,10 +2,9 @@
 
 use super::accounts::AccountNumbers;
 use super::disk::{SegmentFile, read_full};
-use super::entry::{accepted_of, decode_record};
 use super::segments::Segments;
 use super::slots::{Place, Slots};
-use super::{Recovered, SlotName, location_of};
+use super::{Recovered, location_of};
 use crate::store::{Location, Record};
 
 /// Octets read at once.
@@ -24,23 +23,32 @@ impl<F: SegmentFile> Recovered<F> {
 /// On the way through what the slots held when it began: by acceptance, and by id among those of one millisecond.
 #[derive(Debug, Default)]
 pub(super) struct Walk {
-    order: std::vec::IntoIter<(u64, SlotName)>,
+    /// What is left, the next one last: acceptance, the low part of the id, and the slot, highest bits first.
+    order: Vec<u128>,
     window: Window,
 }
 
+/// Steps after which memory is given back: the messages are taken up elsewhere meanwhile.
+const SHRINK_STEPS: usize = 1 << 16;
+const TIME_BITS: u32 = 48;
+const SLOT_BITS: u32 = 32;
+
 impl Walk {
     pub(super) fn new(slots: &Slots) -> Self {
-        let mut order: Vec<(u64, SlotName)> =
-            slots.iter().map(|(name, _, record)| (accepted_of(record), name)).collect();
-        let id_of = |name| slots.record(name).map(|record| decode_record(record).id);
-        order.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| id_of(a.1).cmp(&id_of(b.1))));
+        let mut order = Vec::with_capacity(slots.live() as usize);
+        order.extend(slots.iter().map(|(name, _, gist)| {
+            // Ids of one source differ in their low part.
+            let id = (u128::from(gist.id) << (TIME_BITS + SLOT_BITS)) >> TIME_BITS;
+            u128::from(gist.accepted) << (u128::BITS - TIME_BITS) | id | u128::from(name.slot)
+        }));
+        order.sort_unstable_by(|a, b| b.cmp(a));
         let window = Window { segment: u32::MAX, start: 0, bytes: Vec::new() };
-        Self { order: order.into_iter(), window }
+        Self { order, window }
     }
 
     /// Whether it has come to its end.
     pub(super) fn is_over(&self) -> bool {
-        self.order.len() == 0
+        self.order.is_empty()
     }
 
     pub(super) fn next<F: SegmentFile>(
@@ -49,10 +57,18 @@ impl Walk {
         segments: &Segments<F>,
         accounts: &AccountNumbers,
     ) -> Option<(Location, Record, &[u8])> {
-        let (name, place, record, segment) = self.order.find_map(|(_, name)| {
-            let (place, record) = (slots.place(name)?, slots.record(name)?);
-            Some((name, place, accounts.decode(record), segments.get(place.segment)?))
-        })?;
+        let (name, place, record, segment) = loop {
+            let slot = self.order.pop()? as u32;
+            if self.order.len().is_multiple_of(SHRINK_STEPS) {
+                self.order.shrink_to_fit();
+            }
+            let found = slots.occupant(slot).and_then(|(name, place, record)| {
+                Some((name, place, accounts.decode(&record), segments.get(place.segment)?))
+            });
+            if let Some(found) = found {
+                break found;
+            }
+        };
         let body = segment.file().and_then(|file| self.window.body(&**file, place)).unwrap_or_default();
         Some((location_of(name), record, body))
     }

@@ -1,0 +1,159 @@
+//! All messages of a shard: those that something may happen to at any moment, whole and by slot; and those that wait long,
+//! parked in a fraction of the room. Both are named by one kind of link, so that the tables which lead to messages need
+//! not care: a link to a parked one has a bit set that no slot has.
+
+use super::message::{Message, NONE};
+use super::parked::Parked;
+use crate::base::Slab;
+
+/// Set in a link to a parked message.
+const PARKED: u32 = 1 << 31;
+
+/// The messages.
+#[derive(Debug)]
+pub(super) struct Messages {
+    active: Slab<Message>,
+    /// Those that wait long.
+    pub(super) parked: Parked,
+}
+
+/// The link to the parked message `place`.
+pub(super) const fn link_to(place: u32) -> u32 {
+    place | PARKED
+}
+
+/// Which parked message a link leads to, if to one.
+#[inline]
+pub(super) const fn parked_at(link: u32) -> Option<u32> {
+    if link & PARKED != 0 && link != NONE { Some(link & !PARKED) } else { None }
+}
+
+impl Messages {
+    /// At most `maximum` messages, whether parked or not.
+    ///
+    /// # Panics
+    /// When `maximum` is 2^30 or more.
+    pub(super) fn new(maximum: u32) -> Self {
+        assert!(maximum < 1 << 30);
+        Self { active: Slab::new(maximum), parked: Parked::default() }
+    }
+
+    /// Messages held, those parked too.
+    pub(super) const fn len(&self) -> u32 {
+        self.active.len() + self.parked.len()
+    }
+
+    /// The most that may be held.
+    pub(super) const fn maximum(&self) -> u32 {
+        self.active.maximum()
+    }
+
+    /// Whether none may be put in.
+    #[inline]
+    pub(super) const fn is_full(&self) -> bool {
+        self.len() >= self.active.maximum()
+    }
+
+    /// Puts a message in; its slot. `None`: there are as many as may be.
+    #[inline(always)]
+    pub(super) fn insert(&mut self, message: Message) -> Option<u32> {
+        if self.is_full() { None } else { self.active.insert(message) }
+    }
+
+    /// Puts a message in that is among those parked until it is taken out there.
+    pub(super) fn insert_unparked(&mut self, message: Message) -> Option<u32> {
+        self.active.insert(message)
+    }
+
+    /// The message in `slot`; none for a link to a parked one.
+    #[inline]
+    pub(super) fn get(&self, slot: u32) -> Option<&Message> {
+        self.active.get(slot)
+    }
+
+    /// The message in `slot`; none for a link to a parked one.
+    #[inline]
+    pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut Message> {
+        self.active.get_mut(slot)
+    }
+
+    /// Takes the message out of `slot`.
+    #[inline]
+    pub(super) fn remove(&mut self, slot: u32) -> Option<Message> {
+        self.active.remove(slot)
+    }
+
+    /// Every message that is not parked, by slot.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Message)> {
+        self.active.iter()
+    }
+
+    /// The next link in the same place of the id index.
+    #[inline]
+    pub(super) fn chain(&self, link: u32) -> Option<u32> {
+        match parked_at(link) {
+            Some(place) => self.parked.get(place).map(|entry| entry.chain),
+            None => self.get(link).map(|message| message.chain),
+        }
+    }
+
+    /// Sets it.
+    pub(super) fn set_chain(&mut self, link: u32, chain: u32) {
+        match parked_at(link) {
+            Some(place) => {
+                if let Some(entry) = self.parked.get_mut(place) {
+                    entry.chain = chain;
+                }
+            }
+            None => {
+                if let Some(message) = self.get_mut(link) {
+                    message.chain = chain;
+                }
+            }
+        }
+    }
+
+    /// The next link in the same place of the subscribers' table.
+    #[inline]
+    pub(super) fn peer(&self, link: u32) -> u32 {
+        let peer = match parked_at(link) {
+            Some(place) => self.parked.get(place).map(|entry| entry.peer),
+            None => self.get(link).map(|message| message.peer),
+        };
+        peer.unwrap_or(NONE)
+    }
+
+    /// Sets it.
+    pub(super) fn set_peer(&mut self, link: u32, peer: u32) {
+        match parked_at(link) {
+            Some(place) => {
+                if let Some(entry) = self.parked.get_mut(place) {
+                    entry.peer = peer;
+                }
+            }
+            None => {
+                if let Some(message) = self.get_mut(link) {
+                    message.peer = peer;
+                }
+            }
+        }
+    }
+
+    /// Its subscriber's name.
+    #[inline]
+    pub(super) fn subscriber(&self, link: u32) -> Option<u32> {
+        match parked_at(link) {
+            Some(place) => self.parked.get(place).map(|entry| entry.subscriber),
+            None => self.get(link).map(|message| message.subscriber),
+        }
+    }
+
+    /// Whether it has, or had when it was parked, its subscriber's turn.
+    #[inline]
+    pub(super) fn has_turn(&self, link: u32) -> bool {
+        match parked_at(link) {
+            Some(place) => self.parked.get(place).is_some_and(|entry| !entry.is_scheduled()),
+            None => true,
+        }
+    }
+}

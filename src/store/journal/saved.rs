@@ -1,0 +1,211 @@
+//! The saved index: what an orderly stop leaves beside the segments, so that the next start need not read them. It is
+//! good for exactly the log that it was written for, and removed before that is gone on with; whatever is wrong with it,
+//! the segments say the same.
+//!
+//! ```text
+//! block   SMX1 | crc:4 | store_id:8 | lsn:8 | number:4 | length:4 | payload:length
+//! first   last_frame:4 | next_offset:4 | oldest:4 | touched:4 | blocks:4 | then of each segment in use:
+//!         file:4 | end:4 | last_lsn:8 | damaged:1        file 0 = it is missing
+//! others  first slot:4 | count:4 | count times 44 octets | records that are not packed: slot:4 | record:43
+//! ```
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::disk::{SegmentFile, read_full};
+use super::frame;
+use super::recovery::Found;
+use super::segments::{Segment, Segments};
+use super::slots::{SAVED_SLOT_BYTES, Slots};
+
+const MAGIC: &[u8; 4] = b"SMX1";
+/// The checksum begins behind itself.
+const CHECKED_FROM: usize = 8;
+const HEADER_BYTES: usize = 32;
+/// Octets of a segment in the first block.
+const SEGMENT_BYTES: usize = 17;
+const FIRST_BYTES: usize = 20;
+/// Slots of a block.
+const BLOCK_SLOTS: u32 = 16_384;
+/// Longest block that is read.
+const BLOCK_BYTES_MAX: usize = 4 << 20;
+
+/// Writes an index block by block.
+#[derive(Debug)]
+pub(super) struct Saving {
+    store_id: u64,
+    /// The last entry.
+    lsn: u64,
+    /// Where the last frame begins and ends.
+    last_frame: u32,
+    next_offset: u32,
+    number: u32,
+}
+
+impl Saving {
+    /// Of a log that ends with the entry `lsn`, in a frame that begins and ends at these offsets.
+    pub(super) const fn new(store_id: u64, lsn: u64, last_frame: u32, next_offset: u32) -> Self {
+        Self { store_id, lsn, last_frame, next_offset, number: 0 }
+    }
+
+    /// How many blocks there are in all.
+    const fn blocks(slots: &Slots) -> u32 {
+        1 + slots.touched().div_ceil(BLOCK_SLOTS)
+    }
+
+    /// Puts the next block into `block`; `false`: there are no more.
+    pub(super) fn next<F>(&mut self, slots: &Slots, segments: &Segments<F>, block: &mut Vec<u8>) -> bool {
+        if self.number == Self::blocks(slots) {
+            return false;
+        }
+        block.clear();
+        block.resize(HEADER_BYTES, 0);
+        if self.number == 0 {
+            let (oldest, touched) = (segments.oldest(), slots.touched());
+            for number in [self.last_frame, self.next_offset, oldest, touched, Self::blocks(slots)] {
+                block.extend_from_slice(&number.to_le_bytes());
+            }
+            for segment in segments.iter() {
+                block.extend_from_slice(&segment.number().to_le_bytes());
+                block.extend_from_slice(&segment.end.to_le_bytes());
+                block.extend_from_slice(&segment.last_lsn.to_le_bytes());
+                block.push(u8::from(segment.is_damaged));
+            }
+        } else {
+            slots.save((self.number - 1) * BLOCK_SLOTS, BLOCK_SLOTS, block);
+        }
+        let length = (block.len() - HEADER_BYTES) as u32;
+        block[..4].copy_from_slice(MAGIC);
+        block[8..16].copy_from_slice(&self.store_id.to_le_bytes());
+        block[16..24].copy_from_slice(&self.lsn.to_le_bytes());
+        block[24..28].copy_from_slice(&self.number.to_le_bytes());
+        block[28..32].copy_from_slice(&length.to_le_bytes());
+        let checksum = crc32c::crc32c(&block[CHECKED_FROM..]);
+        block[4..8].copy_from_slice(&checksum.to_le_bytes());
+        self.number += 1;
+        true
+    }
+}
+
+/// What a saved index says.
+pub(super) struct Loaded<F> {
+    pub(super) slots: Slots,
+    pub(super) oldest: u32,
+    pub(super) in_use: VecDeque<Segment<F>>,
+    pub(super) lsn: u64,
+    pub(super) next_offset: u32,
+    pub(super) bytes: u64,
+}
+
+/// Reads a saved index, if it is whole and that of the log in `found`, which are the files by segment. `None`: it is not.
+pub(super) fn load<F: SegmentFile>(
+    file: &F,
+    store_id: u64,
+    messages_max: u32,
+    found: &[Found<F>],
+) -> Option<Loaded<F>> {
+    let mut reader = Reader { file, store_id, lsn: None, number: 0, offset: 0, block: Vec::new() };
+    let first = reader.next()?;
+    let u32_at = |bytes: &[u8], at: usize| Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?));
+    let (last_frame, next_offset, oldest) = (u32_at(first, 0)?, u32_at(first, 4)?, u32_at(first, 8)?);
+    let (touched, blocks) = (u32_at(first, 12)?, u32_at(first, 16)?);
+    let mut in_use = VecDeque::new();
+    let mut newest = None;
+    for (segment, saved) in (oldest..).zip(first.get(FIRST_BYTES..)?.chunks(SEGMENT_BYTES)) {
+        let number = u32_at(saved, 0)?;
+        let mut read = if number == 0 {
+            Segment::missing()
+        } else {
+            let at = found.binary_search_by_key(&segment, |found| found.segment).ok()?;
+            let one = found.get(at).filter(|one| one.number == number)?;
+            newest = Some(one);
+            Segment::new(number, Arc::clone(&one.file))
+        };
+        read.end = u32_at(saved, 4)?;
+        read.last_lsn = u64::from_le_bytes(*saved.get(8..)?.first_chunk()?);
+        read.is_damaged = *saved.get(16)? != 0;
+        in_use.push_back(read);
+    }
+    let lsn = reader.lsn?;
+    let newest = newest.filter(|newest| found.last().is_some_and(|last| last.segment == newest.segment))?;
+    if touched > messages_max || in_use.back().is_none_or(|last| last.end != next_offset) {
+        return None;
+    }
+    if !ends_with(newest, last_frame, next_offset, lsn) {
+        return None;
+    }
+    let mut slots = Slots::new(messages_max);
+    for _ in 1..blocks {
+        slots.load(reader.next()?)?;
+    }
+    let bytes = u64::from(reader.offset);
+    (slots.touched() == touched).then_some(Loaded { slots, oldest, in_use, lsn, next_offset, bytes })
+}
+
+/// Whether the log's last frame is that of an orderly stop with the entry `lsn`, lies there, and nothing is behind it.
+fn ends_with<F: SegmentFile>(newest: &Found<F>, last_frame: u32, end: u32, lsn: u64) -> bool {
+    let Found { store_id, segment, ref file, .. } = *newest;
+    let length = end.saturating_sub(last_frame) as usize;
+    if length > frame::padded(frame::HEADER_BYTES + frame::PAYLOAD_BYTES_MAX) {
+        return false;
+    }
+    let mut bytes = vec![0; length];
+    let is_last = read_full(&**file, &mut bytes, last_frame).is_ok_and(|read| read == length)
+        && frame::parse(&bytes, store_id, last_frame).is_some_and(|(header, payload)| {
+            header.segment == segment
+                && header.is_clean_stop
+                && header.next_lsn() == lsn + 1
+                && frame::padded(frame::HEADER_BYTES + payload.len()) == length
+        });
+    let mut behind = [0; frame::HEADER_BYTES];
+    is_last
+        && read_full(&**file, &mut behind, end).is_ok()
+        && frame::peek(&behind, store_id, end).is_none_or(|header| header.segment != segment)
+}
+
+struct Reader<'a, F> {
+    file: &'a F,
+    store_id: u64,
+    /// As the first block says.
+    lsn: Option<u64>,
+    number: u32,
+    offset: u32,
+    block: Vec<u8>,
+}
+
+impl<F: SegmentFile> Reader<'_, F> {
+    /// The payload of the next block, if it is sound.
+    fn next(&mut self) -> Option<&[u8]> {
+        let mut header = [0; HEADER_BYTES];
+        if read_full(self.file, &mut header, self.offset).ok()? != HEADER_BYTES {
+            return None;
+        }
+        let u32_at =
+            |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
+        let lsn = u64_at(16);
+        let is_next = header.starts_with(MAGIC)
+            && u64_at(8) == self.store_id
+            && self.lsn.is_none_or(|first| first == lsn)
+            && u32_at(24) == self.number;
+        let length = u32_at(28) as usize;
+        if !is_next || length > BLOCK_BYTES_MAX {
+            return None;
+        }
+        self.block.resize(length, 0);
+        let offset = self.offset.checked_add(HEADER_BYTES as u32)?;
+        if read_full(self.file, &mut self.block, offset).ok()? != length {
+            return None;
+        }
+        let checksum = crc32c::crc32c_append(crc32c::crc32c(&header[CHECKED_FROM..]), &self.block);
+        if checksum != u32_at(4) {
+            return None;
+        }
+        self.lsn = Some(lsn);
+        self.number += 1;
+        self.offset = offset.checked_add(length as u32)?;
+        Some(&self.block)
+    }
+}
+
+const _: () = assert!(HEADER_BYTES + 8 + BLOCK_SLOTS as usize * SAVED_SLOT_BYTES < BLOCK_BYTES_MAX);
