@@ -138,6 +138,8 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         self.index.replace(&mut self.messages, message.id, link, slot);
         if message.stage == Stage::Scheduled {
             self.subscribers.forget(&mut self.messages, link, message.subscriber);
+            // It stands in no place any more, so it has no neighbour there.
+            self.messages.set_peer(slot, NONE);
             self.subscribers.schedule(&mut self.messages, slot);
         } else {
             self.subscribers.replace(&mut self.messages, link, slot, message.subscriber);

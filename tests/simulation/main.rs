@@ -138,8 +138,11 @@ fn every_promise_holds() {
 
 /// Seeds that have found something in the engine, and what; each was mended. (A change of the simulation gives a seed
 /// another life, so each also has a test of its own beside what was mended.)
-const KEPT: [(u64, &str); 1] =
-    [(88, "final states displaced by those of a submit_multi: routing/history.rs")];
+const KEPT: [(u64, &str); 3] = [
+    (88, "final states displaced by those of a submit_multi: routing/history.rs"),
+    (285, "a message that was parked came back with a neighbour of its place: routing/parking.rs"),
+    (578, "the same, where a later one took the turn"),
+];
 
 #[test]
 fn seeds_that_found_something() {
