@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Writes the seed corpora from the golden vectors: fuzz/seeds/<target>/<vector name>."""
+"""Writes seeds from the golden vectors, the sample configurations and the layout of the store's entries:
+fuzz/seeds/<target>/<name>. Seeds named by a hash are finds of longer runs.
+"""
 
 import json
 import pathlib
@@ -19,6 +21,60 @@ def write(target: str, name: str, octets: bytes) -> None:
     (folder / name).write_bytes(octets)
 
 
+# What a session's submissions get, how its wire is cut and what happens in between, by the first octet of the versions target.
+SCRIPTS = [0b000, 0b001, 0b111, 0b00100_110]
+
+
+def write_versions(vectors: list[dict]) -> None:
+    """Each request of an ESME by itself, and all of them as one stream."""
+    requests = []
+    for vector in vectors:
+        octets = bytes.fromhex(vector["hex"])
+        is_frame = len(octets) >= 16 and int.from_bytes(octets[:4], "big") == len(octets)
+        is_request = is_frame and octets[4] == 0 and not vector["name"].startswith(("bind", "spec", "unbind"))
+        if is_request:
+            requests.append(octets)
+            write("versions", vector["name"], b"\0" + octets)
+    for script in SCRIPTS:
+        write("versions", f"all_requests_{script:02x}", bytes([script]) + b"".join(requests))
+
+
+def write_config() -> None:
+    """The default file piece by piece, with what it shows as comments; and the samples."""
+    folder = FUZZ.parent
+    default = (folder / "src" / "config" / "default.toml").read_text()
+    for piece in default.split("\n\n"):
+        lines = [line for line in piece.splitlines() if not line.startswith("#") or is_example(line.removeprefix("# "))]
+        lines = [line.removeprefix("# ") for line in lines]
+        name = next((line.strip("[]").replace(".", "_") for line in lines if line.startswith("[")), None)
+        if name:
+            write("config", name, "\n".join(lines).encode() + b"\n")
+    for sample in sorted((folder / "config").glob("*.toml")):
+        lines = [line for line in sample.read_text().splitlines() if line and not line.startswith("#")]
+        write("config", f"sample_{sample.stem}", "\n".join(lines).encode() + b"\n")
+
+
+def is_example(line: str) -> bool:
+    key, is_pair, value = line.partition(" = ")
+    return (bool(is_pair) and " " not in key and "..." not in value) or (line.startswith("[") and line.endswith("]"))
+
+
+def write_store_recovery() -> None:
+    """Scripts as the target reads them: an operation, then its octets."""
+    put = bytes([0, 1, 7, 5]) + b"hello"
+    update, remove, note, raw = bytes([5, 1, 8]), bytes([7, 1]), bytes([10]), bytes([11, 3, 1, 2, 3])
+    sealed, next_file, clean_stop = bytes([12, 0]), bytes([14, 0]), bytes([15, 0])
+    write("store_recovery", "one_put", put + sealed)
+    write("store_recovery", "life_of_a_message", put + sealed + update + sealed + remove + note + clean_stop)
+    write("store_recovery", "two_segments", put + next_file + put.replace(b"\1", b"\2") + remove + clean_stop)
+    write("store_recovery", "no_entry", put + raw + sealed + put + sealed)
+    for name, kind in [
+        ("oldest", 0), ("segment", 1), ("offset", 2), ("gap", 3), ("overlap", 4), ("unsynced", 5), ("entries", 6), ("torn", 7),
+    ]:
+        twisted = bytes([12, kind | 1 << 3])
+        write("store_recovery", f"twisted_{name}", put + sealed + update + twisted + put + next_file + put + sealed)
+
+
 def main() -> None:
     vectors = json.loads((FUZZ.parent / "tests" / "smpp-vectors.json").read_text())
     for vector in vectors:
@@ -31,6 +87,9 @@ def main() -> None:
         text = bytes.fromhex(vector["fields"].get("short_message_hex", ""))
         if text.startswith(b"id:"):
             write("receipt_text", vector["name"], text)
+    write_versions(vectors)
+    write_config()
+    write_store_recovery()
 
 
 if __name__ == "__main__":

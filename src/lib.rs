@@ -26,7 +26,7 @@ pub mod limits;
 pub mod smpp;
 pub mod stats;
 
-#[cfg(feature = "server")]
+#[cfg(feature = "config")]
 pub mod config;
 #[cfg(feature = "server")]
 pub mod control;

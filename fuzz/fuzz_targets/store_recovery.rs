@@ -1,15 +1,20 @@
-//! Any octets as the segments of a store: recovery neither panics nor takes memory that the octets do not justify, and
-//! what it hands out can be handed out again by the next one. The first octet says into how many files they are cut;
-//! checksums are made right, or nothing would get past them.
+//! Any octets as a script of what is found in a store's segments: entries that make sense or don't, in frames that are
+//! sound, twisted or torn, in one file or several. Recovery neither panics nor takes memory that the octets do not justify,
+//! and what it hands out can be handed out again by the next one.
 #![no_main]
 
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use smscd::store::journal::frame::{FRAME_ALIGN, HEADER_BYTES, Header, parse, peek, seal};
+use smscd::store::journal::entry::{RecordBytes, SlotName, push_note, push_put, push_remove, push_update};
+use smscd::store::journal::frame::{FRAME_ALIGN, HEADER_BYTES, Header, seal};
 use smscd::store::journal::{Access, Disk, JournalSettings, SegmentFile, open};
 
 const STORE_ID: u64 = 1;
+/// Less than the slots that a script can name.
+const MESSAGES_MAX: u32 = 24;
+/// As much as a file gets, in octets.
+const FILE_BYTES_MAX: usize = 256 * 1024;
 
 #[derive(Debug)]
 struct MemoryFile(Mutex<Vec<u8>>);
@@ -85,40 +90,151 @@ impl Disk for MemoryDisk {
     }
 }
 
-/// Gives what looks like frames their checksums.
-fn mend(file: &mut Vec<u8>) {
-    file.resize(file.len().next_multiple_of(FRAME_ALIGN), 0);
-    let mut at = 0;
-    while at < file.len() {
-        let header = peek(&file[at..], STORE_ID, at as u32);
-        let end = header.map_or(0, |header: Header| at + HEADER_BYTES + header.payload_len as usize);
-        if let Some(header) = header
-            && end <= file.len()
-            && parse(&file[at..], STORE_ID, at as u32).is_none()
-        {
-            let mut frame = file[at..end].to_vec();
-            seal(&mut frame, &header);
-            let len = frame.len().min(file.len() - at);
-            file[at..at + len].copy_from_slice(&frame[..len]);
+/// Segments being written.
+struct Script {
+    files: Vec<Vec<u8>>,
+    /// Header and payload of the frame that is not sealed yet.
+    frame: Vec<u8>,
+    entries: u32,
+    next_lsn: u64,
+    /// Only grows, as every run has it.
+    oldest: u32,
+    /// No frame says that it is of a later segment than those behind it.
+    is_in_order: bool,
+}
+
+impl Script {
+    fn entry(&mut self, push: impl FnOnce(&mut Vec<u8>)) {
+        push(&mut self.frame);
+        self.entries += 1;
+    }
+
+    /// Ends the frame. The lower bits of `twist` say what is wrong with it, the others by how much.
+    fn seal(&mut self, twist: u8, is_clean_stop: bool) {
+        let segment = self.files.len() as u32;
+        let Some(file) = self.files.last_mut() else { return };
+        let amount = twist >> 3;
+        let mut header = Header {
+            store_id: STORE_ID,
+            segment,
+            offset: file.len() as u32,
+            payload_len: (self.frame.len() - HEADER_BYTES) as u32,
+            entries: self.entries,
+            first_lsn: self.next_lsn,
+            synced_lsn: self.next_lsn - 1,
+            oldest: self.oldest,
+            is_clean_stop,
+        };
+        self.next_lsn = header.next_lsn();
+        match twist % 8 {
+            0 => {
+                self.oldest = segment.min(self.oldest + u32::from(amount));
+                header.oldest = self.oldest;
+            }
+            1 => {
+                header.segment += u32::from(amount);
+                self.is_in_order &= amount == 0;
+            }
+            2 => header.offset += u32::from(amount) * FRAME_ALIGN as u32,
+            3 => header.first_lsn += u64::from(amount),
+            4 => header.first_lsn = header.first_lsn.saturating_sub(amount.into()),
+            5 => header.synced_lsn = header.synced_lsn.saturating_sub(amount.into()),
+            6 => header.entries += u32::from(amount),
+            _ => {}
         }
-        at += FRAME_ALIGN;
+        seal(&mut self.frame, &header);
+        if twist % 8 == 7 {
+            // Torn: the rest never got there.
+            let torn = self.frame.len() * usize::from(amount) / 32;
+            self.frame[torn..].fill(0);
+        }
+        if file.len() + self.frame.len() <= FILE_BYTES_MAX {
+            file.append(&mut self.frame);
+        }
+        self.begin();
+    }
+
+    fn begin(&mut self) {
+        self.frame.clear();
+        self.frame.resize(HEADER_BYTES, 0);
+        self.entries = 0;
     }
 }
 
+/// The files that a script describes, and whether their segments are in order.
+fn write(octets: &[u8]) -> (Vec<Vec<u8>>, bool) {
+    let mut input = octets.iter().copied();
+    let mut script = Script {
+        files: vec![Vec::new()],
+        frame: Vec::new(),
+        entries: 0,
+        next_lsn: 1,
+        oldest: 1,
+        is_in_order: true,
+    };
+    script.begin();
+    while let Some(op) = input.next() {
+        let mut octet = || input.next().unwrap_or_default();
+        // A few slots and generations, so that entries meet.
+        let mut name = || {
+            let octet = octet();
+            SlotName { slot: u32::from(octet % 32), generation: u16::from(octet >> 5) }
+        };
+        match op % 16 {
+            0..=4 => {
+                let name = name();
+                let record: RecordBytes = [octet(); _];
+                let body: Vec<u8> = (0..octet()).map(|_| octet()).collect();
+                script.entry(|out| push_put(out, name, &record, &body));
+            }
+            5 | 6 => {
+                let name = name();
+                let record: RecordBytes = [octet(); _];
+                script.entry(|out| push_update(out, name, &record));
+            }
+            7..=9 => {
+                let name = name();
+                script.entry(|out| push_remove(out, name));
+            }
+            10 => script.entry(push_note),
+            11 => {
+                let raw: Vec<u8> = (0..octet()).map(|_| octet()).collect();
+                script.entry(|out| out.extend(raw));
+            }
+            12 | 13 => script.seal(octet(), false),
+            14 => {
+                script.seal(octet(), false);
+                script.files.push(Vec::new());
+            }
+            _ => script.seal(octet(), true),
+        }
+    }
+    script.seal(0, false);
+    (script.files, script.is_in_order)
+}
+
 libfuzzer_sys::fuzz_target!(|octets: &[u8]| {
-    let Some((&files, octets)) = octets.split_first() else { return };
-    let part = (octets.len() / (usize::from(files % 4) + 1)).max(FRAME_ALIGN);
-    let files = octets.chunks(part).zip(1..).map(|(octets, number)| {
-        let mut file = octets.to_vec();
-        mend(&mut file);
-        (number, Arc::new(MemoryFile(Mutex::new(file))))
-    });
+    let (files, is_in_order) = write(octets);
+    let files =
+        files.into_iter().zip(1..).map(|(file, number)| (number, Arc::new(MemoryFile(Mutex::new(file)))));
     let mut disk = MemoryDisk(files.collect());
-    let settings = JournalSettings { messages_max: 65_536, segment_bytes: 64 * 1024, ..JournalSettings::new(STORE_ID) };
+    let settings = JournalSettings {
+        messages_max: MESSAGES_MAX,
+        segment_bytes: 64 * 1024,
+        ..JournalSettings::new(STORE_ID)
+    };
     let Ok(first) = open(&mut disk, &settings, Access::Write) else { return };
-    let pending = first.report().messages;
+    let (pending, is_damaged) = (first.report().messages, first.report().damaged > 0);
+    let is_torn = first.report().torn_tail.is_some();
     drop(first);
     let second = open(&mut disk, &settings, Access::Write).expect("what could be opened can be opened again");
-    assert_eq!(second.report().messages, pending);
+    let again = second.report().messages;
+    if !is_torn {
+        assert_eq!(again, pending);
+    } else if is_in_order && !is_damaged {
+        // What was cut off may have said that segments are not needed: now they are read again. It may also have said that
+        // what is damaged had been synced, and then the end comes sooner.
+        assert!(again >= pending, "{pending} messages, then {again}");
+    }
     second.visit(&settings.accounts, &mut |_, _, _| {});
 });

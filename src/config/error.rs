@@ -143,8 +143,15 @@ fn spans(text: &str) -> Vec<(Range<usize>, String)> {
     }
     fn walk_table(table: &DeTable<'_>, path: &str, out: &mut Vec<(Range<usize>, String)>) {
         for (key, value) in table {
-            let path =
-                if path.is_empty() { key.get_ref().to_string() } else { format!("{path}.{}", key.get_ref()) };
+            let is_bare = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+            let name = key.get_ref().as_ref();
+            // As it must be written in the file.
+            let name = if !name.is_empty() && name.bytes().all(is_bare) {
+                name.to_owned()
+            } else {
+                format!("{name:?}")
+            };
+            let path = if path.is_empty() { name } else { format!("{path}.{name}") };
             out.push((key.span(), path.clone()));
             walk_value(value, &path, out);
         }

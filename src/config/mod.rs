@@ -3,6 +3,8 @@
 
 mod account;
 mod alphabet;
+#[cfg(any(test, fuzzing))]
+pub mod checks;
 mod compat;
 mod diff;
 mod edr;

@@ -82,6 +82,8 @@ fn errors_name_file_line_and_key() {
         ("[smpp]\nlisten = []".to_owned(), "f.toml:2: smpp.listen: needs at least one"),
         ("[smpp]\nlissen = []".to_owned(), "f.toml:2: smpp.lissen: unknown field"),
         ("[sms]\nlisten = []".to_owned(), "f.toml:1: sms: unknown field"),
+        ("\"\" = [\"\"]".to_owned(), "f.toml:1: \"\": unknown field"),
+        ("[smpp]\n\"a.b\" = 1".to_owned(), "f.toml:2: smpp.\"a.b\": unknown field"),
         ("[smpp]\nlisten = [\"127.0.0.1:1\",\n\"127.0.0.1:1\"]".to_owned(), "f.toml:3: smpp.listen[1]: "),
         (
             "[smpp]\nsystem_id = \"0123456789abcdef\"".to_owned(),

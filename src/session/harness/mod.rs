@@ -2,12 +2,14 @@
 //! through any sequence of events and checks the promises that hold whatever happens.
 
 mod shell;
+mod versions;
 
 pub use shell::drive;
 #[cfg(test)]
 pub(super) use shell::{Event, Shell};
+pub use versions::drive_versions;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::base::{AccountId, DeliveryToken, MessageId, SessionHandle, SubmitOperation, Time};
 use crate::session::{
@@ -151,6 +153,8 @@ pub(super) struct Recorder {
     pub(super) others_in_flight: Vec<(SubmitOperation, u32)>,
     /// Tickets of the operations that wait for an answer, once for each answer.
     pub(super) asked: Vec<u32>,
+    /// Which operation each ticket was for.
+    pub(super) operations: BTreeMap<u32, CommandId>,
     pub(super) results: Vec<(DeliveryToken, DeliveryResult)>,
     pub(super) deliveries_off: u32,
     pub(super) congestion_state: Option<u8>,
@@ -176,6 +180,7 @@ impl Recorder {
             all_alike: false,
             others_in_flight: Vec::new(),
             asked: Vec::new(),
+            operations: BTreeMap::new(),
             results: Vec::new(),
             deliveries_off: 0,
             congestion_state: None,
@@ -246,6 +251,7 @@ impl Port for Recorder {
         for _ in 0..awaited {
             self.asked.push(request.ticket);
         }
+        self.operations.insert(request.ticket, request.command_id);
         OperationDisposition::Asked { awaited, answer: OperationAnswer::NotFound }
     }
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{ACCOUNT, Host, MESSAGE_ID, bind, header_only, pdus_of, submission, submit, with_body};
-use crate::base::{SubmitOperation, Time};
+use crate::base::{SubmitOperation, Time, WallTime};
 use crate::session::{Authentication, BindMode, CloseReason, Disposition, Grant, StallReason, Stop};
-use crate::smpp::{CommandId, CommandStatus, OperationAnswer, UnsuccessSmes};
+use crate::smpp::{CommandId, CommandStatus, MessageState, OperationAnswer, QueriedState, UnsuccessSmes};
 
 /// One thing that happens to a session.
 #[derive(Clone, Debug)]
@@ -144,8 +144,21 @@ impl Shell {
 
     fn answer(&mut self, at: usize, found: bool) -> Option<CloseReason> {
         let ticket = self.host.port.asked.remove(at);
-        let answer = if found { OperationAnswer::Done } else { OperationAnswer::NotFound };
-        self.host.session.operation_result(ticket, answer, &mut self.host.port)
+        let Host { session, port, .. } = &mut self.host;
+        let answer = match port.operations.get(&ticket) {
+            _ if !found => OperationAnswer::NotFound,
+            Some(&CommandId::QUERY_SM) => OperationAnswer::State(QueriedState {
+                message_id: MESSAGE_ID,
+                state: MessageState::Delivered,
+                error_code: 0,
+                final_date: Some(WallTime::from_unix_millis(0)),
+            }),
+            Some(&(CommandId::BROADCAST_SM | CommandId::QUERY_BROADCAST_SM)) => {
+                return session.operation_body(ticket, b"0123456789ABCDEF\0", port);
+            }
+            _ => OperationAnswer::Done,
+        };
+        session.operation_result(ticket, answer, port)
     }
 
     fn judge(&mut self, accepted: bool) -> Option<CloseReason> {
