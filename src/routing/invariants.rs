@@ -86,6 +86,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             assert!(message.role == Role::Mt && message.target == NETWORK);
         } else {
             assert_ne!(holder, Some(slot));
+            assert_eq!(message.peer, NONE, "a message that stands in no place has a neighbour there");
             let is_attempted = matches!(message.stage, Stage::Attempting { .. });
             assert!(!is_attempted, "message {} is attempted out of turn", message.id);
         }

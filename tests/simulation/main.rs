@@ -49,6 +49,7 @@
 //! | `drain-ends-early`: a drain ends with one request open | 1 | promise 1: unbound with a request unanswered |
 //! | `history-displaced`: ids of submit_multi share their places in the history with the shard's | 88 | promise 2: an ended message is unknown |
 //! | `operation-before-durable`: cancel_sm and replace_sm are answered before their log entry is held | 3 | promise 2: the text that was replaced is back |
+//! | `parked-neighbour`: what comes back from parking keeps its neighbours of before | 285 | promise 3: two messages have one subscriber's turn |
 //! | `place-kept`: a session of a disabled account keeps its place | 5 | promise 6: places taken are not sessions bound |
 //! | `receipt-before-multi-response`: deliveries do not wait for a submit_multi under way | 1 | promise 4: the receipt overtook the response |
 //! | `receipt-sent-twice`: a receipt with an earlier attempt is queued again when it is answered | 1 | promise 5: sent again after its answer |
@@ -140,11 +141,8 @@ fn every_promise_holds() {
 /// another life, so each also has a test of its own beside what was mended.)
 const KEPT: [(u64, &str); 3] = [
     (88, "final states displaced by those of a submit_multi: routing/history.rs"),
-    (
-        285,
-        "a scheduled message came back from its parking place with a neighbour of that place: routing/parking.rs",
-    ),
-    (578, "the same, seen as a line of messages that nobody calls"),
+    (285, "a message that was parked came back with a neighbour of its place: routing/parking.rs"),
+    (578, "the same, where a later one took the turn"),
 ];
 
 #[test]
