@@ -1,5 +1,5 @@
 //! query_sm, cancel_sm and replace_sm, and the broadcast operations: asked of every place where the message may be, answered
-//! once all have answered.
+//! once the place that has it has answered, or all have.
 
 use super::{Session, State};
 use crate::limits::HEADER_LEN;
@@ -21,12 +21,21 @@ pub(super) struct OpenOperation {
     sequence_number: u32,
     command_id: CommandId,
     not_found: CommandStatus,
+    /// It names its message, so the place that has it decides, and its receipt follows the response.
+    names_one: bool,
     /// How many answers are still to come.
     awaited: u16,
     /// The best so far.
     answer: OperationAnswer,
     /// The response's body, where that was the answer.
     body: Box<[u8]>,
+}
+
+impl OpenOperation {
+    /// Whether answers that are still to come can change nothing.
+    fn is_decided(&self) -> bool {
+        self.awaited == 0 || (self.names_one && self.answer != OperationAnswer::NotFound)
+    }
 }
 
 impl Session {
@@ -76,11 +85,12 @@ impl Session {
             sequence_number,
             command_id,
             not_found,
+            names_one: !operation.message_id().is_empty(),
             awaited,
             answer,
             body: Box::default(),
         };
-        if awaited == 0 {
+        if open.is_decided() {
             self.answer_operation(&open, port);
         } else {
             self.in_flight += 1;
@@ -126,7 +136,7 @@ impl Session {
         }
         open.answer = open.answer.or(answer);
         open.awaited = open.awaited.saturating_sub(1);
-        if open.awaited > 0 {
+        if !open.is_decided() {
             return None;
         }
         let open = self.operations.swap_remove(index);

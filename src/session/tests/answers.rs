@@ -92,9 +92,18 @@ fn query(sequence_number: u32) -> Vec<u8> {
 }
 
 #[test]
-fn an_operation_is_answered_when_every_shard_has_answered() {
+fn an_operation_is_answered_by_the_shard_that_has_the_message() {
     let mut host = Host::trx();
     host.port.disposition = Disposition::InFlight;
+    host.feed(&query(4));
+    let ticket = host.port.asked[0];
+    // None has it: all must have said so.
+    host.session.operation_result(ticket, OperationAnswer::NotFound, &mut host.port);
+    assert_eq!(host.heads(), []);
+    host.session.operation_result(ticket, OperationAnswer::NotFound, &mut host.port);
+    let refused = (CommandId::QUERY_SM_RESP, CommandStatus::ESME_RINVMSGID, 4);
+    assert_eq!(host.heads(), [refused]);
+    host.port.asked.clear();
     host.feed(&query(5));
     assert_eq!((host.heads(), host.session.in_flight()), (vec![], (1, 4)));
     let ticket = host.port.asked[0];
@@ -105,14 +114,13 @@ fn an_operation_is_answered_when_every_shard_has_answered() {
         final_date: Some(WallTime::from_unix_millis(1_763_899_200_000)),
     };
     host.session.operation_result(ticket, OperationAnswer::State(state), &mut host.port);
-    assert_eq!(host.heads(), []);
-    // One who does not know the message does not make it unknown.
-    host.session.operation_result(ticket, OperationAnswer::NotFound, &mut host.port);
+    // At once: a receipt that the same shard sends next must not overtake it.
     let sent = host.sent();
     assert_eq!((sent[0].id, sent[0].status, sent[0].sequence_number), (CommandId::QUERY_SM_RESP, OK, 5));
     assert_eq!(sent[0].body, b"0123456789ABCDEF\x00251123120000000+\x00\x02\x00");
     assert_eq!(host.session.in_flight(), (0, 4));
-    // A third answer means nothing.
+    // What comes later means nothing: one who does not know the message does not make it unknown.
+    host.session.operation_result(ticket, OperationAnswer::NotFound, &mut host.port);
     host.session.operation_result(ticket, OperationAnswer::Done, &mut host.port);
     assert_eq!(host.heads(), []);
 }
