@@ -221,7 +221,7 @@ fn kill_9_loses_nothing_and_repeats_nothing_settled() {
         }
         let mut daemon = Daemon::start_on(Some(&data), CONFIG, Layout::AUTOMATIC);
         let esmes = start_esmes(daemon.smpp.addr, round, &shared);
-        let target = shared.ledger().events + 200 + draw(&mut random, 4_000);
+        let target = shared.ledger().events + 200 + draw(&mut random, 8_000);
         shared.wait(&daemon, |ledger| ledger.events >= target);
         frame_bytes += daemon.stat("/store/frame_bytes");
         daemon.kill();

@@ -1,6 +1,9 @@
 //! The threads that wait for the disk in a shard's place: a committer, which writes and syncs what it finds when the
 //! last sync has returned, and a keeper for whole segments. They do nothing else, and everything that they do to a
 //! segment is in `store::journal`.
+//!
+//! A shard's thread that has nothing else to do commits a small batch itself: two threads that wake each other cost as
+//! much as the disk. It goes back to the committer for a while when the disk is slow.
 
 use std::fmt;
 use std::io;
@@ -9,9 +12,11 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use parking_lot::Mutex;
 
 use super::clock::Clock;
 use super::segment_folder::SegmentOnDisk;
+use crate::base::Time;
 use crate::control_lane::Wake;
 use crate::store::journal::{
     Answer, Batch, Disk, Doing, Failure, Keeper, Link, Progress, Request, SegmentFile, Stopped, Writer,
@@ -20,6 +25,12 @@ use crate::store::journal::{
 /// What nobody waits for to be synced (final states, messages of which only the write was promised) is synced with the
 /// next batch that somebody does wait for, or this long after it was written: files come free only behind a sync.
 const SYNC_INTERVAL: Duration = Duration::from_millis(20);
+/// Entries of a batch up to which the shard's thread may commit it itself: more come when there is much to do.
+const HERE_ENTRIES_MAX: u32 = 16;
+/// A commit that takes longer holds up what else the shard's thread has to do, so the next ones are left to the committer.
+const HERE_NANOS_MAX: u64 = 2_000_000;
+/// For so long.
+const HERE_PAUSE_MS: u64 = 1_000;
 /// Rests between the parts of a spare segment that is being filled: 256 KiB each, so at most 100 MiB/s.
 const FILL_PAUSE: Duration = Duration::from_micros(2_500);
 /// Batches on their way back. Never full while the shard lives: it submits fewer than this between two looks.
@@ -60,25 +71,86 @@ pub struct ChannelLink<F = SegmentOnDisk> {
     returned: Receiver<Box<Batch<F>>>,
     requests: Sender<Request<F>>,
     answers: Receiver<Answer<F>>,
+    /// The committer's. Only tried for here, and held by the committer only while it is at the disk.
+    writer: Arc<Mutex<Writer<F>>>,
+    clock: Clock,
+    /// Whether small batches are kept for the end of the turn.
+    keeps: bool,
+    /// The one that is, until [`ChannelLink::send_off`].
+    kept: Option<Box<Batch<F>>>,
+    /// The one that was committed here.
+    committed: Option<Box<Batch<F>>>,
+    /// The disk was slow: none is committed here before this.
+    here_at: Time,
+}
+
+impl<F: SegmentFile> ChannelLink<F> {
+    /// From now on small batches are kept for [`ChannelLink::send_off`], which must then follow every commit; or no longer.
+    pub const fn keep_small(&mut self, keeps: bool) {
+        self.keeps = keeps;
+    }
+
+    /// Ends a turn: a batch that was kept is committed here if this thread `is_idle`, and goes to the committer if not.
+    /// True: it has become durable.
+    pub fn send_off(&mut self, is_idle: bool) -> bool {
+        let Some(mut batch) = self.kept.take() else { return false };
+        let started = self.clock.time();
+        if is_idle
+            && started >= self.here_at
+            && let Some(mut writer) = self.writer.try_lock()
+        {
+            // A failure shows in the progress, as everything does.
+            if writer.write(&mut batch).and_then(|()| writer.sync()).is_ok() {
+                batch.done = self.clock.time();
+                if batch.done.nanos_since(started) > HERE_NANOS_MAX {
+                    self.here_at = batch.done.plus_millis(HERE_PAUSE_MS);
+                }
+                self.committed = Some(batch);
+            }
+            return true;
+        }
+        // It was kept because the channel was empty, and only this end sends.
+        let sent = self.batches.try_send(batch);
+        debug_assert!(!matches!(sent, Err(TrySendError::Full(_))), "the channel has filled by itself");
+        false
+    }
+
+    /// Whether `batch` is worth keeping: somebody waits for its sync, nothing is before it, and it is small.
+    fn is_for_here(&self, batch: &Batch<F>) -> bool {
+        self.keeps
+            && batch.wants_sync
+            && !batch.is_clean_stop
+            && batch.entries <= HERE_ENTRIES_MAX
+            && self.batches.is_empty()
+            && self.committed.is_none()
+            && self.writer.try_lock().is_some_and(|writer| writer.is_next(batch))
+    }
 }
 
 impl<F: SegmentFile> Link for ChannelLink<F> {
     type File = F;
 
     fn has_room(&self) -> bool {
-        self.batches.is_empty()
+        self.kept.is_none() && self.batches.is_empty()
     }
 
     fn submit(&mut self, batch: Box<Batch<F>>) -> Result<(), Box<Batch<F>>> {
+        if self.kept.is_some() {
+            return Err(batch);
+        }
+        if self.is_for_here(&batch) {
+            self.kept = Some(batch);
+            return Ok(());
+        }
         self.batches.try_send(batch).map_err(TrySendError::into_inner)
     }
 
     fn take_back(&mut self) -> Option<Box<Batch<F>>> {
-        self.not_begun.try_recv().ok()
+        self.kept.take().or_else(|| self.not_begun.try_recv().ok())
     }
 
     fn returned(&mut self) -> Option<Box<Batch<F>>> {
-        self.returned.try_recv().ok()
+        self.committed.take().or_else(|| self.returned.try_recv().ok())
     }
 
     fn ask(&mut self, request: Request<F>) {
@@ -130,8 +202,9 @@ pub fn start<D: Disk>(
     let (returned_tx, returned) = bounded(RETURNED_MAX);
     let (requests, requests_rx) = bounded(REQUESTS_MAX);
     let (answers_tx, answers) = bounded(REQUESTS_MAX);
+    let writer = Arc::new(Mutex::new(Writer::new(store_id, Arc::clone(progress))));
     let committer = Committer {
-        writer: Writer::new(store_id, Arc::clone(progress)),
+        writer: Arc::clone(&writer),
         progress: Arc::clone(progress),
         batches: not_begun.clone(),
         returned: returned_tx,
@@ -146,12 +219,24 @@ pub fn start<D: Disk>(
             keep(Keeper::new(disk), &requests_rx, &answers_tx, &keeper_progress, &waker);
         })?,
     ];
-    let link = ChannelLink { batches, not_begun, returned, requests, answers };
+    let link = ChannelLink {
+        batches,
+        not_begun,
+        returned,
+        requests,
+        answers,
+        writer,
+        clock,
+        keeps: false,
+        kept: None,
+        committed: None,
+        here_at: Time::ZERO,
+    };
     Ok((link, StoreThreads { threads, progress: Arc::clone(progress) }))
 }
 
 struct Committer<F> {
-    writer: Writer<F>,
+    writer: Arc<Mutex<Writer<F>>>,
     progress: Arc<Progress>,
     batches: Receiver<Box<Batch<F>>>,
     returned: Sender<Box<Batch<F>>>,
@@ -207,15 +292,18 @@ impl<F: SegmentFile> Committer<F> {
 
     fn commit(&mut self, mut batch: Box<Batch<F>>) -> Result<(), Stopped> {
         let (wants_write, wants_sync) = (batch.wants_write, batch.wants_sync);
-        self.writer.write(&mut batch)?;
+        let mut writer = self.writer.lock();
+        writer.write(&mut batch)?;
         if wants_write && wants_sync {
             self.waker.wake();
         }
         if wants_sync {
-            self.sync()?;
+            self.sync_at = None;
+            writer.sync()?;
         } else if self.sync_at.is_none() {
             self.sync_at = Some(Instant::now() + SYNC_INTERVAL);
         }
+        drop(writer);
         batch.done = self.clock.time();
         // The shard may have left; then nobody needs the batch.
         drop(self.returned.send(batch));
@@ -227,7 +315,7 @@ impl<F: SegmentFile> Committer<F> {
 
     fn sync(&mut self) -> Result<(), Stopped> {
         self.sync_at = None;
-        self.writer.sync()
+        self.writer.lock().sync()
     }
 }
 

@@ -24,10 +24,21 @@ pub enum HostedStore {
 }
 
 impl HostedStore {
-    /// The thread that runs it is woken from now on when something becomes durable.
-    pub fn set_waker(&self, waker: Arc<dyn Wake>) {
-        if let Self::Journal(_, late) = self {
+    /// The thread that runs it is woken from now on when something becomes durable, and ends its turns with
+    /// [`HostedStore::send_off`].
+    pub fn set_waker(&mut self, waker: Arc<dyn Wake>) {
+        if let Self::Journal(journal, late) = self {
             late.set(waker);
+            journal.link_mut().keep_small(true);
+        }
+    }
+
+    /// Ends a turn; see [`ChannelLink::send_off`].
+    #[inline]
+    pub fn send_off(&mut self, is_idle: bool) -> bool {
+        match self {
+            Self::Memory(_) => false,
+            Self::Journal(journal, _) => journal.link_mut().send_off(is_idle),
         }
     }
 
@@ -81,6 +92,7 @@ impl HostedStore {
     /// Hands the last entries to the committer. `wait` is called while that one is busy.
     pub fn close(&mut self, mut wait: impl FnMut()) {
         if let Self::Journal(journal, _) = self {
+            journal.link_mut().keep_small(false);
             journal.close();
             journal.commit();
             while !journal.is_flushed() {

@@ -331,6 +331,11 @@ impl ShardHost {
         }
     }
 
+    /// Ends a turn, with nothing else to do if this thread `is_idle`. True: what the turn has entered is durable.
+    pub fn send_off(&mut self, is_idle: bool) -> bool {
+        self.shard.store_mut().send_off(is_idle)
+    }
+
     /// Whether anything came in, to decide on sleeping.
     pub fn has_input(&self) -> bool {
         self.shard.store().has_news() || self.from_workers.iter().any(|(_, lane)| !lane.is_empty())

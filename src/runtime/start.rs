@@ -220,8 +220,8 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
             None => None,
             Some(shard) => {
                 let core = shards.get_mut(usize::from(shard)).and_then(Option::take);
-                let core = core.context("a shard without a core")?;
-                core.store().set_waker(Arc::clone(waker) as Arc<dyn Wake>);
+                let mut core = core.context("a shard without a core")?;
+                core.store_mut().set_waker(Arc::clone(waker) as Arc<dyn Wake>);
                 let (to_workers, from_workers) = lanes.take_shard(shard);
                 Some(
                     ShardHost::new(core, to_workers, from_workers)

@@ -183,6 +183,8 @@ impl RuntimeThread {
             if self.clock.time().nanos_since(now.mono) > LONG_TURN_NANOS {
                 self.stats.counters.add(Counter::LongTurns, 1);
             }
+            let is_idle = !more && !stalled && !self.has_input();
+            more |= self.shard.as_mut().is_some_and(|shard| shard.send_off(is_idle));
             if self.leave(&mut stop) {
                 if let Some(shard) = self.shard.take() {
                     shard.close();

@@ -122,6 +122,7 @@ fn attempts_that_fail_for_now_have_records_if_asked_for() {
     );
     assert!(attempts.len() > 2, "{}", attempts.len());
     for (n, attempt) in (1..).zip(attempts) {
+        assert_eq!(attempt["message_state"], "ENROUTE");
         assert_eq!(
             (attempt["attempts"].as_u64(), attempt["error_code"].as_u64()),
             (Some(n), Some(27)),

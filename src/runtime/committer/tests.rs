@@ -156,7 +156,7 @@ impl Store {
 
     fn turn(&mut self) {
         let nanos = self.started.elapsed().as_nanos() as u64;
-        self.journal.poll(crate::base::Time::from_nanos(nanos), |_, _| {});
+        self.journal.poll(Time::from_nanos(nanos), |_, _| {});
         self.journal.commit();
     }
 

@@ -268,7 +268,10 @@ const fn state_name(state: MessageState) -> &'static str {
         MessageState::Deleted => "DELETED",
         MessageState::Undeliverable => "UNDELIVERABLE",
         MessageState::Rejected => "REJECTED",
-        _ => "UNKNOWN",
+        MessageState::Enroute | MessageState::Scheduled => "ENROUTE",
+        MessageState::Accepted => "ACCEPTED",
+        MessageState::Skipped => "SKIPPED",
+        MessageState::Unknown => "UNKNOWN",
     }
 }
 

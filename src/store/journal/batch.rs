@@ -38,13 +38,13 @@ pub struct Batch<F> {
 }
 
 impl<F> Batch<F> {
-    /// An empty batch for this place.
-    pub fn new(file: Arc<F>, segment: u32, offset: u32, first_lsn: u64, opened: Time) -> Self {
-        let mut batch = Self {
-            file: Arc::clone(&file),
+    /// An empty batch for some place, with memory for `capacity` octets, which it takes as it is first used.
+    pub fn new(file: Arc<F>, capacity: usize) -> Self {
+        Self {
+            file,
             segment: 0,
             offset: 0,
-            bytes: Vec::new(),
+            bytes: Vec::with_capacity(capacity),
             first_lsn: 0,
             entries: 0,
             puts: 0,
@@ -52,14 +52,12 @@ impl<F> Batch<F> {
             wants_sync: false,
             wants_write: false,
             is_clean_stop: false,
-            opened,
+            opened: Time::ZERO,
             done: Time::ZERO,
-        };
-        batch.renew(file, segment, offset, first_lsn, opened);
-        batch
+        }
     }
 
-    /// Empties it for another place.
+    /// Empties it for this place.
     pub fn renew(&mut self, file: Arc<F>, segment: u32, offset: u32, first_lsn: u64, opened: Time) {
         self.file = file;
         (self.segment, self.offset, self.first_lsn, self.opened) = (segment, offset, first_lsn, opened);

@@ -61,6 +61,11 @@ pub const SEGMENT_BYTES_MAX: u32 = 1 << 30;
 /// How long after a file could not be made another is asked for.
 const CREATE_RETRY_MS: u64 = 1_000;
 
+/// Batches made at the start: one open, one that waits, one at the disk, and one on its way back.
+const BATCHES: usize = 4;
+/// Empty ones that are kept.
+const BATCHES_MAX: usize = 64;
+
 /// What a journal is opened with.
 #[derive(Clone, Debug)]
 pub struct JournalSettings {
@@ -175,6 +180,11 @@ impl<L: Link> Journal<L> {
         for (_, _, gist) in slots.iter() {
             tally.add(gist.stage);
         }
+        let mut spare = Vec::with_capacity(BATCHES_MAX);
+        if let Some(file) = segments.get(segments.current()).and_then(Segment::file) {
+            let batch = || Box::new(Batch::new(Arc::clone(file), batch_capacity(&settings)));
+            spare.extend(std::iter::repeat_with(batch).take(BATCHES));
+        }
         Self {
             ring: BodyRing::new(settings.memory_bytes),
             settings,
@@ -185,8 +195,8 @@ impl<L: Link> Journal<L> {
             lsn,
             next_offset,
             open: None,
-            waiting: VecDeque::new(),
-            spare: Vec::new(),
+            waiting: VecDeque::with_capacity(BATCHES_MAX),
+            spare,
             backlog_bytes: 0,
             written: lsn,
             synced: lsn,
@@ -222,7 +232,9 @@ impl<L: Link> Journal<L> {
                 commit_nanos(batch.done.nanos_since(batch.opened), batch.puts);
             }
             self.tally.batch(batch.entries, batch.bytes.len());
-            self.spare.push(batch);
+            if self.spare.len() < BATCHES_MAX {
+                self.spare.push(batch);
+            }
         }
     }
 
@@ -253,6 +265,11 @@ impl<L: Link> Journal<L> {
     /// Why nothing becomes durable any more, if so.
     pub const fn failure(&self) -> Option<&Failure> {
         self.failure.as_ref()
+    }
+
+    /// Its way to committer and keeper.
+    pub const fn link_mut(&mut self) -> &mut L {
+        &mut self.link
     }
 
     /// What recovery found.
@@ -427,13 +444,13 @@ impl<L: Link> Journal<L> {
             }
         }
         let needed = u64::from(self.next_offset) + frame::padded(HEADER_BYTES + len) as u64;
-        let current = self.segments.current();
-        if self
-            .segments
-            .get(current)
-            .and_then(Segment::file)
-            .is_none_or(|file| needed > u64::from(file.len()))
-        {
+        let has_filled = self.segments.has_filled();
+        let takes = |segment: &Segment<L::File>| {
+            let has_room = segment.file().is_some_and(|file| needed <= u64::from(file.len()));
+            // Each sync of a frame in blocks that were never written takes twice as long.
+            has_room && (needed <= u64::from(segment.filled_to) || !has_filled)
+        };
+        if !self.segments.get(self.segments.current()).is_some_and(takes) {
             if !self.segments.roll_over() {
                 self.failure = Some(Failure::NoRoom);
                 return None;
@@ -443,13 +460,12 @@ impl<L: Link> Journal<L> {
         let current = self.segments.current();
         let file = Arc::clone(self.segments.get(current)?.file()?);
         let (offset, first_lsn) = (self.next_offset, self.lsn + 1);
-        self.open = Some(match self.spare.pop() {
-            Some(mut batch) => {
-                batch.renew(file, current, offset, first_lsn, self.now);
-                batch
-            }
-            None => Box::new(Batch::new(file, current, offset, first_lsn, self.now)),
-        });
+        // More are under way than ever before if there is none; it stays.
+        let spare = self.spare.pop();
+        let mut batch =
+            spare.unwrap_or_else(|| Box::new(Batch::new(Arc::clone(&file), batch_capacity(&self.settings))));
+        batch.renew(file, current, offset, first_lsn, self.now);
+        self.open = Some(batch);
         Some(())
     }
 
@@ -751,6 +767,11 @@ impl<L: Link> MessageStore for Journal<L> {
         }
         walk.next(&self.slots, &self.segments, &self.settings.accounts)
     }
+}
+
+/// Octets of the largest frame.
+fn batch_capacity(settings: &JournalSettings) -> usize {
+    frame::padded(settings.batch_bytes_max.max(HEADER_BYTES + PUT_HEAD_BYTES + BODY_BYTES_MAX))
 }
 
 /// Octets that a message of so many octets of body counts for.

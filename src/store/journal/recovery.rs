@@ -25,6 +25,9 @@ const DAMAGE_LISTED_MAX: usize = 1_000;
 /// Consecutive segments that may be missing. More: this is no store of ours.
 const MISSING_MAX: u32 = 65_536;
 
+/// Octets of a new store's first segment that are written before it is used.
+const FIRST_FILL_BYTES: u32 = 16 << 20;
+
 /// Whether the store may be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -588,7 +591,14 @@ impl<D: Disk> Assembly<'_, D> {
             Some(spare) => spare,
             None => self.create().map_err(|error| failed("making a segment", error))?,
         };
-        Ok(Segment::new(spare.number, spare.file))
+        let filled_to = if spare.is_filled {
+            u32::MAX
+        } else {
+            fill_first(&*spare.file).map_err(|error| failed("writing a segment for the first time", error))?
+        };
+        let mut segment = Segment::new(spare.number, spare.file);
+        segment.filled_to = filled_to;
+        Ok(segment)
     }
 
     fn create(&mut self) -> io::Result<Spare<D::File>> {
@@ -597,6 +607,15 @@ impl<D: Disk> Assembly<'_, D> {
         let file = self.disk.create(number, self.settings.segment_bytes)?;
         Ok(Spare { number, file, is_filled: false })
     }
+}
+
+/// Writes zeros into the first part of a new store's first segment; up to where. That is what it goes on with until a whole
+/// file has been filled.
+fn fill_first<F: SegmentFile>(file: &F) -> io::Result<u32> {
+    let zeros = vec![0; FIRST_FILL_BYTES.min(file.len()) as usize];
+    write_all(file, &zeros, 0)?;
+    file.sync()?;
+    Ok(zeros.len() as u32)
 }
 
 /// Overwrites the headers of frames that do not count.

@@ -13,6 +13,8 @@ use super::disk::SegmentFile;
 pub(super) const RESERVE: usize = 2;
 /// Available files wanted.
 pub(super) const SPARES: usize = 4;
+/// Of those, files wanted that have been written before. More would only keep the disk busy: used ones come back.
+const FILLED_SPARES: usize = 2;
 
 /// A segment in use.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub(super) struct Segment<F> {
     pub(super) live_bytes: u64,
     /// Octets used, up to the end of the last frame.
     pub(super) end: u32,
+    /// Octets from its start that had been written before it came into use: to write those again allocates nothing.
+    pub(super) filled_to: u32,
     /// The last entry here.
     pub(super) last_lsn: u64,
     /// Earliest acceptance of a message put here, in Unix milliseconds.
@@ -52,6 +56,7 @@ impl<F> Segment<F> {
             live: 0,
             live_bytes: 0,
             end: 0,
+            filled_to: u32::MAX,
             last_lsn: 0,
             accepted_min: u64::MAX,
             copied_lsn: 0,
@@ -87,6 +92,8 @@ pub(super) struct Spare<F> {
 struct Retired<F> {
     number: u32,
     file: Arc<F>,
+    /// As of a spare.
+    is_filled: bool,
     /// It is free once this entry, the last of a frame that says so, is synced; `None`: no such frame yet.
     free_at: Option<u64>,
 }
@@ -202,22 +209,31 @@ impl<F> Segments<F> {
     pub(super) fn roll_over(&mut self) -> bool {
         let filled = self.available.iter().position(|spare| spare.is_filled).unwrap_or(0);
         let Some(spare) = self.available.remove(filled) else { return false };
-        self.in_use.push_back(Segment::new(spare.number, spare.file));
+        let mut segment = Segment::new(spare.number, spare.file);
+        if !spare.is_filled {
+            segment.filled_to = 0;
+        }
+        self.in_use.push_back(segment);
         true
     }
 
     /// Retires the oldest segments that hold nothing and whose copies are on disk. True: there were such.
-    pub(super) fn retire(&mut self, synced: u64) -> bool {
+    pub(super) fn retire(&mut self, synced: u64) -> bool
+    where
+        F: SegmentFile,
+    {
         let before = self.oldest;
         while self.in_use.len() > 1 {
             let Some(front) = self.in_use.front() else { break };
             if front.live > 0 || front.copied_lsn > synced {
                 break;
             }
-            let held = self.in_use.pop_front().and_then(|segment| segment.held);
+            let Some(Segment { held, filled_to, end, .. }) = self.in_use.pop_front() else { break };
             self.oldest += 1;
             if let Some((number, file)) = held {
-                self.retired.push_back(Retired { number, file, free_at: None });
+                // What no frame had room in at its end is not worth another round.
+                let is_filled = filled_to.max(end) >= file.len() - file.len() / 8;
+                self.retired.push_back(Retired { number, file, is_filled, free_at: None });
             }
         }
         self.oldest > before
@@ -241,8 +257,8 @@ impl<F> Segments<F> {
     /// Takes the next retired file that has become free.
     pub(super) fn take_free(&mut self, synced: u64) -> Option<Spare<F>> {
         self.retired.front().filter(|retired| retired.free_at.is_some_and(|lsn| lsn <= synced))?;
-        let Retired { number, file, .. } = self.retired.pop_front()?;
-        Some(Spare { number, file, is_filled: true })
+        let Retired { number, file, is_filled, .. } = self.retired.pop_front()?;
+        Some(Spare { number, file, is_filled })
     }
 
     /// Makes a file available.
@@ -250,9 +266,15 @@ impl<F> Segments<F> {
         self.available.push_back(spare);
     }
 
-    /// Takes a file out that is not filled, if enough others are left.
+    /// Whether there are more than the reserve, and one of them has been written before.
+    pub(super) fn has_filled(&self) -> bool {
+        self.available.len() > RESERVE && self.available.iter().any(|spare| spare.is_filled)
+    }
+
+    /// Takes a file out that is not filled, if one should be and enough others are left.
     pub(super) fn take_unfilled(&mut self) -> Option<Spare<F>> {
-        if self.available.len() <= RESERVE {
+        let filled = self.available.iter().filter(|spare| spare.is_filled).count();
+        if self.available.len() <= RESERVE || filled >= FILLED_SPARES {
             return None;
         }
         let index = self.available.iter().position(|spare| !spare.is_filled)?;
