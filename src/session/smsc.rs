@@ -35,7 +35,7 @@ use multi::OpenMultis;
 use throttle::Throttle;
 
 use crate::smpp::{
-    Bind, CommandId, CommandStatus, Header, InterfaceVersion, Outbind, PduBody, SubmitSm, Tlvs,
+    Bind, CommandId, CommandStatus, DecodeError, Header, InterfaceVersion, Outbind, PduBody, SubmitSm, Tlvs,
 };
 
 /// What all sessions of one listener share. Times are in milliseconds; 0 switches a timer off where said so.
@@ -597,15 +597,7 @@ impl Session {
             .and_then(|sm| crate::smpp::validate_submit(&sm, self.version).map(|()| sm));
         let sm = match decoded {
             Ok(sm) => sm,
-            Err(error) => {
-                port.fact(Fact::MalformedPdu);
-                return self.submitted(
-                    operation,
-                    sequence_number,
-                    Disposition::Answered(Err(error.status)),
-                    port,
-                );
-            }
+            Err(error) => return self.malformed(operation, sequence_number, error, port),
         };
         let origin = Origin { session: self.handle, sequence_number, operation, received_at: now };
         let request =
@@ -613,6 +605,18 @@ impl Session {
         let disposition = port.submit(&request);
         let disposition = self.throttled(disposition, now);
         self.submitted(operation, sequence_number, disposition, port)
+    }
+
+    /// Answers a submission whose body is not one.
+    fn malformed(
+        &mut self,
+        operation: SubmitOperation,
+        sequence_number: u32,
+        error: DecodeError,
+        port: &mut impl Port,
+    ) -> Flow {
+        port.fact(Fact::MalformedPdu);
+        self.submitted(operation, sequence_number, Disposition::Answered(Err(error.status)), port)
     }
 
     /// Counts a submission, and answers it if it is decided. One that stalls comes again.
