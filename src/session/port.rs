@@ -188,7 +188,8 @@ pub type MultiResult<'a> = Result<(MessageId, UnsuccessSmes<'a>), CommandStatus>
 pub enum Disposition {
     /// Decided.
     Answered(Result<MessageId, CommandStatus>),
-    /// The answer comes through [`super::Session::submit_result`] or [`super::Session::multi_result`].
+    /// The answer comes through [`super::Session::submit_result`], [`super::Session::multi_result`] or
+    /// [`super::Session::outcome`].
     InFlight,
     /// There is no room: the request stays unread, and so does everything after it.
     Stall(StallReason),
