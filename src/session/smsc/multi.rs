@@ -135,7 +135,8 @@ impl Session {
             Ok((message_id, unsuccess)) => {
                 let text = self.compat.ids.response.text(*message_id);
                 let octets = unsuccess.as_bytes();
-                let len = HEADER_LEN + text.as_bytes().len() + 2 + octets.len();
+                let congestion = self.congestion_tlv(port);
+                let len = HEADER_LEN + text.as_bytes().len() + 2 + octets.len() + congestion.as_bytes().len();
                 port.send(len, |out| {
                     let status = CommandStatus::ESME_ROK;
                     let header = header(CommandId::SUBMIT_MULTI_RESP, status, sequence_number, len);
@@ -143,6 +144,7 @@ impl Session {
                     out.extend_from_slice(text.as_bytes());
                     out.extend_from_slice(&[0, unsuccess.no_unsuccess()]);
                     out.extend_from_slice(octets);
+                    out.extend_from_slice(congestion.as_bytes());
                 });
             }
             Err(status) => self.refuse(CommandId::SUBMIT_MULTI_RESP, *status, sequence_number, port),
