@@ -159,13 +159,21 @@ impl Account {
     /// The status to refuse it with.
     pub fn charge_one(&self, now: Now) -> Result<(), CommandStatus> {
         self.charge_rate(1, now.mono)?;
+        self.charge_quota(now)
+    }
+
+    /// Takes one message out of its quota.
+    ///
+    /// # Errors
+    /// The status to refuse it with.
+    pub fn charge_quota(&self, now: Now) -> Result<(), CommandStatus> {
         self.policy.as_ref().map_or(Ok(()), |policy| policy.take_quota(1, &self.live.today, now.wall))
     }
 
-    /// When the rate allows the next message, if nobody else comes first.
+    /// When the rate allows the next `n` messages at once, if nobody else comes first.
     #[cold]
-    pub fn rate_allows_at(&self, now: Time) -> Time {
-        self.rate.allows_at(now, &self.live.full_at)
+    pub fn rate_allows_at(&self, n: u16, now: Time) -> Time {
+        self.rate.allows_at(n, now, &self.live.full_at)
     }
 
     /// Its compatibility settings.
@@ -614,9 +622,10 @@ impl Rate {
             .is_ok()
     }
 
-    /// When the next message fits in.
-    fn allows_at(&self, now: Time, full_at: &AtomicU64) -> Time {
-        let next = full_at.load(Ordering::Acquire).saturating_add(self.ticks_per_message);
+    /// When the next `n` messages fit in.
+    fn allows_at(&self, n: u16, now: Time, full_at: &AtomicU64) -> Time {
+        let cost = self.ticks_per_message.saturating_mul(u64::from(n));
+        let next = full_at.load(Ordering::Acquire).saturating_add(cost);
         let at = next.saturating_sub(self.burst_ticks).div_ceil(TICKS_PER_NANO);
         Time::from_nanos(at).max(now)
     }

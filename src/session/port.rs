@@ -178,6 +178,9 @@ pub struct MultiRequest<'a> {
     pub version: InterfaceVersion,
     /// The decoded body.
     pub sm: &'a SubmitMulti<'a>,
+    /// Whether it may wait for its account's rate: then [`Disposition::OverRate`] says that the rate does not allow all of
+    /// its destinations now. Else those that it does not allow are refused.
+    pub may_wait: bool,
 }
 
 /// What became of a submit_multi: the id it was accepted under and the destinations that were not, or why none was.

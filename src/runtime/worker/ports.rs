@@ -301,7 +301,7 @@ impl Port for SessionPort<'_> {
         {
             return match status {
                 CommandStatus::ESME_RTHROTTLED => {
-                    Disposition::OverRate { until: account.rate_allows_at(self.now.mono) }
+                    Disposition::OverRate { until: account.rate_allows_at(1, self.now.mono) }
                 }
                 status => Disposition::Answered(Err(status)),
             };

@@ -84,8 +84,11 @@ impl Session {
             operation: crate::base::SubmitOperation::SubmitMulti,
             received_at: now,
         };
-        let request = MultiRequest { origin, account: self.account, version: self.version, sm: &sm };
-        match port.submit_multi(&request) {
+        let may_wait = self.may_wait(now);
+        let request =
+            MultiRequest { origin, account: self.account, version: self.version, sm: &sm, may_wait };
+        let disposition = port.submit_multi(&request);
+        match self.throttled(disposition, now) {
             Disposition::Answered(Ok(message_id)) => {
                 let result = Ok((message_id, UnsuccessSmes::default()));
                 self.answer_multi(sequence_number, &result, port);

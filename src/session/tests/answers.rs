@@ -1,7 +1,7 @@
 //! What each request gets in each state (5.0 table 2-1, and the policy for errors), binds, and the submit window.
 
 use super::*;
-use crate::base::WallTime;
+use crate::base::{SubmitOperation, WallTime};
 use crate::session::StallReason;
 use crate::smpp::{MessageState, OperationAnswer, PduBody, QueriedState, QuerySm};
 
