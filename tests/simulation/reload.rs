@@ -76,6 +76,7 @@ fn calm() -> Config {
     config.store.validity_default_s = 60;
     config.store.validity_max_s = VALIDITY_MAX_S;
     config.store.receipt_validity_s = RECEIPT_VALIDITY_S;
+    config.store.transaction_validity_s: 30,
     config
 }
 
@@ -110,6 +111,7 @@ impl InEffect {
             validity_default_s: self.config.store.validity_default_s,
             validity_max_s: VALIDITY_MAX_S,
             receipt_validity_s: RECEIPT_VALIDITY_S,
+            transaction_validity_s: 30,
             retry_absent: RETRY,
             retry_congestion: RETRY,
             retry_refused: RETRY,
