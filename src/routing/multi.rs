@@ -7,7 +7,7 @@
 
 use super::accept::{Times, owner_of, times};
 use super::message::{Message, NAMES_MULTI, NETWORK, PART_OF_MULTI, Role, Stage};
-use super::{Origin, Shard};
+use super::{Origin, Shard, ShardOutput};
 use crate::base::mobile::MobileNetwork;
 use crate::base::{AccountId, MessageId, Now};
 use crate::smpp::{CommandStatus, InterfaceVersion, PduBody, SmFields, SubmitMulti, TlvTag, Tlvs, push_tlv};
@@ -122,6 +122,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         &mut self,
         multi: &Multi<'_>,
         now: Now,
+        out: &mut impl ShardOutput,
         mut refused: impl FnMut(u16, CommandStatus),
     ) -> u16 {
         let split = multi
@@ -160,8 +161,11 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                 self.take_part(multi, &sm, id, times, &body, now)
             });
             match outcome {
-                Ok(true) => held += 1,
-                Ok(false) => {}
+                Ok((slot, true)) => {
+                    self.state_acceptance(slot, now, out);
+                    held += 1;
+                }
+                Ok((_, false)) => {}
                 Err(status) => refused(destination.index, status),
             }
         }
@@ -170,7 +174,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         held
     }
 
-    /// Takes one destination's message in. Whether it is held now; else it will be.
+    /// Takes one destination's message in. Its slot, and whether it is held now; else it will be.
     #[inline]
     fn take_part(
         &mut self,
@@ -180,7 +184,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         times: Times,
         body: &[u8],
         now: Now,
-    ) -> Result<bool, CommandStatus> {
+    ) -> Result<(u32, bool), CommandStatus> {
         const FULL: CommandStatus = CommandStatus::ESME_RMSGQFUL;
         if self.messages.is_full() {
             return Err(FULL);
@@ -215,7 +219,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                 _ => self.open(slot, now),
             }
         }
-        Ok(is_durable)
+        Ok((slot, is_durable))
     }
 }
 
