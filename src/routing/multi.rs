@@ -158,14 +158,20 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                 if id.is_none() {
                     body.extend_from_slice(&trailer);
                 }
-                self.take_part(multi, &sm, id, times, &body, now)
+                let part = self.take_part(multi, &sm, id, times, &body, now)?;
+                Ok((part, times))
             });
             match outcome {
-                Ok((slot, true)) => {
+                Ok(((slot, true), times)) => {
                     self.state_acceptance(slot, now, out);
+                    let goes_to_network = self.messages.get(slot).is_some_and(|it| it.target == NETWORK);
+                    match times.schedule {
+                        None if goes_to_network => self.attempt(slot, Some(destination.address), now),
+                        _ => self.open(slot, now),
+                    }
                     held += 1;
                 }
-                Ok((_, false)) => {}
+                Ok(((_, false), _)) => {}
                 Err(status) => refused(destination.index, status),
             }
         }
@@ -212,12 +218,6 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let (slot, is_durable) = self.enter(message, due, body, now).ok_or(FULL)?;
         if self.accounts.get(multi.account).parts_wait_ms > 0 {
             self.join_parts(slot, multi.account, sm, now);
-        }
-        if is_durable {
-            match times.schedule {
-                None if target == NETWORK => self.attempt(slot, Some(sm.destination_addr), now),
-                _ => self.open(slot, now),
-            }
         }
         Ok((slot, is_durable))
     }
