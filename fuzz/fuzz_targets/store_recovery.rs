@@ -71,23 +71,6 @@ impl Disk for MemoryDisk {
             here();
         });
     }
-
-    // What a saved index may hold is held against the segments in tests/store_simulation.
-    fn create_index(&mut self) -> io::Result<Arc<MemoryFile>> {
-        Err(io::ErrorKind::StorageFull.into())
-    }
-
-    fn publish_index(&mut self) -> io::Result<()> {
-        Err(io::ErrorKind::StorageFull.into())
-    }
-
-    fn index(&mut self) -> io::Result<Option<Arc<MemoryFile>>> {
-        Ok(None)
-    }
-
-    fn remove_index(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// Segments being written.
