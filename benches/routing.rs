@@ -93,7 +93,7 @@ impl World {
             };
             let submit =
                 Submit { origin, account: AccountId(0), version: InterfaceVersion::V34, sm: &sm, body };
-            let outcome = self.shard.submit(&submit, self.now);
+            let outcome = self.shard.submit(&submit, self.now, &mut self.shell);
             assert!(matches!(outcome, SubmitOutcome::Accepted(_)));
         }
     }
