@@ -4,7 +4,6 @@ use crate::on_every_layout;
 use crate::support::Daemon;
 use crate::support::esme::*;
 
-const DATA_SM: u32 = 0x103;
 const ESME_RDELIVERYFAILURE: u32 = 0xFE;
 
 on_every_layout! {

@@ -76,7 +76,6 @@ fn calm() -> Config {
     config.store.validity_default_s = 60;
     config.store.validity_max_s = VALIDITY_MAX_S;
     config.store.receipt_validity_s = RECEIPT_VALIDITY_S;
-    config.store.transaction_validity_s: 30,
     config
 }
 

@@ -40,10 +40,21 @@ struct State {
     faults: Faults,
     /// Writes and syncs so far.
     calls: u64,
+    /// Of these, the last that gets through.
+    last_call: u64,
     rng: Xoshiro256PlusPlus,
 }
 
 impl State {
+    /// Counts a call, unless the process died before it.
+    fn begin_call(&mut self) -> io::Result<()> {
+        if self.calls >= self.last_call {
+            return Err(io::Error::other("the process is gone"));
+        }
+        self.calls += 1;
+        Ok(())
+    }
+
     fn happens(&mut self, permille: u64) -> bool {
         permille > 0 && self.rng.next_u64() % 1_000 < permille
     }
@@ -63,7 +74,13 @@ pub(crate) struct SimFile {
 impl SimDisk {
     pub(crate) fn new(seed: u64) -> Self {
         let rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-        Self(Arc::new(Mutex::new(State { files: BTreeMap::new(), faults: Faults::default(), calls: 0, rng })))
+        Self(Arc::new(Mutex::new(State {
+            files: BTreeMap::new(),
+            faults: Faults::default(),
+            calls: 0,
+            last_call: u64::MAX,
+            rng,
+        })))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -73,6 +90,12 @@ impl SimDisk {
     /// Writes and syncs so far, failed ones too.
     pub(crate) fn calls(&self) -> u64 {
         self.state().calls
+    }
+
+    /// The process dies after so many more of them; `None`: it lives.
+    pub(crate) fn die_after(&self, calls: Option<u64>) {
+        let mut state = self.state();
+        state.last_call = calls.map_or(u64::MAX, |calls| state.calls + calls);
     }
 
     pub(crate) fn set_faults(&self, faults: Faults) {
@@ -133,6 +156,12 @@ impl SimDisk {
         self.state().files[&number].seen.clone()
     }
 
+    /// Puts a segment's file there.
+    pub(crate) fn set_segment(&self, number: u32, content: &[u8]) {
+        let file = FileState { seen: content.to_vec(), synced: content.to_vec(), ..FileState::default() };
+        self.state().files.insert(number, file);
+    }
+
     /// Changes what is on the medium.
     pub(crate) fn tamper(&self, number: u32, change: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.state();
@@ -144,7 +173,12 @@ impl SimDisk {
 
     /// An independent copy, without faults.
     pub(crate) fn copy(&self) -> Self {
-        let copy = Self::new(1);
+        self.copy_seeded(1)
+    }
+
+    /// An independent copy, without faults, whose power cuts go by this seed.
+    pub(crate) fn copy_seeded(&self, seed: u64) -> Self {
+        let copy = Self::new(seed);
         for (number, file) in &self.state().files {
             let copied =
                 FileState { seen: file.seen.clone(), synced: file.seen.clone(), ..FileState::default() };
@@ -229,7 +263,7 @@ impl SegmentFile for SimFile {
 
     fn write_at(&self, bytes: &[u8], offset: u32) -> io::Result<usize> {
         let mut state = self.disk.state();
-        state.calls += 1;
+        state.begin_call()?;
         let Faults { short_write, failed_write, .. } = state.faults;
         let (is_short, fails) = (state.happens(short_write), state.happens(failed_write));
         let len = if is_short || fails { (state.rng.next_u64() as usize) % bytes.len() } else { bytes.len() };
@@ -259,7 +293,7 @@ impl SegmentFile for SimFile {
 
     fn sync(&self) -> io::Result<()> {
         let mut state = self.disk.state();
-        state.calls += 1;
+        state.begin_call()?;
         let failed_sync = state.faults.failed_sync;
         if state.happens(failed_sync) {
             return Err(io::Error::other("the device is gone"));

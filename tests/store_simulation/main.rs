@@ -6,6 +6,7 @@
 mod disk;
 mod link;
 mod saved_index;
+mod torn_end;
 mod world;
 
 use std::ops::Range;
@@ -170,9 +171,9 @@ pub(crate) fn closed_store(seed: u64, steps: u64) -> World {
     world
 }
 
-/// The last frame of the log: the file that it is in, and where there, padding left out.
-fn last_frame(world: &World) -> (u32, Range<usize>, Header) {
-    let frames = world.disk.numbers().into_iter().flat_map(|number| {
+/// Every frame on the disk: the file that it is in, and where there, padding left out.
+pub(crate) fn frames(world: &World) -> Vec<(u32, Range<usize>, Header)> {
+    let each = world.disk.numbers().into_iter().flat_map(|number| {
         let content = world.disk.content(number);
         let store_id = world.settings.store_id;
         let pages = (0..content.len()).step_by(frame::FRAME_ALIGN);
@@ -182,7 +183,12 @@ fn last_frame(world: &World) -> (u32, Range<usize>, Header) {
         });
         parsed.collect::<Vec<_>>()
     });
-    frames.max_by_key(|(.., header)| header.first_lsn).expect("a frame")
+    each.collect()
+}
+
+/// The last frame of the log.
+fn last_frame(world: &World) -> (u32, Range<usize>, Header) {
+    frames(world).into_iter().max_by_key(|(.., header)| header.first_lsn).expect("a frame")
 }
 
 #[test]

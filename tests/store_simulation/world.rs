@@ -50,7 +50,7 @@ pub(crate) struct World {
     pub(crate) largest_batch: u32,
 }
 
-fn settings(durability: Durability) -> JournalSettings {
+pub(crate) fn settings(durability: Durability) -> JournalSettings {
     JournalSettings {
         durability,
         messages_max: 3_000,
@@ -253,6 +253,11 @@ impl World {
             None if self.writer.is_dirty() => self.has_failed |= self.writer.sync().is_err(),
             None => {}
         }
+    }
+
+    /// Whether something is written and not synced.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.writer.is_dirty()
     }
 
     /// The keeper does its next thing.

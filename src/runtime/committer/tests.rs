@@ -84,23 +84,6 @@ impl Disk for MemoryDisk {
             here();
         });
     }
-
-    // No test here stops in order.
-    fn create_index(&mut self) -> io::Result<Arc<MemoryFile>> {
-        Err(io::ErrorKind::StorageFull.into())
-    }
-
-    fn publish_index(&mut self) -> io::Result<()> {
-        Err(io::ErrorKind::StorageFull.into())
-    }
-
-    fn index(&mut self) -> io::Result<Option<Arc<MemoryFile>>> {
-        Ok(None)
-    }
-
-    fn remove_index(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 struct Store {

@@ -89,6 +89,7 @@ impl<F> Batch<F> {
             synced_lsn,
             oldest: self.oldest,
             is_clean_stop: self.is_clean_stop,
+            is_after_torn_end: false,
         };
         seal(&mut self.bytes, &header);
     }

@@ -59,30 +59,39 @@ pub trait Disk: Debug + Send + 'static {
     /// Runs `ahead`, which waits for the device, beside `here`; returns when both have ended.
     fn side_by_side(ahead: impl FnOnce() + Send, here: impl FnOnce());
 
-    /// Makes an empty file that is to hold an index. Nobody finds it yet.
+    /// Makes an empty file that is to hold an index. Nobody finds it yet. This and the next three are of a disk that
+    /// keeps no index, unless it says otherwise.
     ///
     /// # Errors
     /// As the device says.
-    fn create_index(&mut self) -> io::Result<Arc<Self::File>>;
+    fn create_index(&mut self) -> io::Result<Arc<Self::File>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Has the file made last, which is complete, be the index from now on. Neither it nor its name need survive the
     /// machine: an index that is not whole is not used.
     ///
     /// # Errors
     /// As the device says.
-    fn publish_index(&mut self) -> io::Result<()>;
+    fn publish_index(&mut self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// The index, if there is one.
     ///
     /// # Errors
     /// As the device says.
-    fn index(&mut self) -> io::Result<Option<Arc<Self::File>>>;
+    fn index(&mut self) -> io::Result<Option<Arc<Self::File>>> {
+        Ok(None)
+    }
 
     /// Removes the index and what may be left of one that is not complete; once this returns, no failure brings it back.
     ///
     /// # Errors
     /// As the device says.
-    fn remove_index(&mut self) -> io::Result<()>;
+    fn remove_index(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Writes all of `bytes`, however few octets each write takes.

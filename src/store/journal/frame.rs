@@ -19,6 +19,7 @@ const MAGIC: u32 = u32::from_le_bytes(*b"SMJ1");
 /// The checksum begins behind itself.
 const CHECKED_FROM: usize = 8;
 const FLAG_CLEAN_STOP: u32 = 1;
+const FLAG_AFTER_TORN_END: u32 = 2;
 
 /// What a frame's header says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +42,9 @@ pub struct Header {
     pub oldest: u32,
     /// The last frame of a run that was stopped in order.
     pub is_clean_stop: bool,
+    /// The first frame behind a torn end, made by recovery: the log is whole up to `synced_lsn`, and the entries between
+    /// that and `first_lsn` never counted.
+    pub is_after_torn_end: bool,
 }
 
 impl Header {
@@ -70,7 +74,8 @@ pub fn seal(bytes: &mut Vec<u8>, header: &Header) {
     head[32..40].copy_from_slice(&header.first_lsn.to_le_bytes());
     head[40..48].copy_from_slice(&header.synced_lsn.to_le_bytes());
     head[48..52].copy_from_slice(&header.oldest.to_le_bytes());
-    let flags = if header.is_clean_stop { FLAG_CLEAN_STOP } else { 0 };
+    let clean_stop = if header.is_clean_stop { FLAG_CLEAN_STOP } else { 0 };
+    let flags = clean_stop | if header.is_after_torn_end { FLAG_AFTER_TORN_END } else { 0 };
     head[52..56].copy_from_slice(&flags.to_le_bytes());
     bytes[..HEADER_BYTES].copy_from_slice(&head);
     let checksum = crc32c::crc32c(&bytes[CHECKED_FROM..]);
@@ -102,6 +107,7 @@ pub fn peek(bytes: &[u8], store_id: u64, offset: u32) -> Option<Header> {
         synced_lsn: u64_at(40),
         oldest: u32_at(48),
         is_clean_stop: u32_at(52) & FLAG_CLEAN_STOP != 0,
+        is_after_torn_end: u32_at(52) & FLAG_AFTER_TORN_END != 0,
     };
     let is_ours = u32_at(0) == MAGIC && header.store_id == store_id && header.offset == offset;
     let is_sound = header.payload_len as usize <= PAYLOAD_BYTES_MAX
@@ -127,6 +133,7 @@ mod tests {
             synced_lsn: 99,
             oldest: 2,
             is_clean_stop: false,
+            is_after_torn_end: true,
         };
         let mut bytes = vec![0; HEADER_BYTES];
         bytes.extend_from_slice(&payload);

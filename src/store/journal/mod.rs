@@ -25,6 +25,7 @@ mod saved;
 mod segments;
 mod slots;
 mod stats;
+mod torn_end;
 mod walk;
 
 use std::collections::VecDeque;

@@ -3,8 +3,8 @@
 //! The frames of the segments in use are read in log order. Each says the number of its first entry, so a gap shows;
 //! and the last one says up to which entry everything was synced when it was written. A gap below that is damage: it
 //! is reported, and reading goes on behind it. A gap above it is the torn end of a run that was cut off: nothing
-//! from there on was promised to anybody, so the log ends there, and the frames behind the gap are made unreadable
-//! lest a later recovery take them for part of it.
+//! from there on was promised to anybody, so the log ends there, and the frames behind the gap are done away with
+//! (`torn_end.rs`).
 
 use std::collections::VecDeque;
 use std::io;
@@ -18,6 +18,7 @@ use super::saved::{self, Loaded};
 use super::segments::{SPARES, Segment, Segments, Spare};
 use super::slots::{Place, Slots};
 use super::stats::RecoveryFigures;
+use super::torn_end::Discarded;
 use super::{JournalSettings, SEGMENT_BYTES_MAX};
 
 /// Damaged places that are listed; more are counted.
@@ -173,6 +174,8 @@ impl<F> Recovered<F> {
 pub(super) struct Found<F> {
     pub(super) store_id: u64,
     pub(super) segment: u32,
+    /// The first entry of the frame that says so.
+    pub(super) first_lsn: u64,
     pub(super) number: u32,
     pub(super) file: Arc<F>,
 }
@@ -197,11 +200,14 @@ pub fn open<D: Disk>(
             return Err(OpenError::NotOurs(format!("segment file {number:08} is larger than any segment")));
         }
         match identify(&*file, settings.store_id, &mut image.bytes) {
-            Some(segment) => found.push(Found { store_id: settings.store_id, segment, number, file }),
+            Some(Header { segment, first_lsn, .. }) => {
+                found.push(Found { store_id: settings.store_id, segment, first_lsn, number, file });
+            }
             None => spares.push_back(Spare { number, file, is_filled: true }),
         }
     }
-    found.sort_unstable_by_key(|found| found.segment);
+    // Of two for one segment the later one counts: its frames were written when the other's had been discarded.
+    found.sort_unstable_by_key(|found| (found.segment, u64::MAX - found.first_lsn));
     found.dedup_by_key(|found| found.segment);
     if access == Access::Write
         && let Some(loaded) = take_index(disk, settings, &found)?
@@ -215,7 +221,7 @@ pub fn open<D: Disk>(
         expected: None,
         synced: 0,
         report: RecoveryReport::default(),
-        discarded: Vec::new(),
+        discarded: Discarded::default(),
     };
     let mut in_use = VecDeque::new();
     let mut oldest = 0;
@@ -230,11 +236,7 @@ pub fn open<D: Disk>(
         spares.extend(found.into_iter().map(Found::spare));
         replay.run::<D>(oldest, &live, &mut in_use, &mut spares)?;
     }
-    let current = in_use.back().and_then(Option::as_ref).map(|segment| segment.end);
-    let mut recovered =
-        Assembly { disk, settings, access, next_number, spares }.finish(oldest, in_use, replay)?;
-    recovered.next_offset = current.unwrap_or(0);
-    Ok(recovered)
+    Assembly { disk, settings, access, next_number, spares }.finish(oldest, in_use, replay)
 }
 
 impl<F> Found<F> {
@@ -261,8 +263,8 @@ fn failed(what: impl Into<String>, error: io::Error) -> OpenError {
     OpenError::Io { what: what.into(), error }
 }
 
-/// Which segment a file holds, by its first frame; by any frame when the first can't be read. `None`: it holds none.
-fn identify<F: SegmentFile>(file: &F, store_id: u64, image: &mut Vec<u8>) -> Option<u32> {
+/// The frame that says which segment a file holds: its first; any when the first can't be read. `None`: it holds none.
+fn identify<F: SegmentFile>(file: &F, store_id: u64, image: &mut Vec<u8>) -> Option<Header> {
     let mut head = [0; FRAME_ALIGN];
     if let Ok(FRAME_ALIGN) = read_full(file, &mut head, 0) {
         // Nothing is written behind the first frame before that is synced.
@@ -272,17 +274,15 @@ fn identify<F: SegmentFile>(file: &F, store_id: u64, image: &mut Vec<u8>) -> Opt
         if let Some(header) = frame::peek(&head, store_id, 0) {
             let mut first = vec![0; HEADER_BYTES + header.payload_len as usize];
             if read_full(file, &mut first, 0).is_ok() && frame::parse(&first, store_id, 0).is_some() {
-                return Some(header.segment);
+                return Some(header);
             }
         }
     }
     read_image(file, image);
     let blocks = (0..image.len()).step_by(FRAME_ALIGN);
     blocks
-        .filter_map(|at| {
-            frame::parse(image.get(at..)?, store_id, at as u32).map(|(header, _)| header.segment)
-        })
-        .max()
+        .filter_map(|at| frame::parse(image.get(at..)?, store_id, at as u32).map(|(header, _)| header))
+        .max_by_key(|header| header.segment)
 }
 
 /// Reads a whole segment. What the device refuses to read is zeros, and so no frame.
@@ -349,8 +349,8 @@ struct Replay<F> {
     /// Everything up to this entry was synced.
     synced: u64,
     report: RecoveryReport,
-    /// Frames that could be read and do not count: file and offset.
-    discarded: Vec<(Arc<F>, u32)>,
+    /// Frames that could be read and do not count.
+    discarded: Discarded<F>,
 }
 
 impl<F: SegmentFile> Replay<F> {
@@ -419,9 +419,10 @@ impl<F: SegmentFile> Replay<F> {
         Ok(())
     }
 
-    /// The last readable frame of the newest segment, which knows most.
+    /// The last frame of the newest segment, which knows most. Behind it may lie what a recovery has discarded.
     fn last_frame(&mut self, newest: &Image) -> Header {
-        let last = newest.frames.last().map(|(_, header)| *header).unwrap_or_default();
+        let frames = newest.frames.iter().map(|(_, header)| *header);
+        let last = frames.max_by_key(|header| header.first_lsn).unwrap_or_default();
         self.synced = last.synced_lsn;
         self.report.is_clean_stop = last.is_clean_stop;
         last
@@ -435,14 +436,13 @@ impl<F: SegmentFile> Replay<F> {
         let mut has_ended = false;
         for &(offset, header) in &image.frames {
             let payload = image.payload(offset, &header);
-            if has_ended {
-                self.discarded.push((Arc::clone(&found.file), offset));
-                continue;
-            }
-            let expected = self.expected.unwrap_or(header.first_lsn);
-            if header.first_lsn > expected && expected > self.synced {
-                has_ended = true;
-                self.discarded.push((Arc::clone(&found.file), offset));
+            // Up to its first entry the log should be whole, but for what a recovery has left out.
+            let whole_to = if header.is_after_torn_end { header.synced_lsn + 1 } else { header.first_lsn };
+            let expected = self.expected.unwrap_or(whole_to);
+            let is_torn = whole_to > expected && expected > self.synced;
+            if has_ended || is_torn || self.discarded.is_known(&header) {
+                has_ended |= is_torn;
+                self.discarded.push(&found.file, offset, &header);
                 self.report.is_clean_stop = false;
                 continue;
             }
@@ -452,15 +452,15 @@ impl<F: SegmentFile> Replay<F> {
                 offset: segment.end,
                 lost_entries,
             };
-            if header.first_lsn < expected {
+            if whole_to < expected {
                 // No run writes that; it is nobody's.
                 segment.is_damaged = true;
                 self.report.add(damage(0));
                 continue;
             }
-            if header.first_lsn > expected {
+            if whole_to > expected {
                 segment.is_damaged = true;
-                self.report.add(damage(header.first_lsn - expected));
+                self.report.add(damage(whole_to - expected));
             } else if self.expected.is_none() && offset > 0 {
                 // The oldest segment lacks its beginning; how much was in it nobody knows.
                 segment.is_damaged = true;
@@ -476,6 +476,9 @@ impl<F: SegmentFile> Replay<F> {
                 segment.is_damaged = true;
                 self.report.add(damage(u64::from(header.entries.saturating_sub(count))));
             }
+            if header.is_after_torn_end {
+                self.discarded.up_to(header.first_lsn);
+            }
             self.report.frames += 1;
             self.expected = Some(header.next_lsn());
             segment.end = offset + frame::padded(HEADER_BYTES + payload.len()) as u32;
@@ -484,14 +487,16 @@ impl<F: SegmentFile> Replay<F> {
         let torn = frame::peek(rest, found.store_id, segment.end);
         if torn.is_some_and(|header| header.segment == found.segment) {
             self.report.torn_tail = Some((found.number, segment.end));
-        } else if has_ended {
+        } else if !self.discarded.is_empty() {
             self.report.torn_tail.get_or_insert((found.number, segment.end));
         }
         (segment, has_ended)
     }
 
     fn discard_all(&mut self, found: &Found<F>, image: &Image) {
-        self.discarded.extend(image.frames.iter().map(|(offset, _)| (Arc::clone(&found.file), *offset)));
+        for (offset, header) in &image.frames {
+            self.discarded.push(&found.file, *offset, header);
+        }
     }
 
     #[inline]
@@ -529,14 +534,19 @@ impl<D: Disk> Assembly<'_, D> {
         read: VecDeque<Option<Segment<D::File>>>,
         mut replay: Replay<D::File>,
     ) -> Result<Recovered<D::File>, OpenError> {
-        if self.access == Access::Write {
-            make_unreadable(&replay.discarded)
-                .map_err(|error| failed("ending the log at its torn end", error))?;
-        }
         let mut in_use = VecDeque::with_capacity(read.len() + 1);
         in_use.extend(read.into_iter().map(|segment| segment.unwrap_or_else(Segment::missing)));
-        if in_use.is_empty() && self.access == Access::Write {
-            in_use.push_back(self.fresh_segment()?);
+        let mut last_lsn = replay.expected.map_or(0, |expected| expected - 1);
+        if self.access == Access::Write {
+            // A process may have died between writing and syncing: from here on all of it counts as synced.
+            for file in in_use.iter().filter_map(Segment::file) {
+                file.sync().map_err(|error| failed("syncing what was recovered", error))?;
+            }
+            if in_use.is_empty() {
+                in_use.push_back(self.fresh_segment()?);
+            } else if !replay.discarded.is_empty() {
+                last_lsn = self.end_log(&mut in_use, oldest, last_lsn, &replay.discarded)?;
+            }
         }
         for (_, place, gist) in replay.slots.iter() {
             let index = place.segment.wrapping_sub(oldest) as usize;
@@ -547,10 +557,6 @@ impl<D: Disk> Assembly<'_, D> {
             }
         }
         if self.access == Access::Write {
-            // A process may have died between writing and syncing: from here on all of it counts as synced.
-            for file in in_use.iter().filter_map(Segment::file) {
-                file.sync().map_err(|error| failed("syncing what was recovered", error))?;
-            }
             while self.spares.len() < SPARES
                 && in_use.len() + self.spares.len() < self.settings.segments_max as usize
             {
@@ -563,9 +569,9 @@ impl<D: Disk> Assembly<'_, D> {
         replay.report.messages = u64::from(replay.slots.live());
         Ok(Recovered {
             slots: replay.slots,
+            next_offset: in_use.back().map_or(0, |current| current.end),
             segments: Segments::new(oldest, in_use, self.spares),
-            lsn: replay.expected.map_or(0, |expected| expected - 1),
-            next_offset: 0,
+            lsn: last_lsn,
             next_number: self.next_number,
             report: replay.report,
         })
@@ -573,7 +579,7 @@ impl<D: Disk> Assembly<'_, D> {
 
     /// As after replay, from a saved index.
     fn go_on_from(self, loaded: Loaded<D::File>) -> Result<Recovered<D::File>, OpenError> {
-        let Loaded { slots, oldest, in_use, lsn, next_offset, bytes } = loaded;
+        let Loaded { slots, oldest, in_use, lsn, bytes } = loaded;
         let report = RecoveryReport {
             segments: in_use.len() as u32,
             bytes,
@@ -581,13 +587,36 @@ impl<D: Disk> Assembly<'_, D> {
             is_from_index: true,
             ..RecoveryReport::default()
         };
-        let replay = Replay { slots, expected: Some(lsn + 1), synced: lsn, report, discarded: Vec::new() };
-        let recovered = self.finish(oldest, in_use.into_iter().map(Some).collect(), replay)?;
-        Ok(Recovered { next_offset, ..recovered })
+        let replay =
+            Replay { slots, expected: Some(lsn + 1), synced: lsn, report, discarded: Discarded::default() };
+        self.finish(oldest, in_use.into_iter().map(Some).collect(), replay)
+    }
+
+    /// Ends the log behind its last frame, so that no recovery sees what is discarded. The last entry then.
+    fn end_log(
+        &mut self,
+        in_use: &mut VecDeque<Segment<D::File>>,
+        oldest: u32,
+        last_lsn: u64,
+        discarded: &Discarded<D::File>,
+    ) -> Result<u64, OpenError> {
+        let has_room = |segment: &Segment<D::File>| {
+            segment.file().is_some_and(|file| file.len().saturating_sub(segment.end) >= FRAME_ALIGN as u32)
+        };
+        if !in_use.back().is_some_and(has_room) {
+            in_use.push_back(self.fresh_segment()?);
+        }
+        let number = oldest + in_use.len() as u32 - 1;
+        let Some(current) = in_use.back_mut() else { return Ok(last_lsn) };
+        discarded
+            .end_log(self.settings.store_id, oldest, number, current, last_lsn)
+            .map_err(|error| failed("ending the log at its torn end", error))
     }
 
     fn fresh_segment(&mut self) -> Result<Segment<D::File>, OpenError> {
-        let spare = match self.spares.pop_front() {
+        let is_large_enough = |spare: &Spare<D::File>| spare.file.len() >= self.settings.segment_bytes;
+        let found = self.spares.iter().position(is_large_enough);
+        let spare = match found.and_then(|index| self.spares.remove(index)) {
             Some(spare) => spare,
             None => self.create().map_err(|error| failed("making a segment", error))?,
         };
@@ -616,14 +645,4 @@ fn fill_first<F: SegmentFile>(file: &F) -> io::Result<u32> {
     write_all(file, &zeros, 0)?;
     file.sync()?;
     Ok(zeros.len() as u32)
-}
-
-/// Overwrites the headers of frames that do not count.
-fn make_unreadable<F: SegmentFile>(frames: &[(Arc<F>, u32)]) -> io::Result<()> {
-    let zeros = [0; FRAME_ALIGN];
-    for (file, offset) in frames {
-        write_all(&**file, &zeros, *offset)?;
-        file.sync()?;
-    }
-    Ok(())
 }

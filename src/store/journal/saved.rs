@@ -93,7 +93,6 @@ pub(super) struct Loaded<F> {
     pub(super) oldest: u32,
     pub(super) in_use: VecDeque<Segment<F>>,
     pub(super) lsn: u64,
-    pub(super) next_offset: u32,
     pub(super) bytes: u64,
 }
 
@@ -139,7 +138,7 @@ pub(super) fn load<F: SegmentFile>(
         slots.load(reader.next()?)?;
     }
     let bytes = u64::from(reader.offset);
-    (slots.touched() == touched).then_some(Loaded { slots, oldest, in_use, lsn, next_offset, bytes })
+    (slots.touched() == touched).then_some(Loaded { slots, oldest, in_use, lsn, bytes })
 }
 
 /// Whether the log's last frame is that of an orderly stop with the entry `lsn`, lies there, and nothing is behind it.
