@@ -84,7 +84,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             self.join_parts(slot, submit.account, sm, now);
         }
         if is_awaited {
-            self.transactions.note_accepted(submit.account);
+            out.fact(Fact::TransactionAccepted { account: submit.account });
         }
         if let Some(fingerprint) = fingerprint {
             self.duplicates.remember(fingerprint, id, now.mono.plus_millis(policy.duplicate_window_ms));

@@ -126,7 +126,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         now: Now,
     ) -> Option<SubmitOutcome> {
         let id = self.duplicates.find(fingerprint, now)?;
-        if is_transaction(&submit.sm, submit.origin.operation, submit.version) {
+        if is_transaction(submit.sm, submit.origin.operation, submit.version) {
             return self.as_repeated(submit, id, now);
         }
         let message = self.find(id).and_then(|slot| self.messages.get(slot));

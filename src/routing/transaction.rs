@@ -9,9 +9,9 @@
 
 use super::alert::{asks_for_flag, flag_of};
 use super::message::{Message, Role};
-use super::{Fact, Origin, Shard, ShardOutput, Submit, SubmitOutcome};
+use super::{Origin, Shard, ShardOutput, Submit, SubmitOutcome};
 use crate::base::mobile::MobileNetwork;
-use crate::base::{AccountId, MessageId, Now, SubmitOperation};
+use crate::base::{MessageId, Now, SubmitOperation};
 use crate::limits::DUPLICATES_WAITING_MAX;
 use crate::smpp::{CommandStatus, DeliveryOutcome, InterfaceVersion, PduBody, SmFields};
 use crate::store::MessageStore;
@@ -19,19 +19,12 @@ use crate::store::MessageStore;
 /// What is to be told in the next turn. A turn's budget and the windows of the sessions bound it.
 #[derive(Debug, Default)]
 pub(super) struct Transactions {
-    /// Whose messages have been taken in.
-    accepted: Vec<AccountId>,
     outcomes: Vec<(Origin, DeliveryOutcome)>,
 }
 
 impl Transactions {
     pub(super) const fn is_empty(&self) -> bool {
-        self.accepted.is_empty() && self.outcomes.is_empty()
-    }
-
-    /// A message has been taken in whose submission is answered with its outcome.
-    pub(super) fn note_accepted(&mut self, account: AccountId) {
-        self.accepted.push(account);
+        self.outcomes.is_empty()
     }
 }
 
@@ -107,9 +100,6 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
 
     /// Tells what there is to tell.
     pub(super) fn release_outcomes(&mut self, out: &mut impl ShardOutput) {
-        for account in self.transactions.accepted.drain(..) {
-            out.fact(Fact::TransactionAccepted { account });
-        }
         for (origin, outcome) in self.transactions.outcomes.drain(..) {
             out.outcome(origin, &outcome);
         }

@@ -14,8 +14,8 @@ fn submit(bench: &mut Bench, operation: SubmitOperation, version: InterfaceVersi
     let mut body = Vec::new();
     sm.encode_body(&mut body);
     let origin = Origin { session: session(0), sequence_number: 7, received_at: bench.now.mono, operation };
-    let submit = Submit { origin, account: ALICE, version, sm, body: &body };
-    assert_eq!(bench.shard.submit(&submit, bench.now), SubmitOutcome::Later);
+    let submit = Submit { origin, account: ALICE, version, sm: &sm, body: &body };
+    assert_eq!(bench.shard.submit(&submit, bench.now, &mut bench.out), SubmitOutcome::Later);
     bench.shard.check_invariants();
 }
 
