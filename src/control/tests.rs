@@ -120,12 +120,24 @@ impl Control {
 
     /// One request on its own connection: status, head and body.
     fn request(&self, method: &str, path: &str, headers: &str, body: &str) -> (u16, String, String) {
+        self.request_to("127.0.0.1", method, path, headers, body)
+    }
+
+    /// The same by another Host header.
+    fn request_to(
+        &self,
+        host: &str,
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: &str,
+    ) -> (u16, String, String) {
         let mut stream = TcpStream::connect(self.http).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let length = body.len();
         write!(
             stream,
-            "{method} {path} HTTP/1.1\r\nHost: smscd\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
         )
         .unwrap();
         let mut answer = String::new();
@@ -473,10 +485,30 @@ fn a_token_guards_what_changes_state() {
 fn pages_of_other_sites_change_nothing() {
     let control = Control::start(Config::default());
     let body = r#"{"source_addr":"1","destination_addr":"2","text":"x"}"#;
-    for origin in ["https://example.com", "http://smscd:81", "null"] {
+    for origin in ["https://example.com", "http://127.0.0.1:81", "null"] {
         assert_eq!(control.request("POST", "/mo", &format!("Origin: {origin}\r\n"), body).0, 403, "{origin}");
     }
-    assert_eq!(control.request("POST", "/mo", "Origin: http://smscd\r\n", body).0, 202);
+    assert_eq!(control.request("POST", "/mo", "Origin: http://127.0.0.1\r\n", body).0, 202);
+}
+
+/// A page whose own name has come to mean 127.0.0.1 is of the same origin to its browser (DNS rebinding).
+#[test]
+fn on_loopback_without_a_token_it_answers_to_no_other_name() {
+    let body = r#"{"source_addr":"1","destination_addr":"2","text":"x"}"#;
+    let control = Control::start(Config::default());
+    for name in ["example.com:2780", "example.com", "127.0.0.1.example.com", "localhost.example.com:80", ""] {
+        let origin = format!("Origin: http://{name}\r\n");
+        assert_eq!(control.request_to(name, "POST", "/mo", &origin, body).0, 403, "{name}");
+        assert_eq!(control.request_to(name, "GET", "/sessions", "", "").0, 403, "{name}");
+    }
+    for name in ["127.0.0.1:2780", "localhost:2780", "LocalHost", "[::1]:2780", "[::1]", "192.0.2.7:80"] {
+        assert_eq!(control.request_to(name, "GET", "/sessions", "", "").0, 200, "{name}");
+    }
+    let mut config = Config::default();
+    config.http.admin_token = Secret::new("s3cret");
+    let control = Control::start(config);
+    assert_eq!(control.request_to("smscd.example.com", "GET", "/stats", "", "").0, 200);
+    assert_eq!(control.request_to("smscd.example.com", "POST", "/mo", "", body).0, 401);
 }
 
 #[test]
