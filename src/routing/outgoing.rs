@@ -80,7 +80,7 @@ pub(super) fn deliver_sm<'a>(
         Role::Receipt | Role::Notification => Ok((receipt(message, stored, version, form, text, tlvs), 0)),
         Role::Mt | Role::Mo | Role::Alert | Role::Broadcast => {
             let (_, tlvs) = multi::known_as(message, stored);
-            forwarded(message, &SmFields { tlvs, ..*stored }, version, text)
+            forwarded(message, &SmFields { tlvs, ..*stored }, version, form.alphabet, text)
         }
     }
 }
@@ -155,6 +155,7 @@ fn forwarded<'a>(
     message: &Message,
     stored: &SmFields<'a>,
     version: InterfaceVersion,
+    alphabet: DefaultAlphabet,
     part: &'a mut [u8; RECEIPT_TEXT_MAX],
 ) -> Result<(DeliverSm<'a>, u8), TooLong> {
     const MODE_MASK: u8 = 0x03;
@@ -173,7 +174,8 @@ fn forwarded<'a>(
         deliver_sm.short_message = stored.user_data();
         deliver_sm.tlvs = Tlvs::EMPTY;
         if deliver_sm.short_message.len() > SHORT_MESSAGE_MAX {
-            let part = split::part(message.id, stored, message.parts_settled, part).ok_or(TooLong)?;
+            let part =
+                split::part(message.id, stored, alphabet, message.parts_settled, part).ok_or(TooLong)?;
             deliver_sm.esm_class = split::esm_class(deliver_sm.esm_class);
             deliver_sm.short_message = part.user_data;
             return Ok((deliver_sm, part.after));

@@ -1,8 +1,12 @@
 //! A message that is too long for a peer without TLVs, as the parts of a concatenated one. A part is made when it is handed
 //! out, from the whole body: nothing of it is stored.
 
+mod packed;
+
+use packed::PackedText;
+
 use crate::base::MessageId;
-use crate::smpp::text::{self, DATA_CODING_DEFAULT, DATA_CODING_UCS2};
+use crate::smpp::text::{self, DATA_CODING_DEFAULT, DATA_CODING_UCS2, DefaultAlphabet};
 use crate::smpp::udh::{Concatenation, Udh};
 use crate::smpp::{EsmClass, SmFields};
 
@@ -71,11 +75,13 @@ pub(super) struct Part<'a> {
 }
 
 /// Part number `part`, from 0, of the message `id`, or its last one if there are fewer; written to `buffer`, which takes
-/// [`PART_OCTETS_MAX`]. All parts have the same reference, whenever they are made. `None`: the message can't be split, since
-/// it is a part of a concatenated one itself, its UDH is broken or leaves no room, or there would be more than 255 parts.
+/// [`PART_OCTETS_MAX`]. All parts have the same reference, whenever they are made. `default_alphabet` is what data_coding 0 means
+/// in it. `None`: the message can't be split, since it is a part of a concatenated one itself, its UDH is broken or leaves no
+/// room, or there would be more than 255 parts.
 pub(super) fn part<'b>(
     id: MessageId,
     stored: &SmFields<'_>,
+    default_alphabet: DefaultAlphabet,
     part: u8,
     buffer: &'b mut [u8],
 ) -> Option<Part<'b>> {
@@ -95,26 +101,39 @@ pub(super) fn part<'b>(
     let alphabet = Alphabet::of(stored.data_coding);
     let udh_octets = UDH_OCTETS + elements.len();
     let most = alphabet.octets_max(udh_octets);
-    let (mut rest, mut found, mut number, mut total) = (text, text, 0, 0u8);
-    while !rest.is_empty() {
-        let at = if rest.len() > most { alphabet.cut(rest, most) } else { rest.len() };
-        let (this, behind) = rest.split_at(at);
+    let is_packed =
+        stored.data_coding == DATA_CODING_DEFAULT && default_alphabet == DefaultAlphabet::GsmPacked;
+    let own_udh_octets = if elements.is_empty() { 0 } else { 1 + elements.len() };
+    let packed = PackedText::new(text, own_udh_octets, udh_octets);
+    let len = if is_packed { packed.len() } else { text.len() };
+    let (mut start, mut found, mut number, mut total) = (0, (0, len), 0, 0u8);
+    while start < len {
+        let end = if is_packed {
+            packed.cut(start, most)
+        } else {
+            let rest = text.get(start..)?;
+            start + if rest.len() > most { alphabet.cut(rest, most) } else { rest.len() }
+        };
         if total <= part {
-            (found, number) = (this, total);
+            (found, number) = ((start, end), total);
         }
-        rest = behind;
+        start = end;
         total = total.checked_add(1)?;
     }
     let [reference, ..] = id.as_u64().to_le_bytes();
     let head = [(udh_octets - 1) as u8, 0, 3, reference, total, number + 1];
-    let len = udh_octets + found.len();
-    let user_data = buffer.get_mut(..len)?;
-    let (udh, text) = user_data.split_at_mut_checked(udh_octets)?;
+    let (udh, room) = buffer.split_at_mut_checked(udh_octets)?;
     let (front, own) = udh.split_at_mut_checked(UDH_OCTETS)?;
     front.copy_from_slice(&head);
     own.copy_from_slice(elements);
-    text.copy_from_slice(found);
-    Some(Part { user_data, after: total - 1 - number })
+    let (from, to) = found;
+    let text_octets = if is_packed {
+        packed.pack(from, to, room)?
+    } else {
+        room.get_mut(..to - from)?.copy_from_slice(text.get(from..to)?);
+        to - from
+    };
+    Some(Part { user_data: buffer.get(..udh_octets + text_octets)?, after: total - 1 - number })
 }
 
 /// esm_class of the parts of a message that has `whole`.

@@ -280,6 +280,42 @@ fn a_payload_that_a_3_3_peer_cannot_take_goes_in_parts() {
 }
 
 #[test]
+fn a_packed_text_is_cut_between_septets_and_each_part_reads_by_itself() {
+    use crate::smpp::text::{DefaultAlphabet, gsm, packing};
+    const PACKED: DefaultAlphabet = DefaultAlphabet::GsmPacked;
+    let text = |len: usize| (0..len).map(|n| char::from(b'a' + (n % 23) as u8)).collect::<String>();
+    // An escape at the cut, and what would read as padding there, in the first part or in the last.
+    let at = |len: usize, place: usize, what: &str| {
+        let mut text = text(len);
+        text.replace_range(place..=place, what);
+        text
+    };
+    for (text, own, lens) in [
+        (text(306), &b""[..], vec![140, 140]),
+        (text(300), b"", vec![140, 135]),
+        (at(306, 152, "\u{20ac}"), b"", vec![140, 140, 8]),
+        (at(306, 152, "@"), b"", vec![140, 140, 8]),
+        (at(307, 152, "\r"), b"", vec![140, 140, 8]),
+        (text(300), b"\x06\x05\x04\x0B\x84\x23\xF0", vec![140, 140, 22]),
+    ] {
+        let septets = gsm::encode(&text).unwrap();
+        let esm_class = if own.is_empty() { 0 } else { 0x40 };
+        let payload = [own, &packing::pack(&septets, own.len())].concat();
+        let mut bench = old_receiver();
+        let mut settings = bench.shard.settings.clone();
+        settings.accounts[usize::from(ALICE.0)].default_alphabet = PACKED;
+        bench.shard =
+            Shard::new(settings, SlowStore::new(100), ScriptedNetwork::default(), bench.now.wall).unwrap();
+        bench.bind_as(Bound { version: InterfaceVersion::V33, ..range(session(1), BOB, b"") });
+        let parts = parts(&mut bench, 0, esm_class, &payload);
+        assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), lens, "{text}");
+        let read = |part: &Vec<u8>| PACKED.text_of(part, 0, EsmClass(0x40)).unwrap();
+        assert_eq!(parts.iter().map(read).collect::<String>(), text);
+        bench.assert_drained();
+    }
+}
+
+#[test]
 fn what_cannot_be_split_for_a_3_3_peer_is_undeliverable() {
     let concatenated = [&b"\x05\x00\x03\x01\x02\x01"[..], &[b'x'; 260]].concat();
     for (data_coding, esm_class, payload) in

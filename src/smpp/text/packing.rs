@@ -13,25 +13,32 @@ pub const fn fill_bits(udh_octets: usize) -> usize {
 /// Packs septets to follow a UDH of `udh_octets` (0 for none); the UDH itself is not part of the result.
 pub fn pack(septets: &[u8], udh_octets: usize) -> Vec<u8> {
     let mut packed = Vec::with_capacity((septets.len() * 7).div_ceil(8) + 1);
+    pack_to(septets.iter().copied(), udh_octets, |octet| packed.push(octet));
+    packed
+}
+
+/// As [`pack`]; each octet is given to `put`.
+pub fn pack_to(septets: impl Iterator<Item = u8>, udh_octets: usize, mut put: impl FnMut(u8)) {
     let mut bits = 0u32;
     let mut held = fill_bits(udh_octets);
-    for &septet in septets {
+    let mut any = false;
+    for septet in septets {
+        any = true;
         bits |= u32::from(septet & 0x7F) << held;
         held += 7;
         if held >= 8 {
-            packed.push(bits as u8);
+            put(bits as u8);
             bits >>= 8;
             held -= 8;
         }
     }
-    if held > 0 && !septets.is_empty() {
-        packed.push(bits as u8);
+    if held > 0 && any {
+        put(bits as u8);
     }
-    packed
 }
 
 /// Pads where seven bits are left over, since zeros there would read as one more character (section 6.1.2.3.1).
-const CARRIAGE_RETURN: u8 = 0x0D;
+pub const CARRIAGE_RETURN: u8 = 0x0D;
 
 /// Packs a text of septets that no UDH stands in front of, padded as the specification asks.
 pub fn pack_text(mut septets: Vec<u8>) -> Vec<u8> {
@@ -44,10 +51,22 @@ pub fn pack_text(mut septets: Vec<u8>) -> Vec<u8> {
 /// The septets of a text that follows a UDH of `udh_octets`, without the padding. A text that fills its last octet and ends in
 /// CR loses that; one that ends in @ loses that too, for more senders pad with zeros than write such a text.
 pub fn unpack_text(packed: &[u8], udh_octets: usize) -> impl Iterator<Item = u8> {
+    septets(packed, udh_octets).take(text_septets(packed, udh_octets))
+}
+
+/// How many septets such a text has.
+pub fn text_septets(packed: &[u8], udh_octets: usize) -> usize {
     let bits = (packed.len() * 8).saturating_sub(fill_bits(udh_octets));
     let fills_up = bits.is_multiple_of(7)
         && packed.last().is_some_and(|octet| matches!(octet >> 1, 0 | CARRIAGE_RETURN));
-    septets(packed, udh_octets).take((bits / 7).saturating_sub(usize::from(fills_up)))
+    (bits / 7).saturating_sub(usize::from(fills_up))
+}
+
+/// One of them, by its number from 0.
+pub fn septet_at(packed: &[u8], udh_octets: usize, number: usize) -> u8 {
+    let bit = fill_bits(udh_octets) + number * 7;
+    let octet = |at: usize| u16::from(packed.get(at).copied().unwrap_or_default());
+    ((octet(bit / 8) | octet(bit / 8 + 1) << 8) >> (bit % 8)) as u8 & 0x7F
 }
 
 /// The septets that follow a UDH of `udh_octets`, padding included.
@@ -103,6 +122,9 @@ mod tests {
             let packed = pack(&septets, udh_octets);
             let unpacked: Vec<u8> = super::septets(&packed, udh_octets).take(septets.len()).collect();
             prop_assert_eq!(&unpacked, &septets);
+            for (number, septet) in septets.iter().enumerate() {
+                prop_assert_eq!(septet_at(&packed, udh_octets, number), *septet);
+            }
             // Short of what is, or may be, padding, the text is the same.
             let text: Vec<u8> = unpack_text(&packed, udh_octets).collect();
             prop_assert!(septets.starts_with(&text) && septets.len() - text.len() <= 1);
