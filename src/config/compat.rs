@@ -113,10 +113,20 @@ pub enum AddressRangeRule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unanswered {
-    /// It stays, and the delivery is repeated; a late response is ignored.
+    /// It stays, and the delivery is repeated.
     Repeat,
     /// It is closed, and what it had goes to the account's other sessions.
     Close,
+}
+
+/// What becomes of a response that comes after its timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LateResponse {
+    /// It is ignored.
+    Ignore,
+    /// It is the answer, unless the delivery has been repeated already.
+    Take,
 }
 
 /// A name for several settings at once.
@@ -266,6 +276,10 @@ settings! {
     throttle_delay_ms: u32 = 0;
     /// What becomes of a session that leaves a delivery unanswered for `response_timeout_ms`.
     unanswered_delivery: Unanswered = Unanswered::Repeat;
+    /// What becomes of a response to a delivery that comes after that, but before the delivery is repeated.
+    late_response: LateResponse = LateResponse::Ignore;
+    /// Whether, of the account's own sessions, those come first whose address_range has the address.
+    deliver_by_address_range: bool = true;
 }
 
 impl CompatConfig {

@@ -34,8 +34,8 @@ use serde::{Deserialize, Serialize};
 pub use account::{AccountConfig, BindType, DeliverBy, DistributionListConfig, ReceiptsForParts};
 pub use alphabet::AlphabetName;
 pub use compat::{
-    AddressRangeRule, BindStatus, CompatConfig, CompatSettings, DuplicateBind, IdNotation, Preset,
-    ReceiptIdNotation, Unanswered,
+    AddressRangeRule, BindStatus, CompatConfig, CompatSettings, DuplicateBind, IdNotation, LateResponse,
+    Preset, ReceiptIdNotation, Unanswered,
 };
 pub use diff::{Applied, Change};
 pub use edr::{EdrConfig, EdrEvent, EdrFormat};

@@ -21,7 +21,13 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                 self.offer(slot, now, out);
             }
             _ if message.target == NETWORK => self.attempt(slot, None, now),
-            _ => self.offer(slot, now, out),
+            _ => {
+                // Whatever is answered to an earlier delivery comes too late from here on.
+                if let Some(message) = self.messages.get_mut(slot) {
+                    message.first_delivery = 0;
+                }
+                self.offer(slot, now, out);
+            }
         }
     }
 

@@ -44,7 +44,9 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             _ => None,
         });
         let Some((entry, parts_after, message)) = open.filter(|_| token.shard == self.settings.shard) else {
-            out.fact(Fact::StaleToken);
+            if !self.answered_late(token, result, now, out) {
+                out.fact(Fact::StaleToken);
+            }
             return;
         };
         if let Some(session) = self.sessions.entries.get_mut(entry) {
@@ -61,20 +63,68 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             DeliveryResult::Answered(CommandStatus::ESME_ROK) if parts_after > 0 => {
                 self.next_part(slot, entry, now, out);
             }
-            DeliveryResult::Answered(CommandStatus::ESME_ROK) => self.settled(slot, &message, now, out),
-            DeliveryResult::Answered(CommandStatus::ESME_RX_P_APPN | CommandStatus::ESME_RX_R_APPN) => {
-                self.abandon(slot, MessageState::Rejected, now, out);
-            }
-            DeliveryResult::Answered(CommandStatus::ESME_RTHROTTLED | CommandStatus::ESME_RMSGQFUL) => {
-                let schedule = self.settings.retry_congestion;
-                self.retry(slot, message.error, Time::NEVER, schedule, now, out);
-            }
-            DeliveryResult::Answered(_) | DeliveryResult::TimedOut => {
+            DeliveryResult::Answered(status) => self.answered(slot, &message, status, now, out),
+            DeliveryResult::TimedOut => {
                 self.retry(slot, message.error, Time::NEVER, self.settings.retry_refused, now, out);
+                // The answer to one of several parts would be to the others too.
+                if parts_after == 0
+                    && let Some(message) = self.messages.get_mut(slot)
+                    && message.stage == Stage::Waiting
+                {
+                    message.first_delivery = token.generation;
+                }
             }
             DeliveryResult::SessionLost | DeliveryResult::NotSent => self.requeue(slot),
         }
         self.sessions.credit_returned(entry);
+    }
+
+    /// The ESME has answered a delivery that is in hand again.
+    #[inline]
+    fn answered(
+        &mut self,
+        slot: u32,
+        message: &Message,
+        status: CommandStatus,
+        now: Now,
+        out: &mut impl ShardOutput,
+    ) {
+        let schedule = match status {
+            CommandStatus::ESME_ROK => return self.settled(slot, message, now, out),
+            CommandStatus::ESME_RX_P_APPN | CommandStatus::ESME_RX_R_APPN => {
+                return self.abandon(slot, MessageState::Rejected, now, out);
+            }
+            CommandStatus::ESME_RTHROTTLED | CommandStatus::ESME_RMSGQFUL => self.settings.retry_congestion,
+            _ => self.settings.retry_refused,
+        };
+        self.retry(slot, message.error, Time::NEVER, schedule, now, out);
+    }
+
+    /// An answer to a delivery whose time was over: it counts while the delivery waits to be repeated. `false`: it does
+    /// not.
+    #[cold]
+    fn answered_late(
+        &mut self,
+        token: DeliveryToken,
+        result: DeliveryResult,
+        now: Now,
+        out: &mut impl ShardOutput,
+    ) -> bool {
+        let slot = token.slot;
+        let is_it = |message: &&Message| {
+            message.stage == Stage::Waiting
+                && message.first_delivery == token.generation
+                && token.shard == self.settings.shard
+        };
+        let (Some(&message), DeliveryResult::Answered(status)) =
+            (self.messages.get(slot).filter(is_it), result)
+        else {
+            return false;
+        };
+        self.wheel.cancel(slot);
+        self.hold(slot);
+        self.answered(slot, &message, status, now, out);
+        true
     }
 
     /// The ESME has accepted a part of a message, and is to get the next: on the same session if that can take it now, else
@@ -145,8 +195,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                     .accounts
                     .get(account.index())
                     .is_some_and(|account| account.queue.is_empty());
-                while let Some(entry) = nobody_waits.then(|| self.sessions.next_available(account)).flatten()
-                {
+                while let Some(entry) = nobody_waits.then(|| self.next_session(slot, account)).flatten() {
                     if self.hand_out(slot, entry, now, out) != HandOut::NoRoom {
                         return;
                     }
@@ -156,6 +205,28 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let priority = self.messages.get(slot).map_or(0, |message| message.priority);
         let tail = self.sessions.queue_mut(queue).map_or(NONE, |lanes| lanes.lane(priority).tail());
         self.enqueue_after(slot, queue, tail);
+    }
+
+    /// The session of an account that is to get this message next.
+    #[inline]
+    fn next_session(&mut self, slot: u32, account: AccountId) -> Option<u32> {
+        if self.sessions.chooses_by_range(account) {
+            self.next_in_range(slot, account)
+        } else {
+            self.sessions.next_available(account)
+        }
+    }
+
+    /// The same by the address of the ESME that the message is for.
+    #[cold]
+    fn next_in_range(&mut self, slot: u32, account: AccountId) -> Option<u32> {
+        let message = self.messages.get(slot)?;
+        let stored = self.store.body(message.location).and_then(|body| SmFields::decode(body).ok());
+        let address = stored.map_or(&b""[..], |sm| match message.role {
+            Role::Receipt | Role::Notification | Role::Alert => sm.source_addr,
+            Role::Mt | Role::Mo | Role::Broadcast => sm.destination_addr,
+        });
+        self.sessions.next_in_range(account, address)
     }
 
     /// Where a message waits: a receipt for the session that submitted while that can ever take it; all else for any
@@ -384,7 +455,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             if *left == 0 {
                 return self.sessions.has_available(account);
             }
-            let Some(session) = self.sessions.next_available(account) else {
+            let Some(session) = self.next_session(head, account) else {
                 // Those that have credit are behind full lanes.
                 return self.sessions.has_available(account);
             };

@@ -194,7 +194,7 @@ pub(super) struct Message {
     /// Next message in the same bucket of those that have their subscriber's turn.
     pub(super) peer: u32,
     /// Number of its first hand-out since it last came to the end of a queue; 0 = none. Those that come back unseen, however
-    /// often, line up by it.
+    /// often, line up by it. While it waits to be repeated, since nobody has answered: number of that hand-out.
     pub(super) first_delivery: u32,
     pub(super) attempts: u16,
     pub(super) error: u16,

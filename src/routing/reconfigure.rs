@@ -57,7 +57,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         };
         let policies = Policies::new(&settings)?;
         let owners = owners(&settings.accounts)?;
-        self.sessions.reconfigure(settings.accounts.iter().map(|account| account.claims_by_address_range));
+        self.sessions.reconfigure(settings.accounts.iter().map(AccountRouting::range_use));
         if policies.any_duplicate_window() {
             self.duplicates.make_room();
         }

@@ -8,6 +8,7 @@ use super::address_range::AddressRange;
 use super::list::{Lanes, List};
 use super::message::Queue;
 use super::messages::Messages;
+use super::settings::RangeUse;
 use crate::base::{AccountId, PrefixMap, SessionHandle, Slab};
 use crate::limits::THREADS_MAX;
 use crate::smpp::InterfaceVersion;
@@ -60,17 +61,20 @@ pub(super) struct Account {
     receiving: u32,
     /// It is in [`Sessions::ready_accounts`].
     pub(super) is_ready: bool,
-    claims_by_address_range: bool,
+    range_use: RangeUse,
+    /// Receiving sessions with an address_range.
+    ranges: u32,
 }
 
 impl Account {
-    const fn new(claims_by_address_range: bool) -> Self {
+    const fn new(range_use: RangeUse) -> Self {
         Self {
             queue: Lanes::EMPTY,
             available: VecDeque::new(),
             receiving: 0,
             is_ready: false,
-            claims_by_address_range,
+            range_use,
+            ranges: 0,
         }
     }
 }
@@ -104,8 +108,8 @@ pub(super) struct Sessions {
 }
 
 impl Sessions {
-    pub(super) fn new(claims_by_address_range: impl Iterator<Item = bool>) -> Self {
-        let accounts: Vec<Account> = claims_by_address_range.map(Account::new).collect();
+    pub(super) fn new(range_uses: impl Iterator<Item = RangeUse>) -> Self {
+        let accounts: Vec<Account> = range_uses.map(Account::new).collect();
         Self {
             entries: Slab::new(SESSIONS_MAX),
             ready_accounts: VecDeque::with_capacity(accounts.len()),
@@ -123,17 +127,17 @@ impl Sessions {
     /// Makes room for accounts up to this many; the new ones claim nothing.
     pub(super) fn extend_accounts(&mut self, accounts: usize) {
         while self.accounts.len() < accounts {
-            self.accounts.push(Account::new(false));
+            self.accounts.push(Account::new(RangeUse::default()));
         }
         self.ready_accounts.reserve(accounts);
     }
 
     /// Goes by these accounts from now on; there may be more than before, never less.
-    pub(super) fn reconfigure(&mut self, claims_by_address_range: impl Iterator<Item = bool>) {
-        for (index, claims) in claims_by_address_range.enumerate() {
+    pub(super) fn reconfigure(&mut self, range_uses: impl Iterator<Item = RangeUse>) {
+        for (index, range_use) in range_uses.enumerate() {
             match self.accounts.get_mut(index) {
-                Some(account) => account.claims_by_address_range = claims,
-                None => self.accounts.push(Account::new(claims)),
+                Some(account) => account.range_use = range_use,
+                None => self.accounts.push(Account::new(range_use)),
             }
         }
         self.ready_accounts.reserve(self.accounts.len());
@@ -180,6 +184,7 @@ impl Sessions {
             range: range.unwrap_or(AddressRange::None),
         };
         let claims = self.claims(&session);
+        let has_range = !matches!(session.range, AddressRange::None);
         let Some(entry) = self.entries.insert(session) else { return good_range };
         let (worker, slot) = (usize::from(handle.worker), handle.slot as usize);
         if self.workers.len() <= worker {
@@ -196,6 +201,7 @@ impl Sessions {
         if bound.receives {
             let account = &mut self.accounts[bound.account.index()];
             account.receiving += 1;
+            account.ranges += u32::from(has_range);
             account.available.reserve(account.receiving as usize);
             self.credit_returned(entry);
         }
@@ -219,6 +225,7 @@ impl Sessions {
         if session.receives {
             let account = &mut self.accounts[session.account.index()];
             account.receiving -= 1;
+            account.ranges -= u32::from(!matches!(session.range, AddressRange::None));
             if session.is_available {
                 account.available.retain(|&other| other != entry);
             }
@@ -229,7 +236,7 @@ impl Sessions {
     fn claims(&self, session: &Session) -> bool {
         session.receives
             && !matches!(session.range, AddressRange::None)
-            && self.accounts.get(session.account.index()).is_some_and(|a| a.claims_by_address_range)
+            && self.accounts.get(session.account.index()).is_some_and(|a| a.range_use.claims)
     }
 
     /// Notes that a session has credit: what waits for it or for its account can go on.
@@ -295,6 +302,44 @@ impl Sessions {
             }
         }
         None
+    }
+
+    /// Whether the account's sessions are chosen by their address_ranges: [`Sessions::next_in_range`].
+    #[inline]
+    pub(super) fn chooses_by_range(&self, account: AccountId) -> bool {
+        self.accounts
+            .get(account.index())
+            .is_some_and(|account| account.ranges > 0 && account.range_use.chooses)
+    }
+
+    /// As [`Sessions::next_available`]: of those whose address_range has the address if one of them can take it, else of those
+    /// without a range, else of all.
+    #[cold]
+    pub(super) fn next_in_range(&mut self, account: AccountId, address: &[u8]) -> Option<u32> {
+        let Self { accounts, entries, workers, any_blocked, .. } = self;
+        let account = accounts.get_mut(account.index())?;
+        account.available.retain(|&entry| {
+            let Some(session) = entries.get_mut(entry) else { return false };
+            session.is_available = session.has_room();
+            session.is_available
+        });
+        let rank = |entry: u32| {
+            let session = entries.get(entry)?;
+            if *any_blocked && workers[usize::from(session.handle.worker)].is_blocked {
+                return None;
+            }
+            Some(match &session.range {
+                AddressRange::None => 1,
+                range if range.contains(address) => 0,
+                _ => 2,
+            })
+        };
+        let ranked = account.available.iter().enumerate();
+        let (at, _) =
+            ranked.filter_map(|(at, &entry)| Some((at, rank(entry)?))).min_by_key(|&(_, rank)| rank)?;
+        let entry = account.available.remove(at)?;
+        account.available.push_back(entry);
+        Some(entry)
     }
 
     /// A session of the account that speaks this version or a later one and can take a delivery now.

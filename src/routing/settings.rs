@@ -130,6 +130,8 @@ pub struct AccountRouting {
     /// Whether the address_range of a bind also makes addresses this account's, after all that is configured. An
     /// account that may do so can draw other accounts' messages to itself.
     pub claims_by_address_range: bool,
+    /// Whether, of its own receiving sessions, those get a message first whose address_range has the address.
+    pub delivers_by_address_range: bool,
     /// How receipts write their dates (UTC).
     pub receipt_dates: DateDigits,
     /// How its message ids are written and read.
@@ -141,6 +143,22 @@ pub struct AccountRouting {
     /// How long the receipts of a concatenated message's parts wait for each other, in milliseconds from the first final
     /// state on, to go out as one; 0: each goes out by itself.
     pub parts_wait_ms: u64,
+}
+
+impl AccountRouting {
+    /// What the address_ranges of its binds are for.
+    pub(super) const fn range_use(&self) -> RangeUse {
+        RangeUse { claims: self.claims_by_address_range, chooses: self.delivers_by_address_range }
+    }
+}
+
+/// What the address_ranges of an account's binds are for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct RangeUse {
+    /// They make addresses the account's.
+    pub(super) claims: bool,
+    /// They say which of its sessions comes first.
+    pub(super) chooses: bool,
 }
 
 /// Why settings were refused.

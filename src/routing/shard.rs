@@ -16,6 +16,7 @@ use super::outgoing::Scratch;
 use super::parts::PartGroups;
 use super::policy::Policies;
 use super::sessions::Sessions;
+use super::settings::AccountRouting;
 use super::subscribers::{SubscriberNames, Subscribers};
 use super::transaction::{Transactions, origin_of};
 use super::{Bound, Fact, HeldMessage, MessageView, SettingsError, ShardOutput, ShardSettings};
@@ -104,7 +105,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             not_synced: List::EMPTY,
             transactions: Transactions::default(),
             answers: Answers::default(),
-            sessions: Sessions::new(settings.accounts.iter().map(|account| account.claims_by_address_range)),
+            sessions: Sessions::new(settings.accounts.iter().map(AccountRouting::range_use)),
             flags: PendingFlags::default(),
             broadcasts: Broadcasts::default(),
             bodies: BodyAnswers::default(),

@@ -69,7 +69,7 @@ pub struct Bound<'a> {
 pub enum DeliveryResult {
     /// The ESME answered.
     Answered(CommandStatus),
-    /// The ESME did not answer in time.
+    /// The ESME did not answer in time. An answer that comes before the delivery is repeated may still follow.
     TimedOut,
     /// The session ended with the answer outstanding: the ESME may have seen it. Nothing more is handed to that
     /// session; [`super::Shard::session_unbound`] must follow.

@@ -119,6 +119,7 @@ fn account(account: &AccountConfig) -> AccountRouting {
         addresses: account.addresses.iter().map(|address| address.clone().into_bytes()).collect(),
         prefixes: account.prefixes.iter().map(|prefix| prefix.clone().into_bytes()).collect(),
         claims_by_address_range: account.claims_by_address_range,
+        delivers_by_address_range: compat.deliver_by_address_range,
         receipt_dates: match compat.receipt_date_digits {
             12 => DateDigits::Twelve,
             14 => DateDigits::Fourteen,

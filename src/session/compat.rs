@@ -16,6 +16,8 @@ pub struct Compat {
     pub error_body: bool,
     /// How long a submit_sm or data_sm over the account's rate waits, unread, before ESME_RTHROTTLED; 0: not at all.
     pub throttle_delay_ms: u32,
+    /// Whether a response that comes after its timer, but before the delivery is repeated, is taken as the answer.
+    pub takes_late_responses: bool,
     /// Whether a delivery that is not answered in time ends the session.
     pub closes_unanswered: bool,
 }

@@ -13,6 +13,7 @@ mod congestion;
 mod data_sm;
 mod deliver;
 mod end;
+mod late;
 mod multi;
 mod operations;
 mod refusal;
@@ -35,6 +36,7 @@ use crate::limits::{PDU_BYTES_MAX_UNBOUND, UNBOUND_ERRORS_MAX, UNBOUND_PDUS_MAX}
 use crate::smpp::frame::{self, Frame, FrameStep};
 use crate::smpp::{CommandId, CommandStatus, Header, InterfaceVersion, Outbind, PduBody, Tlvs};
 use deliver::Held;
+use late::LateResponses;
 use multi::OpenMultis;
 use operations::OpenOperation;
 use throttle::Throttle;
@@ -116,6 +118,7 @@ pub struct Session {
     deadline_moved: bool,
     window: Window,
     multis: OpenMultis,
+    late: LateResponses,
     compat: Compat,
     throttle: Throttle,
     /// Deliveries that wait for the window or behind a submit_multi, already encoded without a header.
@@ -149,6 +152,7 @@ impl Session {
             deadline_moved: false,
             window: Window::new(0),
             multis: OpenMultis::default(),
+            late: LateResponses::default(),
             compat: Compat::default(),
             throttle: Throttle::new(),
             held: VecDeque::new(),

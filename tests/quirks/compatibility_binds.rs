@@ -267,3 +267,51 @@ fn compat_a_session_that_leaves_a_delivery_unanswered_may_be_closed() {
         }
     }
 }
+
+#[test]
+fn compat_a_late_response_may_be_taken_as_the_answer() {
+    let sections =
+        "[smpp]\nresponse_timeout_ms = 200\n[retry.refused]\nfirst_ms = 5000\nfactor = 1\nmax_ms = 5000";
+    let daemon = daemon_with(sections, "compat.late_response = \"take\"");
+    let mut esme = daemon.bind(Mode::Transceiver);
+    daemon.inject_mo("491701", "12345", "hello");
+    let (delivery, _) = esme.delivery();
+    daemon.await_stats(&[("/counters/response_timeouts", 1)]);
+    esme.respond(&delivery, ESME_ROK);
+    daemon.await_stats(&[
+        ("/messages/mo_delivered", 1),
+        ("/counters/unmatched_responses", 0),
+        ("/counters/stale_delivery_tokens", 0),
+    ]);
+    // It has one answer.
+    esme.respond(&delivery, ESME_ROK);
+    daemon.await_stats(&[("/counters/unmatched_responses", 1), ("/messages/mo_pending", 0)]);
+}
+
+#[test]
+fn compat_a_session_may_get_what_its_address_range_has() {
+    for (account, chooses) in [("", true), ("compat.deliver_by_address_range = false", false)] {
+        let daemon = daemon_with("", &format!("prefixes = [\"555\"]\n{account}"));
+        let mut sessions = ["^5551", "^5552"].map(|range| {
+            let mut esme = RawEsme::connect(daemon.smpp);
+            let response = esme.try_bind(Mode::Receiver, "demo", "demo", 0x34, range);
+            assert_eq!(response.status, ESME_ROK);
+            esme
+        });
+        // Every shard knows of both.
+        sessions.iter_mut().for_each(RawEsme::enquire);
+        for _ in 0..4 {
+            daemon.inject_mo("491701", "55510", "hello");
+        }
+        let [first, second] = &mut sessions;
+        let own = if chooses { 4 } else { 2 };
+        for _ in 0..own {
+            assert_eq!(first.take_delivery().dest, "55510");
+        }
+        for _ in own..4 {
+            assert_eq!(second.take_delivery().dest, "55510");
+        }
+        first.enquire();
+        second.enquire();
+    }
+}

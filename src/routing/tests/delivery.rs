@@ -359,3 +359,73 @@ fn a_message_whose_body_the_store_has_lost_ends_as_undeliverable() {
     assert_eq!(bench.out.finals(), [MessageState::Undeliverable]);
     bench.assert_drained();
 }
+
+#[test]
+fn an_answer_that_comes_late_counts_until_the_delivery_is_repeated() {
+    for (answer, mo_delivered, deliveries) in [
+        (CommandStatus::ESME_ROK, true, 1),
+        (CommandStatus::ESME_RX_P_APPN, false, 1),
+        (CommandStatus::ESME_RX_T_APPN, true, 2),
+    ] {
+        let mut bench = bench_with_owner();
+        bench.bind(session(1), BOB, 9);
+        inject(&mut bench);
+        let delivery = bench.delivery();
+        bench.result(&delivery, DeliveryResult::TimedOut);
+        bench.pass(999);
+        bench.result(&delivery, DeliveryResult::Answered(answer));
+        // Once, whatever it was.
+        bench.out.facts.clear();
+        bench.result(&delivery, DeliveryResult::Answered(CommandStatus::ESME_ROK));
+        assert_eq!(bench.out.facts, [Fact::StaleToken]);
+        bench.pass(60_000);
+        for delivery in bench.deliveries() {
+            bench.accept(&delivery);
+        }
+        let is_delivered = bench.out.facts.iter().any(|fact| matches!(fact, Fact::MoDelivered { .. }));
+        assert_eq!(is_delivered || deliveries == 1, mo_delivered || deliveries == 1, "{answer:?}");
+        bench.assert_drained();
+    }
+    // Not behind the repetition, in which it is open again.
+    let mut bench = bench_with_owner();
+    bench.bind(session(1), BOB, 9);
+    inject(&mut bench);
+    let first = bench.delivery();
+    bench.result(&first, DeliveryResult::TimedOut);
+    bench.pass(1_000);
+    let second = bench.delivery();
+    bench.out.facts.clear();
+    bench.accept(&first);
+    assert_eq!(bench.out.facts, [Fact::StaleToken]);
+    bench.accept(&second);
+    bench.assert_drained();
+    // Nor while it waits for a session to be repeated on.
+    let mut bench = bench_with_owner();
+    bench.bind(session(1), BOB, 1);
+    inject(&mut bench);
+    let first = bench.delivery();
+    bench.result(&first, DeliveryResult::TimedOut);
+    bench.unbind(session(1));
+    bench.pass(1_000);
+    bench.out.facts.clear();
+    bench.accept(&first);
+    assert_eq!(bench.out.facts, [Fact::StaleToken]);
+}
+
+/// Bob owns 7000.
+fn bench_with_owner() -> Bench {
+    let bob = AccountRouting { addresses: vec![b"7000".to_vec()], ..AccountRouting::default() };
+    Bench::new(ShardSettings { accounts: vec![AccountRouting::default(), bob], ..settings() })
+}
+
+fn inject(bench: &mut Bench) {
+    let mo = Mo {
+        source_addr: b"4470",
+        destination_addr: b"7000",
+        data_coding: 0,
+        esm_class: 0,
+        short_message: b"x",
+    };
+    bench.shard.inject_mo(&mo, bench.now, &mut bench.out).unwrap();
+    bench.turn();
+}

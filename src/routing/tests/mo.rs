@@ -378,3 +378,54 @@ fn an_address_has_one_owner() {
     assert_eq!(build(vec![account(&[], &[b"44"]), account(&[], &[b"44"])]), twice("prefix", "44"));
     assert_eq!(build(vec![account(&[b"1", b"1"], &[b"1"]), account(&[], &[b"11"])]), Ok(()));
 }
+
+#[test]
+fn of_an_accounts_sessions_the_one_whose_range_has_the_address_comes_first() {
+    for chooses in [true, false] {
+        let bob = AccountRouting {
+            prefixes: vec![b"80".to_vec()],
+            delivers_by_address_range: chooses,
+            ..AccountRouting::default()
+        };
+        let accounts = vec![AccountRouting::default(), bob];
+        let mut bench = Bench::new(ShardSettings { accounts, ..settings() });
+        // By prefix, by pattern, and without.
+        bench.bind_as(Bound { deliver_credit: 2, ..range(session(1), BOB, b"^801") });
+        bench.bind_as(range(session(2), BOB, b"^80[23]"));
+        bench.bind_as(range(session(3), BOB, b""));
+        let mut got: Vec<(&str, u32)> = Vec::new();
+        for address in ["8010", "8020", "8040", "8010", "8030", "8040", "8010"] {
+            inject(&mut bench, address.as_bytes()).unwrap();
+            got.push((address, bench.delivery().to.slot));
+        }
+        let chosen =
+            [("8010", 1), ("8020", 2), ("8040", 3), ("8010", 1), ("8030", 2), ("8040", 3), ("8010", 3)];
+        assert_eq!(got == chosen, chooses, "{got:?}");
+        // Nobody's range, and nobody without one has room: whoever is there.
+        for n in [3, 1, 2] {
+            bench.unbind(session(n));
+        }
+        let returned = bench.deliveries();
+        assert!(returned.is_empty());
+        bench.bind_as(range(session(4), BOB, b"^99"));
+        bench.turn();
+        assert_eq!(bench.deliveries().len(), 7);
+    }
+}
+
+#[test]
+fn a_receipt_goes_by_the_address_that_it_is_for_once_its_session_is_gone() {
+    let alice = AccountRouting { delivers_by_address_range: true, ..AccountRouting::default() };
+    let mut bench =
+        Bench::new(ShardSettings { accounts: vec![alice, AccountRouting::default()], ..settings() });
+    for (n, address_range) in [(1, &b"^447"[..]), (2, b""), (3, b"ACME")] {
+        bench.bind_as(range(session(n), ALICE, address_range));
+    }
+    bench.submit(session(2), sm(1));
+    bench.turn();
+    assert_eq!(bench.delivery().to, session(2), "its own session, whatever its range");
+    bench.unbind(session(2));
+    bench.turn();
+    // From ACME to 447700900123: the receipt is for ACME.
+    assert_eq!(bench.delivery().to, session(3));
+}

@@ -13,7 +13,8 @@ use super::rate::Rate;
 use crate::base::{AccountId, Now, SessionHandle, Time};
 use crate::config::password::{Seal, Sealer};
 use crate::config::{
-    AccountConfig, AddressRangeRule, BindType, CompatSettings, DeliverBy, DistributionListConfig, Unanswered,
+    AccountConfig, AddressRangeRule, BindType, CompatSettings, DeliverBy, DistributionListConfig,
+    LateResponse, Unanswered,
 };
 use crate::runtime::daily_counts::{DailyCount, DailyCounts};
 use crate::runtime::message_policy::MessagePolicy;
@@ -294,6 +295,7 @@ fn compat(settings: &CompatSettings) -> Compat {
         },
         error_body: settings.error_response_body,
         throttle_delay_ms: settings.throttle_delay_ms,
+        takes_late_responses: settings.late_response == LateResponse::Take,
         closes_unanswered: settings.unanswered_delivery == Unanswered::Close,
     }
 }

@@ -79,7 +79,10 @@ impl Session {
 
     pub(super) fn deliver_resp(&mut self, header: &Header, now: Time, port: &mut impl Port) {
         let Some(open) = self.window.remove(header.sequence_number) else {
-            port.fact(Fact::UnmatchedResponse);
+            match self.late.take(header.sequence_number) {
+                Some(token) => port.delivery_result(token, DeliveryResult::Answered(header.command_status)),
+                None => port.fact(Fact::UnmatchedResponse),
+            }
             return;
         };
         port.fact(Fact::DeliverAnswered { nanos: now.nanos_since(open.sent_at) });

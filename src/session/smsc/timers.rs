@@ -78,6 +78,9 @@ impl Session {
                 return Some(CloseReason::Unanswered);
             }
             self.window.remove(open.sequence_number);
+            if self.compat.takes_late_responses {
+                self.late.note(open.sequence_number, open.token, self.window.max());
+            }
             port.delivery_result(open.token, DeliveryResult::TimedOut);
         }
         self.send_held(now, port);

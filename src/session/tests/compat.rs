@@ -88,3 +88,35 @@ fn an_esme_is_asked_once_and_whatever_it_sends_is_an_answer() {
     host.pass_ms(1_000);
     assert!(host.session.is_heard_since(host.now));
 }
+
+#[test]
+fn a_late_response_may_be_the_answer_once() {
+    let mut host = host(Compat { takes_late_responses: true, ..Compat::default() });
+    host.settings.enquire_link_interval_ms = 0;
+    for n in 10..=11 {
+        host.deliver(n);
+    }
+    host.pass_ms(20_000);
+    let timed_out = |slot| (token(slot), DeliveryResult::TimedOut);
+    assert_eq!(host.port.results, [timed_out(10), timed_out(11)]);
+    let answer = |sequence_number| {
+        header_only(CommandId::DELIVER_SM_RESP, CommandStatus::ESME_RX_T_APPN, sequence_number)
+    };
+    for sequence_number in [2, 2, 1, 3] {
+        host.feed(&answer(sequence_number));
+    }
+    let late = |slot| (token(slot), DeliveryResult::Answered(CommandStatus::ESME_RX_T_APPN));
+    assert_eq!(host.port.results[2..], [late(11), late(10)]);
+    assert_eq!(host.count(Fact::UnmatchedResponse), 2);
+    // No more are remembered than fit the window.
+    let window = host.session.deliver_window().1;
+    for n in 0..=window {
+        host.deliver(20 + n);
+        host.pass_ms(20_000);
+    }
+    host.port.results.clear();
+    host.feed(&answer(3));
+    assert_eq!(host.port.results, []);
+    host.feed(&answer(4));
+    assert_eq!(host.port.results, [late(21)]);
+}
