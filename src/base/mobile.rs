@@ -9,15 +9,15 @@ pub trait MobileNetwork {
     /// of it and when. The caller acts on the verdict only when its time has come.
     fn attempt(&mut self, destination_addr: &[u8], attempt: u32, now: Time) -> Verdict;
 
-    /// Whether it has a broadcast area of this name.
-    fn has_area(&self, name: &[u8]) -> bool {
-        let _ = name;
+    /// Whether it has a broadcast area that this broadcast_area_identifier means.
+    fn has_area(&self, identifier: &[u8]) -> bool {
+        let _ = identifier;
         false
     }
 
-    /// Sends a message once to everybody in an area. `None`: it has none of this name.
-    fn broadcast(&mut self, name: &[u8]) -> Option<Reach> {
-        let _ = name;
+    /// Sends a message once to everybody in the areas that this broadcast_area_identifier means. `None`: it has none.
+    fn broadcast(&mut self, identifier: &[u8]) -> Option<Reach> {
+        let _ = identifier;
         None
     }
 

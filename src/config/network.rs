@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Findings;
 use super::smpp::check_c_octet_string;
+use crate::smpp::area::Point;
 use crate::smpp::text;
 
 /// Longest delay in milliseconds: an hour.
@@ -40,6 +41,12 @@ pub struct NetworkConfig {
 pub struct BroadcastArea {
     /// 1 to 100 characters, unique.
     pub name: String,
+    /// Degrees North of its centre, by which an arc or a polygon has it; with `longitude`, or neither.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latitude: Option<Degrees>,
+    /// Degrees East.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub longitude: Option<Degrees>,
     /// How many cells it has.
     pub cells: u32,
     /// Share of them that send a message in each round.
@@ -48,9 +55,30 @@ pub struct BroadcastArea {
 
 impl Default for BroadcastArea {
     fn default() -> Self {
-        Self { name: "everywhere".to_owned(), cells: 100, success_per_mille: 1_000 }
+        Self {
+            name: "everywhere".to_owned(),
+            latitude: None,
+            longitude: None,
+            cells: 100,
+            success_per_mille: 1_000,
+        }
     }
 }
+
+impl BroadcastArea {
+    /// Its centre, if it is on the map.
+    pub fn centre(&self) -> Option<Point> {
+        let (latitude, longitude) = (self.latitude?.0, self.longitude?.0);
+        Some(Point { latitude, longitude })
+    }
+}
+
+/// An angle in degrees; never NaN.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Degrees(f64);
+
+impl Eq for Degrees {}
 
 impl Default for NetworkConfig {
     fn default() -> Self {
@@ -201,6 +229,16 @@ impl NetworkConfig {
             }
             if self.areas.iter().take(i).any(|earlier| earlier.name == area.name) {
                 findings.add(format!("{key}.name"), format!("\"{}\" is given twice", area.name));
+            }
+            for (name, angle, most) in
+                [("latitude", area.latitude, 90.0), ("longitude", area.longitude, 180.0)]
+            {
+                if angle.is_some_and(|Degrees(angle)| !(-most..=most).contains(&angle)) {
+                    findings.add(format!("{key}.{name}"), format!("must be -{most} to {most}"));
+                }
+            }
+            if area.latitude.is_some() != area.longitude.is_some() {
+                findings.add(format!("{key}.latitude"), "needs a longitude, and that a latitude");
             }
             findings.in_range(format!("{key}.cells"), u64::from(area.cells), (1, CELLS_MAX));
             findings.in_range(

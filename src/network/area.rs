@@ -1,17 +1,18 @@
 //! Areas to broadcast in: each has cells, of which some don't send a round.
 
-use std::collections::HashMap;
-
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 use crate::base::mobile::Reach;
+use crate::smpp::area::{AreaIdentifier, Point};
 
 /// An area of the simulated network.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct BroadcastArea {
     /// What a broadcast_area_identifier calls it.
     pub name: Vec<u8>,
+    /// Where it is, for the shapes that a broadcast_area_identifier may have instead of a name.
+    pub centre: Option<Point>,
     /// How many cells it has.
     pub cells: u32,
     /// Share of them that send a message in each round, in per mille.
@@ -22,34 +23,43 @@ pub struct BroadcastArea {
 #[derive(Debug)]
 pub(super) struct Areas {
     rng: Xoshiro256PlusPlus,
-    by_name: HashMap<Vec<u8>, BroadcastArea>,
+    areas: Vec<BroadcastArea>,
 }
 
 impl Areas {
     pub(super) fn new(seed: u64, shard: u16, areas: Vec<BroadcastArea>) -> Self {
-        let mut new = Self {
-            rng: Xoshiro256PlusPlus::seed_from_u64(!seed ^ u64::from(shard)),
-            by_name: HashMap::new(),
-        };
+        let mut new =
+            Self { rng: Xoshiro256PlusPlus::seed_from_u64(!seed ^ u64::from(shard)), areas: Vec::new() };
         new.set(areas);
         new
     }
 
     pub(super) fn set(&mut self, areas: Vec<BroadcastArea>) {
-        self.by_name = areas.into_iter().map(|area| (area.name.clone(), area)).collect();
+        self.areas = areas;
     }
 
-    pub(super) fn has(&self, name: &[u8]) -> bool {
-        self.by_name.contains_key(name)
+    /// Whether it means any of them.
+    pub(super) fn has(&self, identifier: &[u8]) -> bool {
+        self.meant(identifier).next().is_some()
     }
 
-    /// One round: each cell on its own.
-    pub(super) fn broadcast(&mut self, name: &[u8]) -> Option<Reach> {
-        let area = self.by_name.get(name)?;
-        let (cells, share) = (area.cells, u64::from(area.success_permille));
-        let sends = |rng: &mut Xoshiro256PlusPlus| ((rng.next_u64() >> 32) * 1_000) >> 32 < share;
-        let reached = (0..cells).filter(|_| sends(&mut self.rng)).count();
-        Some(Reach { cells, reached: u32::try_from(reached).unwrap_or(cells) })
+    /// One round in all that it means: each cell on its own.
+    pub(super) fn broadcast(&mut self, identifier: &[u8]) -> Option<Reach> {
+        let meant: Vec<(u32, u64)> =
+            self.meant(identifier).map(|area| (area.cells, u64::from(area.success_permille))).collect();
+        let mut sum = Reach::default();
+        for &(cells, share) in &meant {
+            let sends = |rng: &mut Xoshiro256PlusPlus| ((rng.next_u64() >> 32) * 1_000) >> 32 < share;
+            let reached = (0..cells).filter(|_| sends(&mut self.rng)).count();
+            sum.cells += cells;
+            sum.reached += u32::try_from(reached).unwrap_or(cells);
+        }
+        (!meant.is_empty()).then_some(sum)
+    }
+
+    fn meant(&self, identifier: &[u8]) -> impl Iterator<Item = &BroadcastArea> {
+        let meaning = AreaIdentifier::decode(identifier).ok();
+        self.areas.iter().filter(move |area| meaning.is_some_and(|it| it.means(&area.name, area.centre)))
     }
 }
 
@@ -61,18 +71,41 @@ mod tests {
     fn cells_send_by_their_share() {
         let area = |name: &[u8], success_permille| BroadcastArea {
             name: name.to_vec(),
+            centre: None,
             cells: 1_000,
             success_permille,
         };
         let areas = vec![area(b"all", 1_000), area(b"none", 0), area(b"most", 900)];
         let mut areas = Areas::new(1, 0, areas);
-        let reached = |areas: &mut Areas, name: &[u8]| areas.broadcast(name).map(|reach| reach.reached);
+        let reached = |areas: &mut Areas, name: &[u8]| {
+            areas.broadcast(&[b"\0", name].concat()).map(|reach| reach.reached)
+        };
         assert_eq!(reached(&mut areas, b"all"), Some(1_000));
         assert_eq!(reached(&mut areas, b"none"), Some(0));
         assert!(reached(&mut areas, b"most").is_some_and(|reached| reached.abs_diff(900) < 50));
         assert_eq!(reached(&mut areas, b"elsewhere"), None);
-        assert!(areas.has(b"all") && !areas.has(b"elsewhere"));
+        assert!(areas.has(b"\0all") && !areas.has(b"\0elsewhere"));
         areas.set(vec![area(b"elsewhere", 1)]);
-        assert!(!areas.has(b"all") && areas.has(b"elsewhere"));
+        assert!(!areas.has(b"\0all") && areas.has(b"\0elsewhere"));
+    }
+
+    #[test]
+    fn a_shape_means_all_areas_that_lie_in_it() {
+        let at = |name: &[u8], longitude, cells| BroadcastArea {
+            name: name.to_vec(),
+            centre: Some(Point { latitude: 0.5, longitude }),
+            cells,
+            success_permille: 1_000,
+        };
+        let mut areas = Areas::new(1, 0, vec![at(b"a", 10.5, 3), at(b"b", 11.5, 4), at(b"c", 12.5, 5)]);
+        // A polygon from 0 North, 9.84 East to 1.4 North, 11.95 East.
+        let corner = |north: u8, east: u8| [0, north, 0, 0, east, 0];
+        let points = [corner(0, 7), corner(2, 7), corner(2, 8), corner(0, 8)].concat();
+        let polygon = [&[2, 0x54][..], &points].concat();
+        assert!(areas.has(&polygon));
+        let reach = areas.broadcast(&polygon);
+        assert_eq!(reach, Some(Reach { cells: 3, reached: 3 }), "{reach:?}");
+        assert_eq!(areas.broadcast(b"\0b"), Some(Reach { cells: 4, reached: 4 }));
+        assert_eq!(areas.broadcast(b"\x02nonsense"), None);
     }
 }

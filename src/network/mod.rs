@@ -119,12 +119,12 @@ impl MobileNetwork for Network {
         Verdict { after_nanos, outcome }
     }
 
-    fn has_area(&self, name: &[u8]) -> bool {
-        self.areas.has(name)
+    fn has_area(&self, identifier: &[u8]) -> bool {
+        self.areas.has(identifier)
     }
 
-    fn broadcast(&mut self, name: &[u8]) -> Option<Reach> {
-        self.areas.broadcast(name)
+    fn broadcast(&mut self, identifier: &[u8]) -> Option<Reach> {
+        self.areas.broadcast(identifier)
     }
 
     fn next_mo(&self) -> Option<Time> {

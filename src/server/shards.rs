@@ -89,6 +89,7 @@ pub(super) fn profiles(config: &Config) -> Vec<network::NetworkProfile> {
 pub(super) fn areas(config: &Config) -> Vec<network::BroadcastArea> {
     let area = |area: &config::BroadcastArea| network::BroadcastArea {
         name: area.name.clone().into_bytes(),
+        centre: area.centre(),
         cells: area.cells,
         success_permille: u16::try_from(area.success_per_mille).unwrap_or(u16::MAX),
     };

@@ -7,6 +7,7 @@
 //! | [`pdu`] | every PDU body as a borrowed view, its decoder and its encoder |
 //! | [`operation`] | requests about stored messages, and their answers |
 //! | [`delivery_outcome`] | what a response says that waits for the delivery |
+//! | [`area`] | where a broadcast goes: names and shapes on the map |
 //! | [`tlv`] | the optional part of a body: ordered, repeats kept |
 //! | [`validate`] | field rules that a decoder does not need in order to read on |
 //! | [`flags`] | the bits of esm_class and registered_delivery |
@@ -25,6 +26,7 @@
     clippy::string_slice
 )]
 
+pub mod area;
 pub mod checks;
 mod codes;
 pub mod command_id;

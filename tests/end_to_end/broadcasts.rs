@@ -19,6 +19,7 @@ const ESME_RBCASTFAIL: u32 = 0x10D;
 on_every_layout! {
     a_broadcast_is_sent_and_its_areas_tell_how_far_it_got,
     areas_that_are_not_served_are_named,
+    a_shape_means_the_areas_in_it,
     it_is_cancelled_by_id_and_by_group,
     it_is_replaced_by_id_and_by_reference,
     only_5_0_has_it_and_only_its_own,
@@ -194,6 +195,33 @@ fn areas_that_are_not_served_are_named(daemon: &Daemon) {
     let nowhere = Broadcast { areas: &["Atlantis"], ..LONG }.encode();
     assert_eq!(status(&mut esme, BROADCAST_SM, &nowhere), ESME_RINVBCASTALIAS_NAME);
     daemon.await_stats(&[("/messages/accepted", 1), ("/messages/rejected", 1), ("/messages/pending", 1)]);
+}
+
+fn a_shape_means_the_areas_in_it(daemon: &Daemon) {
+    let mut esme = bind(daemon, "demo", 0x50);
+    // 53 and 54 degrees North, 7 and 6 West, as 3GPP 23.032 section 6.1 has them: Dublin, and not Cork.
+    let (south, north): (&[u8], &[u8]) = (&[0x4B, 0x60, 0xE0], &[0x4C, 0xCC, 0xCC]);
+    let (west, east): (&[u8], &[u8]) = (&[0xFB, 0x05, 0xB0], &[0xFB, 0xBB, 0xBB]);
+    let corners = [south, west, north, west, north, east, south, east].concat();
+    let dublin = [&[0x02, 0x54][..], &corners].concat();
+    // Up to 1,800 km around a corner of that, in all directions: both.
+    let both = [&[0x01, 0xA0][..], south, west, &[0, 0, 127, 0, 179, 95]].concat();
+    for (shape, success) in [(&dublin, 100), (&both, 50)] {
+        let body =
+            [Broadcast { areas: &[], ..PLAIN }.encode(), tlv(BROADCAST_AREA_IDENTIFIER, shape)].concat();
+        let (id, tlvs) = broadcast(&mut esme, &body);
+        assert_eq!(tlvs, []);
+        let tlvs = await_state(&mut esme, &id, 2);
+        assert!(tlvs.contains(&(BROADCAST_AREA_IDENTIFIER, shape.clone())), "{tlvs:02x?}");
+        assert!(tlvs.contains(&(BROADCAST_AREA_SUCCESS, vec![success])), "{tlvs:02x?}");
+    }
+    // Over the ocean there is nothing; and a polygon has three points at least.
+    let nothing = [&[0x02, 0x53, 0, 0, 0, 0, 0, 0][..], &corners[..3], &[0; 9]].concat();
+    for (shape, refusal) in [(&nothing, ESME_RBCASTFAIL), (&dublin[..14].to_vec(), ESME_RINVBCASTAREAFMT)] {
+        let body =
+            [Broadcast { areas: &[], ..PLAIN }.encode(), tlv(BROADCAST_AREA_IDENTIFIER, shape)].concat();
+        assert_eq!(status(&mut esme, BROADCAST_SM, &body), refusal);
+    }
 }
 
 fn it_is_cancelled_by_id_and_by_group(daemon: &Daemon) {

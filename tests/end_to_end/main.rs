@@ -75,10 +75,14 @@ delay = { distribution = "fixed", mean_ms = 400, max_ms = 400 }
 # One where all cells send, and one where none does.
 [[network.area]]
 name = "Dublin"
+latitude = 53.35
+longitude = -6.26
 cells = 20
 
 [[network.area]]
 name = "Cork"
+latitude = 51.9
+longitude = -8.475
 cells = 20
 success_per_mille = 0
 

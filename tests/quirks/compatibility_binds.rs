@@ -270,9 +270,12 @@ fn compat_a_session_that_leaves_a_delivery_unanswered_may_be_closed() {
 
 #[test]
 fn compat_a_late_response_may_be_taken_as_the_answer() {
-    let sections =
-        "[smpp]\nresponse_timeout_ms = 200\n[retry.refused]\nfirst_ms = 5000\nfactor = 1\nmax_ms = 5000";
-    let daemon = daemon_with(sections, "compat.late_response = \"take\"");
+    // It would be repeated after five seconds.
+    let config = CONFIG.replace("first_ms = 20\nfactor = 2\nmax_ms = 100", "first_ms = 5000\nmax_ms = 5000");
+    let account =
+        "system_id = \"demo\"\npassword = \"demo\"\naddresses = [\"12345\"]\ncompat.late_response = \"take\"";
+    let config = format!("[smpp]\nresponse_timeout_ms = 200\n{config}\n[[account]]\n{account}\n");
+    let daemon = Daemon::start(&config, Layout::AUTOMATIC);
     let mut esme = daemon.bind(Mode::Transceiver);
     daemon.inject_mo("491701", "12345", "hello");
     let (delivery, _) = esme.delivery();

@@ -9,14 +9,12 @@ use super::Broadcast;
 use crate::base::mobile::MobileNetwork;
 use crate::base::{AccountId, MessageId, Now, Time};
 use crate::limits::BROADCASTS_MAX;
+use crate::smpp::area::AreaIdentifier;
 use crate::smpp::{
     BroadcastSm, CommandStatus, InterfaceVersion, OperationAnswer, PduBody, RegisteredDelivery, SmFields,
     TlvTag, push_tlv,
 };
 use crate::store::{Lsn, MessageStore};
-
-/// First octet of a broadcast_area_identifier: the name of an area (5.0 section 4.8.4.4).
-const ALIAS: u8 = 0x00;
 
 impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     /// Takes a broadcast in; its answer follows with a body.
@@ -87,14 +85,15 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let mut first = None;
         let areas = broadcast.tlvs.iter().filter(|tlv| tlv.tag == TlvTag::BROADCAST_AREA_IDENTIFIER);
         for area in areas {
-            let status = match area.value.split_first() {
-                Some((&ALIAS, name)) if self.network.has_area(name) => {
+            let status = match AreaIdentifier::decode(area.value) {
+                Ok(_) if self.network.has_area(area.value) => {
                     served += 1;
                     continue;
                 }
-                Some((&ALIAS, _)) => CommandStatus::ESME_RINVBCASTALIAS_NAME,
-                // The simulated network has no map: it can't say what lies in an arc or a polygon.
-                _ => CommandStatus::ESME_RINVBCASTAREAFMT,
+                Ok(AreaIdentifier::Alias(_)) => CommandStatus::ESME_RINVBCASTALIAS_NAME,
+                // Nothing that the network has lies in it.
+                Ok(_) => CommandStatus::ESME_RBCASTFAIL,
+                Err(status) => status,
             };
             first.get_or_insert(status);
             push_tlv(failed, TlvTag::BROADCAST_AREA_IDENTIFIER, area.value);

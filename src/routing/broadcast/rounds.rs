@@ -39,9 +39,8 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             return;
         };
         for area in &mut known.areas {
-            let name = area.identifier.split_first().map_or(&[][..], |(_, name)| name);
             // Of an area that the network has not: nothing is reached, of one cell as it were.
-            let reach = self.network.broadcast(name).unwrap_or_default();
+            let reach = self.network.broadcast(&area.identifier).unwrap_or_default();
             area.cells += u64::from(reach.cells.max(1));
             area.reached += u64::from(reach.reached);
         }

@@ -294,7 +294,7 @@ fn a_packed_text_is_cut_between_septets_and_each_part_reads_by_itself() {
         (text(306), &b""[..], vec![140, 140]),
         (text(300), b"", vec![140, 135]),
         (at(306, 152, "\u{20ac}"), b"", vec![140, 140, 8]),
-        (at(306, 152, "@"), b"", vec![140, 140, 8]),
+        (at(306, 152, "@"), b"", vec![140, 140, 7]),
         (at(307, 152, "\r"), b"", vec![140, 140, 8]),
         (text(300), b"\x06\x05\x04\x0B\x84\x23\xF0", vec![140, 140, 22]),
     ] {

@@ -54,12 +54,12 @@ impl MobileNetwork for ScriptedNetwork {
         self.verdicts.pop_front().unwrap_or(Verdict { after_nanos: 0, outcome: Outcome::Delivered })
     }
 
-    fn has_area(&self, name: &[u8]) -> bool {
-        self.areas.contains_key(name)
+    fn has_area(&self, identifier: &[u8]) -> bool {
+        self.areas.contains_key(&identifier[1..])
     }
 
-    fn broadcast(&mut self, name: &[u8]) -> Option<Reach> {
-        self.areas.get(name).copied()
+    fn broadcast(&mut self, identifier: &[u8]) -> Option<Reach> {
+        self.areas.get(&identifier[1..]).copied()
     }
 
     fn next_mo(&self) -> Option<Time> {

@@ -130,9 +130,21 @@ struct World {
     /// Messages that settled receipts of parts have told of.
     parts_told: u64,
     trace: u64,
+    /// Outcomes that came for deliveries that were not open.
+    stale: u64,
 }
 
 impl World {
+    /// A delivery's ESME has said that it has it, or does not want it.
+    fn settled(&mut self, handed: &Handed) {
+        let Some(id) = handed.receipt_of else { return };
+        let shadow = self.accepted.get_mut(&id).unwrap();
+        shadow.receipts_settled += 1;
+        self.parts_told += if shadow.is_part { handed.sub } else { 0 };
+        let most = 1 + self.crashes;
+        assert!(shadow.receipts_settled <= most, "the receipt of {id} was settled twice");
+    }
+
     fn trace(&mut self, value: u64) {
         self.trace = (self.trace ^ value).wrapping_mul(0x0100_0000_01B3);
     }
@@ -197,6 +209,7 @@ impl ShardOutput for World {
                 self.finals += 1;
             }
             Fact::MoAccepted { .. } => self.mo_open += 1,
+            Fact::StaleToken => self.stale += 1,
             Fact::MoDelivered { .. } | Fact::MoFailed { .. } => self.mo_open -= 1,
             Fact::BodyMissing { message_id } => panic!("the body of {message_id} is gone"),
             _ => {}
@@ -212,7 +225,8 @@ struct Simulation {
     now: Now,
     generation: u32,
     sequence_number: u32,
-    stale: Vec<DeliveryToken>,
+    /// Deliveries that have had an outcome, and whether that was none in time.
+    stale: Vec<(Handed, bool)>,
 }
 
 impl Simulation {
@@ -280,9 +294,17 @@ impl Simulation {
             }
             15 => self.inject_mo(),
             16 => {
-                if let Some(&token) = self.stale.last() {
+                // One that has timed out counts until it is repeated, any other is stale.
+                if let Some((handed, has_timed_out)) = self.stale.pop() {
                     let result = DeliveryResult::Answered(CommandStatus::ESME_ROK);
-                    self.shard.delivery_result(token, result, self.now, &mut self.world);
+                    let before = self.world.stale;
+                    self.shard.delivery_result(handed.token, result, self.now, &mut self.world);
+                    let is_stale = self.world.stale > before;
+                    assert!(is_stale || has_timed_out, "{handed:?}");
+                    if !is_stale {
+                        self.world.settled(&handed);
+                    }
+                    self.stale.push((handed, false));
                 }
             }
             _ => {
@@ -445,7 +467,8 @@ impl Simulation {
         self.world.lost.retain(|&lost| lost != handle);
         let (ended, open) = std::mem::take(&mut self.world.handed).into_iter().partition(|h| h.to == handle);
         self.world.handed = open;
-        self.stale.extend(ended.iter().map(|handed: &Handed| handed.token));
+        let ended: Vec<Handed> = ended;
+        self.stale.extend(ended.into_iter().map(|handed| (handed, false)));
         self.shard.session_unbound(handle);
     }
 
@@ -471,18 +494,14 @@ impl Simulation {
             result,
             DeliveryResult::Answered(CommandStatus::ESME_ROK | CommandStatus::ESME_RX_P_APPN)
         );
-        if let Some(id) = handed.receipt_of.filter(|_| is_settled) {
-            let shadow = self.world.accepted.get_mut(&id).unwrap();
-            shadow.receipts_settled += 1;
-            self.world.parts_told += if shadow.is_part { handed.sub } else { 0 };
-            let most = 1 + self.world.crashes;
-            assert!(shadow.receipts_settled <= most, "the receipt of {id} was settled twice");
+        if is_settled {
+            self.world.settled(&handed);
         }
         if result == DeliveryResult::SessionLost {
             self.world.lost.push(handed.to);
         }
-        self.stale.push(handed.token);
         self.shard.delivery_result(handed.token, result, self.now, &mut self.world);
+        self.stale.push((handed, result == DeliveryResult::TimedOut));
     }
 
     fn pass(&mut self) {
