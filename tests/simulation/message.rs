@@ -65,11 +65,15 @@ pub(crate) struct Asked {
     pub(crate) account: usize,
     /// The connection that it comes on.
     pub(crate) connection: u32,
+    /// interface_version of its bind.
+    pub(crate) version: u8,
     pub(crate) to: &'static str,
     pub(crate) registered_delivery: u8,
     pub(crate) schedule: When,
     pub(crate) validity: When,
     pub(crate) is_mo: bool,
+    /// set_dpf: to be told when an absent subscriber is back.
+    pub(crate) wants_alert: bool,
 }
 
 /// Why a shard has to refuse a message.
@@ -104,6 +108,13 @@ pub(crate) struct Message {
     times: Option<Times>,
     /// Somebody has asked to cancel it.
     pub(crate) may_be_deleted: bool,
+    /// A shard has stated that it holds it.
+    pub(crate) held_ever: bool,
+    /// Attempts that failed for now.
+    pub(crate) failures: u32,
+    /// The request, where it may be repeated; and until when its shard remembers it, in which run.
+    pub(crate) request: Option<Vec<u8>>,
+    pub(crate) remembered: Option<(u64, u32)>,
     /// Which text it has, and which a replace_sm without an answer may have given it.
     pub(crate) revision: u32,
     pub(crate) maybe: Option<u32>,
@@ -127,6 +138,10 @@ impl Message {
             target: None,
             times: None,
             may_be_deleted: false,
+            held_ever: false,
+            failures: 0,
+            request: None,
+            remembered: None,
             revision: 0,
             maybe: None,
         }
@@ -171,6 +186,11 @@ impl Message {
             () if not_before >= expires => Some(Wrong::Schedule),
             () => None,
         }
+    }
+
+    /// Whether a shard has taken it in.
+    pub(crate) const fn is_taken(&self) -> bool {
+        self.target.is_some()
     }
 
     /// Whose ESMEs get it.

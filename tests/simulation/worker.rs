@@ -254,6 +254,11 @@ impl Worker {
                 ToWorker::Deliver { session, token, body } => {
                     self.deliver(session, token, &body, shard, around);
                 }
+                ToWorker::Alert { session: to, body } => {
+                    self.with(to, around, |session, port| {
+                        session.alert(body.len(), port, |out| out.extend_from_slice(&body))
+                    });
+                }
             }
         }
         self.answer_multis(around);
