@@ -20,7 +20,7 @@ use super::exchange::{Answer, NoAnswer};
 use super::metrics::{self, Scrape};
 use super::mo;
 use super::stats;
-use crate::base::{AccountId, MessageId};
+use crate::base::{AccountId, IdForm};
 use crate::config::password;
 use crate::control_lane::{ControlRequest, HeldInfo, MessageInfo, MoRefused, SessionInfo};
 use crate::smpp::MessageState;
@@ -214,22 +214,29 @@ async fn inject_mo(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: 
 }
 
 async fn message(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Reply {
-    let Some(message_id) = MessageId::parse(id.as_bytes()) else {
-        return Err(ApiError::new(StatusCode::BAD_REQUEST, "a message id has 8 or 16 hex digits"));
-    };
     let mut threads = shared.shard_ports.clone();
     threads.sort_unstable();
     threads.dedup();
-    let question = |request| ControlRequest::QueryMessage { request, message_id };
-    let answers = shared.exchange.ask(threads, question).await?;
-    let known = answers.into_iter().find_map(|answer| match answer {
-        Answer::Message(message) => message,
-        _ => None,
-    });
-    match known {
-        Some(message) => Ok(Json(message_row(&shared, &message)).into_response()),
-        None => Err(ApiError::new(StatusCode::NOT_FOUND, "no such message, or it is forgotten already")),
+    let mut is_an_id = false;
+    for message_id in IdForm::meanings(id.as_bytes()) {
+        is_an_id = true;
+        let question = |request| ControlRequest::QueryMessage { request, message_id };
+        let answers = shared.exchange.ask(threads.clone(), question).await?;
+        let known = answers.into_iter().find_map(|answer| match answer {
+            Answer::Message(message) => message,
+            _ => None,
+        });
+        if let Some(message) = known {
+            return Ok(Json(message_row(&shared, &message)).into_response());
+        }
     }
+    if is_an_id {
+        return Err(ApiError::new(StatusCode::NOT_FOUND, "no such message, or it is forgotten already"));
+    }
+    Err(ApiError::new(
+        StatusCode::BAD_REQUEST,
+        "not a message id in any form: 8 or 16 hex digits, a decimal number, one padded to 20 digits, or a UUID of ours",
+    ))
 }
 
 /// Where loopback is all that keeps strangers out, a request has to name this machine by address, or as localhost: a page of

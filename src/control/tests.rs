@@ -442,9 +442,28 @@ fn messages_are_found_on_whichever_thread_has_them() {
     assert_eq!(message["next_attempt_unix_ms"], 1_700_000_005_000u64);
     assert_eq!(message["expires_unix_ms"], 1_700_000_600_000u64);
     assert_eq!((&message["destination_addr"], &message["final_unix_ms"]), (&"200".into(), &Value::Null));
-    assert_eq!(control.get("/messages/FFFFFFFFFFFFFFFF").0, 404);
-    assert_eq!(control.get("/messages/12").0, 400);
-    assert_eq!(control.get("/messages/xyzxyzxy").0, 400);
+    // In every form that an ESME may know it by, its answer has the hex one.
+    for form in crate::base::IdForm::ALL {
+        let text = form.text(MessageId::from_u64(0x0123_4567_89AB_CDEF));
+        let path = format!("/messages/{}", std::str::from_utf8(text.as_bytes()).unwrap());
+        assert_eq!(control.json(&path)["message_id"], "0123456789ABCDEF", "{path}");
+    }
+    for unknown in ["FFFFFFFFFFFFFFFF", "12345678", "81985529216486896", "00081985529216486896"] {
+        let (status, answer) = control.get(&format!("/messages/{unknown}"));
+        assert_eq!(status, 404, "{unknown}: {answer}");
+        assert!(answer.contains("no such message"), "{answer}");
+    }
+    for wrong in [
+        "12",
+        "xyzxyzxy",
+        "081985529216486895",
+        "01234567-89ab-8cde-bc00-000000000000",
+        "99999999999999999999",
+    ] {
+        let (status, answer) = control.get(&format!("/messages/{wrong}"));
+        assert_eq!(status, 400, "{wrong}: {answer}");
+        assert!(answer.contains("not a message id in any form"), "{answer}");
+    }
 }
 
 #[test]
