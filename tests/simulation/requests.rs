@@ -199,7 +199,7 @@ impl Connection {
     }
 
     /// Sends a submit_sm once more, as one does that has lost its response.
-    fn repeat(&mut self, account: usize, model: &mut Model, rng: &mut Xoshiro256PlusPlus) {
+    fn repeat(&mut self, account: usize, model: &Model, rng: &mut Xoshiro256PlusPlus) {
         if let Some((number, body)) = model.repeatable(account, rng) {
             self.request(raw::SUBMIT_SM, &body, Pending::Repeat(number));
         }
