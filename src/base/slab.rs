@@ -144,7 +144,7 @@ impl<T, A> Slab<T, A> {
         self.chunks[(slot >> CHUNK_BITS) as usize].push(Slot {
             generation: 0,
             value: Some(value),
-            alignment: [],
+            _alignment: [],
         });
         self.touched += 1;
         self.len += 1;
