@@ -74,7 +74,7 @@ impl BroadcastArea {
 }
 
 /// An angle in degrees; never NaN.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Degrees(f64);
 

@@ -1,5 +1,6 @@
 //! The default file against the code, and the errors of bad ones.
 
+use super::network::Degrees;
 use super::*;
 
 #[test]
@@ -22,6 +23,8 @@ fn the_default_file_shows_every_key_with_a_comment() {
         retry_first_ms: 1,
         retry_max_ms: 1,
     });
+    config.network.areas[0].latitude = Some(Degrees::default());
+    config.network.areas[0].longitude = Some(Degrees::default());
     config.tls.certificates.push(CertificateConfig::default());
     config.tls.identities.push(IdentityConfig::default());
     let value = toml::Table::try_from(&config).unwrap();

@@ -98,8 +98,8 @@ mod tests {
             success_permille: 1_000,
         };
         let mut areas = Areas::new(1, 0, vec![at(b"a", 10.5, 3), at(b"b", 11.5, 4), at(b"c", 12.5, 5)]);
-        // A polygon from 0 North, 9.84 East to 1.4 North, 11.95 East.
-        let corner = |north: u8, east: u8| [0, north, 0, 0, east, 0];
+        // A polygon from 0 North, 9.84 East to 1.41 North, 11.25 East.
+        let corner = |north: u8, east: u8| [north, 0, 0, east, 0, 0];
         let points = [corner(0, 7), corner(2, 7), corner(2, 8), corner(0, 8)].concat();
         let polygon = [&[2, 0x54][..], &points].concat();
         assert!(areas.has(&polygon));

@@ -296,7 +296,7 @@ fn a_packed_text_is_cut_between_septets_and_each_part_reads_by_itself() {
         (at(306, 152, "\u{20ac}"), b"", vec![140, 140, 8]),
         (at(306, 152, "@"), b"", vec![140, 140, 7]),
         (at(307, 152, "\r"), b"", vec![140, 140, 8]),
-        (text(300), b"\x06\x05\x04\x0B\x84\x23\xF0", vec![140, 140, 22]),
+        (text(300), b"\x06\x05\x04\x0B\x84\x23\xF0", vec![140, 140, 20]),
     ] {
         let septets = gsm::encode(&text).unwrap();
         let esm_class = if own.is_empty() { 0 } else { 0x40 };
