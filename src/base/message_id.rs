@@ -221,7 +221,7 @@ impl MessageIdSource {
             (self.short_next, self.short_left) = (self.short_ids.take_block(), ShortIds::BLOCK);
         }
         let counter = self.short_next & ((1 << SHORT_COUNTER_BITS) - 1);
-        self.short_next += 1;
+        self.short_next = self.short_next.wrapping_add(1);
         self.short_left -= 1;
         MessageId((u64::from(self.node) << SHORT_COUNTER_BITS) | u64::from(counter))
     }

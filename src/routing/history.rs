@@ -57,6 +57,8 @@ const _: () = assert!(2 * ACCOUNTS_MAX <= 1 << (u16::BITS - STATE_BITS));
 
 /// Above the counter of a long id: who made it.
 const SOURCE_SHIFT: u32 = 51;
+/// In place of that for short ids; no long one has it.
+const SHORT_SOURCE: u64 = 1 << (u64::BITS - SOURCE_SHIFT);
 /// 2^64 by the golden ratio: multiples of it lie far apart.
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
@@ -77,8 +79,10 @@ impl FinalHistory {
 
     #[inline]
     fn place_of(&self, id: MessageId) -> usize {
+        // Short ones are counted by themselves, from anywhere.
+        let source = if id.is_short() { SHORT_SOURCE } else { id.as_u64() >> SOURCE_SHIFT };
         let id = id.as_u64();
-        let start = (id >> SOURCE_SHIFT).wrapping_mul(GOLDEN) >> (self.mask.leading_zeros() & 63);
+        let start = source.wrapping_mul(GOLDEN) >> (self.mask.leading_zeros() & 63);
         (id.wrapping_add(start) & self.mask) as usize
     }
 
@@ -155,9 +159,13 @@ mod tests {
         let worker = |worker| MessageIdSource::for_worker(0, worker, short_ids.clone(), wall, 0);
         sources.extend((0..4).map(worker));
         let mut history = FinalHistory::new(1 << 10, 60);
-        let ids: Vec<MessageId> = (0..80)
+        let mut ids: Vec<MessageId> = (0..80)
             .flat_map(|_| sources.iter_mut().map(MessageIdSource::next_long).collect::<Vec<_>>())
             .collect();
+        // Short ones too, from where the long ones happen to be.
+        let short_ids = ShortIds::starting_at(ids[0].as_u64() as u32 & 0xFF_FFC0);
+        let mut short = MessageIdSource::new(0, 1, short_ids, wall, 0);
+        ids.extend((0..80).map(|_| short.next_short()));
         for &id in &ids {
             history.remember(&record(id, MessageState::Delivered, 0, 5));
         }

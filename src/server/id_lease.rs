@@ -39,6 +39,8 @@ pub(super) struct IdLease {
     high_water: u64,
     /// What the file says of long ids.
     until: u64,
+    /// The same of short ones.
+    short_until: u32,
     short_ids: ShortIds,
 }
 
@@ -53,12 +55,13 @@ impl IdLease {
         let used = read(&path)?;
         let until = used.long.max(clock_counter(now)).saturating_add(LEASE);
         let short_ids = used.short.map_or_else(|| ShortIds::starting_by(now), ShortIds::starting_at);
-        let lease = Used { long: until, short: Some(short_ids.counter().wrapping_add(SHORT_LEASE)) };
+        let short_until = short_ids.counter().wrapping_add(SHORT_LEASE);
+        let lease = Used { long: until, short: Some(short_until) };
         write(data_dir, lease).with_context(|| format!("writing {}", path.display()))?;
         // Within the lease of a run that ended less than a day ago the clock alone tells the runs apart, as long as it
         // has not stepped back; so only what is beyond the clock counts.
         let high_water = if used.long.saturating_sub(LEASE) > clock_counter(now) { used.long } else { 0 };
-        Ok(Self { high_water, until, short_ids })
+        Ok(Self { high_water, until, short_until, short_ids })
     }
 
     /// The highest id counter that an earlier run may have used and the clock does not rule out; 0 if none.
@@ -85,7 +88,7 @@ impl IdLease {
     }
 
     fn run(&self, data_dir: &Path, stop: &AtomicBool) {
-        let mut until = self.short_ids.counter().wrapping_add(SHORT_LEASE);
+        let mut until = self.short_until;
         loop {
             std::thread::park_timeout(INTERVAL);
             let is_last = stop.load(Ordering::Acquire);

@@ -9,7 +9,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use smscd::base::{AccountId, MessageId, Time, WallTime};
 use smscd::store::journal::{
-    Access, Batch, Failure, Journal, JournalSettings, Keeper, Progress, Recovered, Writer, open,
+    Access, Batch, Failure, Journal, JournalSettings, Keeper, Progress, Recovered, Request, Writer, open,
 };
 use smscd::store::{Durability, Ended, Ending, Location, MessageStore, Record, Stored};
 
@@ -50,6 +50,8 @@ pub(crate) struct World {
     in_hand: Option<Box<Batch<SimFile>>>,
     pub(crate) rng: Xoshiro256PlusPlus,
     now: Time,
+    /// When the journal is woken if nothing else does that.
+    wake_at: Option<Time>,
     next_id: u64,
     /// What was pending when the journal was opened, and what was entered since.
     base: Pending,
@@ -82,9 +84,15 @@ pub(crate) fn settings(durability: Durability) -> JournalSettings {
 
 impl World {
     pub(crate) fn new(seed: u64, durability: Durability) -> Self {
+        Self::keeping(seed, durability, 3)
+    }
+
+    /// As [`World::new`], with nothing copied forward while it is busy below so many segments.
+    pub(crate) fn keeping(seed: u64, durability: Durability, segments_kept: u32) -> Self {
         let disk = SimDisk::new(seed ^ 0xD15C);
         let rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-        Self::open(disk, rng, settings(durability), 1, Pending::new())
+        let settings = JournalSettings { segments_kept, ..settings(durability) };
+        Self::open(disk, rng, settings, 1, Pending::new())
     }
 
     /// Opens what is on the disk and holds it against `expected`.
@@ -134,6 +142,7 @@ impl World {
             in_hand: None,
             rng,
             now: Time::ZERO,
+            wake_at: None,
             next_id,
             base: found,
             log: Vec::new(),
@@ -289,6 +298,27 @@ impl World {
         }
     }
 
+    /// Nothing is entered any more: turns are made only as somebody wakes the shard, until nobody does.
+    pub(crate) fn sleep(&mut self) {
+        for _ in 0..10_000 {
+            self.turn();
+            for _ in 0..2 {
+                self.committer();
+            }
+            self.keeper();
+            let queues = self.link.0.borrow();
+            let is_awake =
+                queues.batch.is_some() || !queues.requests.is_empty() || !queues.answers.is_empty();
+            drop(queues);
+            if is_awake || self.in_hand.is_some() || self.is_dirty() || self.journal.has_news() {
+                continue;
+            }
+            let Some(wake_at) = self.wake_at.take() else { return };
+            self.now = self.now.max(wake_at);
+        }
+        panic!("it never sleeps: {:?}", self.journal.stats());
+    }
+
     /// Whether something is written and not synced.
     pub(crate) fn is_dirty(&self) -> bool {
         self.writer.is_dirty()
@@ -297,6 +327,10 @@ impl World {
     /// The keeper does its next thing.
     pub(crate) fn keeper(&mut self) {
         let Some(request) = self.link.0.borrow_mut().requests.pop_front() else { return };
+        if let Request::Wake { after_ms } = request {
+            self.wake_at = Some(self.now.plus_millis(after_ms));
+            return;
+        }
         match self.keeper.run(request) {
             Ok(Some(answer)) => self.link.0.borrow_mut().answers.push_back(answer),
             Ok(None) => {}

@@ -622,9 +622,17 @@ impl<L: Link> Journal<L> {
             }
         }
         self.segments.retire(self.synced);
+        let is_idle = self.is_idle();
+        let spares_kept = if is_idle { SPARES } else { SPARES + 2 };
+        if is_idle
+            && self.segments.available() > SPARES
+            && let Some(spare) = self.segments.take_spare()
+        {
+            self.link.ask(Request::Delete { number: spare.number });
+        }
         while let Some(spare) = self.segments.take_free(self.synced) {
             let is_of_size = spare.file.len() == self.settings.segment_bytes;
-            if is_of_size && self.segments.available() < SPARES + 2 {
+            if is_of_size && self.segments.available() < spares_kept {
                 self.segments.add_spare(spare);
             } else {
                 self.link.ask(Request::Delete { number: spare.number });
@@ -770,6 +778,7 @@ impl<L: Link> MessageStore for Journal<L> {
         // Nothing is to come behind the mark of an orderly end.
         if !self.is_closed {
             self.clean();
+            self.ask_for_turn();
             if self.segments.has_unannounced() && self.open.is_none() {
                 self.note();
             }
