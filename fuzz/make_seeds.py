@@ -63,9 +63,11 @@ def write_store_recovery() -> None:
     """Scripts as the target reads them: an operation, then its octets."""
     put = bytes([0, 1, 7, 5]) + b"hello"
     update, remove, note, raw = bytes([5, 1, 8]), bytes([7, 1]), bytes([10]), bytes([11, 3, 1, 2, 3])
+    end = bytes([9, 1, 2, 3])
     sealed, next_file, clean_stop = bytes([12, 0]), bytes([14, 0]), bytes([15, 0])
     write("store_recovery", "one_put", put + sealed)
     write("store_recovery", "life_of_a_message", put + sealed + update + sealed + remove + note + clean_stop)
+    write("store_recovery", "end_of_a_message", put + sealed + end + sealed + put + update + remove + clean_stop)
     write("store_recovery", "two_segments", put + next_file + put.replace(b"\1", b"\2") + remove + clean_stop)
     write("store_recovery", "no_entry", put + raw + sealed + put + sealed)
     for name, kind in [

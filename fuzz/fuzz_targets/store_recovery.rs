@@ -6,7 +6,10 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use smscd::store::journal::entry::{RecordBytes, SlotName, push_note, push_put, push_remove, push_update};
+use smscd::store::Ending;
+use smscd::store::journal::entry::{
+    RecordBytes, SlotName, push_end, push_note, push_put, push_remove, push_update,
+};
 use smscd::store::journal::frame::{FRAME_ALIGN, HEADER_BYTES, Header, seal};
 use smscd::store::journal::{Access, Disk, JournalSettings, SegmentFile, open};
 
@@ -165,9 +168,14 @@ fn write(octets: &[u8]) -> Vec<Vec<u8>> {
                 let record: RecordBytes = [octet(); _];
                 script.entry(|out| push_update(out, name, &record));
             }
-            7..=9 => {
+            7 | 8 => {
                 let name = name();
                 script.entry(|out| push_remove(out, name));
+            }
+            9 => {
+                let name = name();
+                let ending = Ending { state: octet(), error: 0, finished_s: u32::from(octet()) };
+                script.entry(|out| push_end(out, name, &ending));
             }
             10 => script.entry(push_note),
             11 => {
@@ -194,6 +202,7 @@ libfuzzer_sys::fuzz_target!(|octets: &[u8]| {
     let settings = JournalSettings {
         messages_max: MESSAGES_MAX,
         segment_bytes: 64 * 1024,
+        endings_max: 8,
         ..JournalSettings::new(STORE_ID)
     };
     let Ok(first) = open(&mut disk, &settings, Access::Write) else { return };

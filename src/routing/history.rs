@@ -6,6 +6,7 @@
 use crate::base::{AccountId, MessageId, Now};
 use crate::limits::ACCOUNTS_MAX;
 use crate::smpp::MessageState;
+use crate::store::{Ended, Ending};
 
 /// A remembered final state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,21 @@ pub(super) struct FinalRecord {
     pub(super) finished_s: u32,
     pub(super) error: u16,
     pub(super) state: MessageState,
+}
+
+impl FinalRecord {
+    /// As the store keeps it.
+    pub(super) fn ended(self) -> Ended {
+        let Self { id, account, finished_s, error, state } = self;
+        Ended { id, account, ending: Ending { state: state.octet(), error, finished_s } }
+    }
+
+    /// As the store has kept it. `None`: no shard has ended a message like that.
+    pub(super) fn of(ended: &Ended) -> Option<Self> {
+        let Ended { id, account, ending: Ending { state, error, finished_s } } = *ended;
+        let state = MessageState::from_octet(state).filter(|state| state.is_final())?;
+        (account.index() < 2 * ACCOUNTS_MAX).then_some(Self { id, account, finished_s, error, state })
+    }
 }
 
 /// One of them as it is kept.
@@ -79,14 +95,25 @@ impl FinalHistory {
     /// The final state of this message, if it is younger than it need be remembered. A clock that was set back makes
     /// everything young.
     pub(super) fn find(&self, id: MessageId, now: Now) -> Option<FinalRecord> {
-        let place = self.places.get(self.place_of(id))?;
+        self.places
+            .get(self.place_of(id))
+            .filter(|place| place.id == id)
+            .and_then(|place| self.look(place, now))
+    }
+
+    /// Every final state that is young enough to be remembered.
+    pub(super) fn iter(&self, now: Now) -> impl Iterator<Item = FinalRecord> {
+        self.places.iter().filter_map(move |place| self.look(place, now))
+    }
+
+    fn look(&self, place: &Place, now: Now) -> Option<FinalRecord> {
         let age_s = now.wall.unix_seconds().saturating_sub(u64::from(place.finished_s));
-        if place.id != id || place.finished_s == 0 || age_s >= u64::from(self.keep_s) {
+        if place.finished_s == 0 || age_s >= u64::from(self.keep_s) {
             return None;
         }
         let state = FIRST_FINAL + (place.account_and_state & ((1 << STATE_BITS) - 1)) as u8;
         Some(FinalRecord {
-            id,
+            id: place.id,
             account: AccountId(place.account_and_state >> STATE_BITS),
             finished_s: place.finished_s,
             error: place.error,

@@ -6,7 +6,7 @@ use rand_xoshiro::rand_core::SeedableRng;
 use super::alert::PendingFlags;
 use super::broadcast::{BodyAnswers, Broadcasts};
 use super::duplicates::Duplicates;
-use super::history::FinalHistory;
+use super::history::{FinalHistory, FinalRecord};
 use super::index::IdIndex;
 use super::list::{Lanes, List};
 use super::message::{Message, NONE, Role, Stage, wall_of};
@@ -23,7 +23,7 @@ use crate::base::{
     AccountId, MessageId, MessageIdSource, Now, PrefixMap, SessionHandle, Time, WallTime, Wheel,
 };
 use crate::smpp::{PduBody, SmFields};
-use crate::store::{Durability, Lsn, MessageStore};
+use crate::store::{Durability, Ended, Lsn, MessageStore};
 
 /// A routing shard over a store and a mobile network. All memory is bounded by the settings; nothing is allocated
 /// per message once the tables have reached the size that the traffic needs.
@@ -200,6 +200,11 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     /// The store, for the shell that carries its batches.
     pub const fn store_mut(&mut self) -> &mut S {
         &mut self.store
+    }
+
+    /// The store, and what is remembered of messages that are no longer in it.
+    pub fn store_and_endings(&mut self, now: Now) -> (&mut S, impl Iterator<Item = Ended>) {
+        (&mut self.store, self.history.iter(now).map(FinalRecord::ended))
     }
 
     /// The counter that the next id will carry at least; what a restart gives as `id_high_water`.

@@ -118,6 +118,7 @@ impl Opening<'_> {
             segment_bytes: store.segment_bytes as u32,
             segments_max: u32::try_from(segments_max).unwrap_or(u32::MAX),
             memory_bytes: usize::try_from(store.body_cache_bytes / shards).unwrap_or(usize::MAX),
+            endings_max: u32::try_from(store.final_history_records.div_ceil(shards)).unwrap_or(u32::MAX),
             accounts: self.accounts.clone(),
             ..JournalSettings::new(manifest.segment_id(shard))
         }
@@ -182,7 +183,7 @@ impl Opening<'_> {
             )?;
         }
         for (mut store, threads) in stores {
-            store.close(|| thread::sleep(BUSY_WAIT));
+            store.close(&mut std::iter::empty(), || thread::sleep(BUSY_WAIT));
             drop(store);
             if let Some(threads) = threads {
                 threads.join().map_err(anyhow::Error::msg)?;

@@ -161,6 +161,24 @@ fn a_full_disk_refuses_messages_takes_final_states_and_recovers() {
     });
 }
 
+#[test]
+fn what_became_of_messages_is_known_after_a_crash() {
+    for_seeds(40, |seed, _| {
+        let mut world = World::new(seed, durability_of(seed));
+        // All in one segment, for one in which nothing is pending is used for something else.
+        for _ in 0..8 {
+            world.put();
+        }
+        let ids: Vec<u64> = world.live.keys().copied().collect();
+        for &id in &ids {
+            world.remove_id(id);
+        }
+        world.settle();
+        let world = world.crash(true);
+        assert_eq!(world.ended.keys().copied().collect::<Vec<_>>(), ids);
+    });
+}
+
 /// A store with a few segments of history, stopped in order.
 pub(crate) fn closed_store(seed: u64, steps: u64) -> World {
     let mut world = World::new(seed, Durability::Sync);

@@ -2,6 +2,7 @@
 //! the log says.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -10,13 +11,24 @@ use smscd::base::{AccountId, MessageId, Time, WallTime};
 use smscd::store::journal::{
     Access, Batch, Failure, Journal, JournalSettings, Keeper, Progress, Recovered, Writer, open,
 };
-use smscd::store::{Durability, Location, MessageStore, Record, Stored};
+use smscd::store::{Durability, Ended, Ending, Location, MessageStore, Record, Stored};
 
 use super::disk::{SimDisk, SimFile};
 use super::link::SimLink;
 
 /// What is pending, by id.
 pub(crate) type Pending = BTreeMap<u64, (Record, Vec<u8>)>;
+
+/// What the journal is to tell of messages that have ended.
+pub(crate) const ENDINGS_MAX: u32 = 100;
+/// The first id that no message has.
+pub(crate) const NO_MESSAGE: u64 = 1 << 40;
+
+/// What becomes of this message, unless it just goes.
+pub(crate) fn ended(id: u64) -> Ended {
+    let ending = Ending { state: 2 + (id % 7) as u8, error: id as u16, finished_s: 1 + id as u32 };
+    Ended { id: MessageId::from_u64(id), account: AccountId((id % 7) as u16), ending }
+}
 
 /// An entry of the log, as the model sees it.
 #[derive(Clone, Debug)]
@@ -44,6 +56,10 @@ pub(crate) struct World {
     log: Vec<(u64, Change)>,
     /// What is pending now, with where the store says it is.
     pub(crate) live: BTreeMap<u64, (Location, Record, Vec<u8>)>,
+    /// What the journal said when it was opened of messages that had ended, by id.
+    pub(crate) ended: BTreeMap<u64, Ended>,
+    /// Of ids that never were: what the next saved index is to hold beside the messages.
+    pub(crate) endings: Range<u64>,
     /// A call to the disk has failed: the process would be gone.
     pub(crate) has_failed: bool,
     pub(crate) refused: u64,
@@ -59,6 +75,7 @@ pub(crate) fn settings(durability: Durability) -> JournalSettings {
         segments_kept: 3,
         batch_bytes_max: 8 * 1024,
         memory_bytes: 0,
+        endings_max: ENDINGS_MAX,
         ..JournalSettings::new(0x5EED)
     }
 }
@@ -90,6 +107,18 @@ impl World {
             let twice = live.insert(record.id.as_u64(), (location, record, body.to_vec()));
             assert!(twice.is_none(), "handed out twice: {record:?}");
         }
+        let mut ended_before = BTreeMap::new();
+        while let Some(ended) = journal.recovered_ending() {
+            ended_before.insert(ended.id.as_u64(), ended);
+        }
+        assert!(ended_before.len() <= ENDINGS_MAX as usize);
+        for (&id, told) in &ended_before {
+            // That of one that just went is in its record.
+            let Ending { state, error, .. } = told.ending;
+            let is_right = if state == 1 { error == id as u16 } else { *told == ended(id) };
+            assert!(is_right && told.account == ended(id).account, "{told:?}");
+            assert!(!live.contains_key(&id) && (id < next_id || id >= NO_MESSAGE), "{told:?}");
+        }
         let found: Pending =
             live.iter().map(|(id, (_, record, body))| (*id, (*record, body.clone()))).collect();
         assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
@@ -109,6 +138,8 @@ impl World {
             base: found,
             log: Vec::new(),
             live,
+            ended: ended_before,
+            endings: NO_MESSAGE..NO_MESSAGE,
             has_failed: false,
             refused: 0,
             largest_batch: 0,
@@ -209,7 +240,10 @@ impl World {
 
     pub(crate) fn remove_id(&mut self, id: u64) {
         let Some((location, ..)) = self.live.remove(&id) else { return };
-        let lsn = self.journal.remove(location);
+        let lsn = match self.below(2) {
+            0 => self.journal.remove(location),
+            _ => self.journal.end_as(location, &ended(id).ending, Durability::None),
+        };
         self.log.push((lsn.0, Change::Remove(id)));
         assert_eq!(self.journal.body(location), None, "an ended message is gone");
     }
@@ -312,12 +346,12 @@ impl World {
     /// Saves the index of a closed log; the keeper is gone after `steps` of its steps. Whether it was done before.
     pub(crate) fn save_index(&mut self, steps: usize) -> bool {
         for _ in 0..steps {
-            if self.journal.save_index() {
+            if self.journal.save_index(&mut self.endings.by_ref().map(ended)) {
                 return true;
             }
             self.keeper();
         }
-        self.journal.save_index()
+        self.journal.save_index(&mut self.endings.by_ref().map(ended))
     }
 
     /// What is pending after the first entries of the log, up to `lsn`.

@@ -14,6 +14,7 @@ mod accounts;
 mod batch;
 mod cleaner;
 pub mod disk;
+mod endings;
 pub mod entry;
 mod failure;
 pub mod frame;
@@ -40,12 +41,13 @@ pub use recovery::{Access, Damage, OpenError, Recovered, RecoveryReport, open};
 pub use stats::StoreStats;
 
 use crate::base::{MessageId, Time};
-use crate::store::{Durability, Location, Lsn, MessageStore, Record, StoreFull, Stored};
+use crate::store::{Durability, Ended, Ending, Location, Lsn, MessageStore, Record, StoreFull, Stored};
 use cleaner::Cleaner;
 use disk::read_full;
+use endings::Endings;
 use entry::{
-    BODY_BYTES_MAX, PUT_HEAD_BYTES, REMOVE_BYTES, RecordBytes, SlotName, UPDATE_BYTES, accepted_of,
-    body_of_put, push_note, push_put, push_remove, push_update,
+    BODY_BYTES_MAX, END_BYTES, PUT_HEAD_BYTES, REMOVE_BYTES, RecordBytes, SlotName, UPDATE_BYTES,
+    accepted_of, body_of_put, push_end, push_note, push_put, push_remove, push_update,
 };
 use frame::{BATCH_BYTES_MAX, FRAME_ALIGN, HEADER_BYTES};
 use ring::BodyRing;
@@ -86,6 +88,8 @@ pub struct JournalSettings {
     pub batch_bytes_max: usize,
     /// Octets of memory for the bodies of young messages.
     pub memory_bytes: usize,
+    /// Most messages that have ended of which recovery hands out what became of them.
+    pub endings_max: u32,
     /// How accounts are numbered on disk.
     pub accounts: AccountNumbers,
 }
@@ -102,6 +106,7 @@ impl JournalSettings {
             segments_kept: 6,
             batch_bytes_max: BATCH_BYTES_MAX,
             memory_bytes: 64 << 20,
+            endings_max: 0,
             accounts: AccountNumbers::default(),
         }
     }
@@ -153,6 +158,8 @@ pub struct Journal<L: Link> {
     /// Where the last frame begins.
     last_frame: u32,
     saving: Option<IndexSaving>,
+    /// As recovered, until they are taken.
+    endings: Endings,
 }
 
 /// On the way to a saved index.
@@ -176,7 +183,7 @@ impl<L: Link> Journal<L> {
         link: L,
         progress: Arc<Progress>,
     ) -> Self {
-        let Recovered { slots, segments, lsn, next_offset, next_number, report } = recovered;
+        let Recovered { slots, segments, lsn, next_offset, next_number, endings, report } = recovered;
         let mut tally = Tally::default();
         for (_, _, gist) in slots.iter() {
             tally.add(gist.stage);
@@ -216,6 +223,7 @@ impl<L: Link> Journal<L> {
             walk: None,
             last_frame: 0,
             saving: None,
+            endings,
         }
     }
 
@@ -294,9 +302,10 @@ impl<L: Link> Journal<L> {
         self.failure.is_some() || (self.waiting.is_empty() && self.open.as_deref().is_none_or(may_stay))
     }
 
-    /// Goes on with saving the index beside a log that has been closed and is on disk, for a quick start. `true`: it is
-    /// saved, or can't be; nothing else may be done before, and nothing at all after that.
-    pub fn save_index(&mut self) -> bool {
+    /// Goes on with saving the index beside a log that has been closed and is on disk, for a quick start, and with it these
+    /// endings, from which each call takes some. `true`: it is saved, or can't be; nothing else may be done before, and
+    /// nothing at all after that.
+    pub fn save_index(&mut self, endings: &mut dyn Iterator<Item = Ended>) -> bool {
         if !self.is_closed || self.failure.is_some() {
             return true;
         }
@@ -323,7 +332,8 @@ impl<L: Link> Journal<L> {
         }
         while !saving.is_over && !saving.is_complete && saving.open < INDEX_BLOCKS_OPEN {
             let mut block = std::mem::take(&mut spare);
-            if saving.saving.next(&self.slots, &self.segments, &mut block) {
+            let accounts = &self.settings.accounts;
+            if saving.saving.next(&self.slots, &self.segments, endings, accounts, &mut block) {
                 saving.open += 1;
                 self.link.ask(Request::SaveIndex { block });
             } else {
@@ -542,6 +552,30 @@ impl<L: Link> Journal<L> {
         true
     }
 
+    /// Lets go of a message with an entry of `len` octets, which `push` writes.
+    #[inline]
+    fn let_go(
+        &mut self,
+        location: Location,
+        durability: Durability,
+        len: usize,
+        push: impl FnOnce(&mut Vec<u8>, SlotName),
+    ) -> Lsn {
+        let name = name_of(location);
+        let Some((place, stage)) = self.slots.remove(name) else { return Lsn(self.lsn) };
+        self.tally.sub(stage);
+        self.segments.remove_live(place.segment, put_bytes(place.length));
+        let lsn = self.lsn + 1;
+        if let Some(batch) = self.room(len) {
+            push(&mut batch.bytes, name);
+            batch.entries += 1;
+            batch.wants_sync |= durability == Durability::Sync;
+            batch.wants_write |= durability == Durability::Buffered;
+            self.lsn = lsn;
+        }
+        Lsn(lsn)
+    }
+
     /// Reads a body from disk. `None`: what is there is not what was written; that is counted and told.
     fn read_back(&mut self, name: SlotName, place: Place) -> Option<&[u8]> {
         self.tally.disk_reads += 1;
@@ -706,19 +740,12 @@ impl<L: Link> MessageStore for Journal<L> {
 
     #[inline]
     fn remove_as(&mut self, location: Location, durability: Durability) -> Lsn {
-        let name = name_of(location);
-        let Some((place, stage)) = self.slots.remove(name) else { return Lsn(self.lsn) };
-        self.tally.sub(stage);
-        self.segments.remove_live(place.segment, put_bytes(place.length));
-        let lsn = self.lsn + 1;
-        if let Some(batch) = self.room(REMOVE_BYTES) {
-            push_remove(&mut batch.bytes, name);
-            batch.entries += 1;
-            batch.wants_sync |= durability == Durability::Sync;
-            batch.wants_write |= durability == Durability::Buffered;
-            self.lsn = lsn;
-        }
-        Lsn(lsn)
+        self.let_go(location, durability, REMOVE_BYTES, push_remove)
+    }
+
+    #[inline]
+    fn end_as(&mut self, location: Location, ending: &Ending, durability: Durability) -> Lsn {
+        self.let_go(location, durability, END_BYTES, |out, name| push_end(out, name, ending))
     }
 
     fn durability(&self) -> Durability {
@@ -757,6 +784,10 @@ impl<L: Link> MessageStore for Journal<L> {
 
     fn recovered_count(&self) -> u32 {
         self.slots.live()
+    }
+
+    fn recovered_ending(&mut self) -> Option<Ended> {
+        self.endings.take(&self.settings.accounts)
     }
 
     fn recovered(&mut self) -> Option<(Location, Record, &[u8])> {

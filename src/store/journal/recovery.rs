@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 
 use super::disk::{Disk, SegmentFile, read_full, write_all};
+use super::endings::Endings;
 use super::entry::{Entries, Entry};
 use super::frame::{self, FRAME_ALIGN, HEADER_BYTES, Header};
 use super::saved::{self, Loaded};
@@ -123,6 +124,7 @@ pub struct Recovered<F> {
     pub(super) lsn: u64,
     pub(super) next_offset: u32,
     pub(super) next_number: u32,
+    pub(super) endings: Endings,
     pub(super) report: RecoveryReport,
 }
 
@@ -222,6 +224,7 @@ pub fn open<D: Disk>(
         synced: 0,
         report: RecoveryReport::default(),
         discarded: Discarded::default(),
+        endings: Endings::new(settings.endings_max),
     };
     let mut in_use = VecDeque::new();
     let mut oldest = 0;
@@ -254,7 +257,7 @@ fn take_index<D: Disk>(
 ) -> Result<Option<Loaded<D::File>>, OpenError> {
     // What can't be read is as good as not there.
     let file = disk.index().unwrap_or_default();
-    let loaded = file.and_then(|file| saved::load(&*file, settings.store_id, settings.messages_max, found));
+    let loaded = file.and_then(|file| saved::load(&*file, settings, found));
     disk.remove_index().map_err(|error| failed("removing the saved index", error))?;
     Ok(loaded)
 }
@@ -351,6 +354,8 @@ struct Replay<F> {
     report: RecoveryReport,
     /// Frames that could be read and do not count.
     discarded: Discarded<F>,
+    /// What became of messages that have ended.
+    endings: Endings,
 }
 
 impl<F: SegmentFile> Replay<F> {
@@ -512,7 +517,22 @@ impl<F: SegmentFile> Replay<F> {
             Entry::Update { name, record } => {
                 self.slots.set_record(name, record);
             }
-            Entry::Remove { name } => self.slots.replay_remove(name),
+            Entry::Remove { name } => {
+                if self.endings.is_wanted()
+                    && let Some(record) = self.slots.final_record(name)
+                {
+                    self.endings.push_of(&record, None);
+                }
+                self.slots.replay_remove(name);
+            }
+            Entry::End { name, ending } => {
+                if self.endings.is_wanted()
+                    && let Some(record) = self.slots.record(name)
+                {
+                    self.endings.push_of(&record, Some(ending));
+                }
+                self.slots.replay_remove(name);
+            }
             Entry::Note => {}
         }
     }
@@ -573,13 +593,14 @@ impl<D: Disk> Assembly<'_, D> {
             segments: Segments::new(oldest, in_use, self.spares),
             lsn: last_lsn,
             next_number: self.next_number,
+            endings: replay.endings,
             report: replay.report,
         })
     }
 
     /// As after replay, from a saved index.
     fn go_on_from(self, loaded: Loaded<D::File>) -> Result<Recovered<D::File>, OpenError> {
-        let Loaded { slots, oldest, in_use, lsn, bytes } = loaded;
+        let Loaded { slots, endings, oldest, in_use, lsn, bytes } = loaded;
         let report = RecoveryReport {
             segments: in_use.len() as u32,
             bytes,
@@ -587,8 +608,14 @@ impl<D: Disk> Assembly<'_, D> {
             is_from_index: true,
             ..RecoveryReport::default()
         };
-        let replay =
-            Replay { slots, expected: Some(lsn + 1), synced: lsn, report, discarded: Discarded::default() };
+        let replay = Replay {
+            slots,
+            expected: Some(lsn + 1),
+            synced: lsn,
+            report,
+            discarded: Discarded::default(),
+            endings,
+        };
         self.finish(oldest, in_use.into_iter().map(Some).collect(), replay)
     }
 
