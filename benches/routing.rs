@@ -92,7 +92,7 @@ impl World {
                 operation: smscd::base::SubmitOperation::SubmitSm,
             };
             let submit = Submit { origin, account: AccountId(0), version: InterfaceVersion::V34, sm, body };
-            let outcome = self.shard.submit(&submit, self.now);
+            let outcome = self.shard.submit(&submit, self.now, &mut self.shell);
             assert!(matches!(outcome, SubmitOutcome::Accepted(_)));
         }
     }

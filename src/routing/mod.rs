@@ -60,7 +60,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
-pub use event::MessageEnd;
+pub use event::{EventKind, EventKinds, MessageEvent};
 pub use multi::{Multi, MultiBatch};
 pub use operations::{Asker, OperationOutcome, OperationRequest};
 pub use reconfigure::ShardChange;

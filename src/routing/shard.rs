@@ -358,6 +358,9 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             }
             list.remove(&mut self.messages, slot);
             self.hold(slot);
+            if matches!(message.role, Role::Mt | Role::Mo | Role::Broadcast) {
+                self.state_acceptance(slot, now, out);
+            }
             match message.role {
                 Role::Mt => {
                     let Message { submitter: session, sequence_number, .. } = message;

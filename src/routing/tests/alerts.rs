@@ -19,7 +19,7 @@ impl Bench {
         let origin =
             Origin { session: session(0), sequence_number: 7, received_at: self.now.mono, operation };
         let submit = Submit { origin, account: ALICE, version, sm, body: &body };
-        assert!(matches!(self.shard.submit(&submit, self.now), SubmitOutcome::Accepted(_)));
+        assert!(matches!(self.shard.submit(&submit, self.now, &mut self.out), SubmitOutcome::Accepted(_)));
         self.turn();
     }
 

@@ -30,7 +30,7 @@ fn submit_as(
         operation: crate::base::SubmitOperation::SubmitSm,
     };
     let submit = Submit { origin, account, version: InterfaceVersion::V34, sm, body: &body };
-    let outcome = bench.shard.submit(&submit, bench.now);
+    let outcome = bench.shard.submit(&submit, bench.now, &mut bench.out);
     bench.shard.check_invariants();
     outcome
 }

@@ -412,7 +412,7 @@ impl Bench {
             operation: crate::base::SubmitOperation::SubmitSm,
         };
         let submit = Submit { origin, account: ALICE, version, sm, body: &body };
-        let outcome = self.shard.submit(&submit, self.now);
+        let outcome = self.shard.submit(&submit, self.now, &mut self.out);
         self.shard.check_invariants();
         outcome
     }

@@ -313,7 +313,8 @@ impl SessionPort<'_> {
                 }
                 (None, Some(host)) => {
                     let multis = &mut *self.multis;
-                    let held = host.submit_multi(&message, octets, self.now, |index, status| {
+                    let stats = &mut *self.output.stats;
+                    let held = host.submit_multi(&message, octets, self.now, stats, |index, status| {
                         multis.refused(name, index, status);
                     });
                     multis.accepted(name, held);
