@@ -148,10 +148,12 @@ mod tests {
 
     #[test]
     fn sources_that_count_from_the_same_clock_do_not_displace_each_other() {
-        use crate::base::{MessageIdSource, WallTime};
+        use crate::base::{MessageIdSource, ShortIds, WallTime};
         let wall = WallTime::from_unix_millis(1_767_268_800_000);
-        let mut sources = vec![MessageIdSource::new(0, 1, 6, wall, 0)];
-        sources.extend((0..4).map(|worker| MessageIdSource::for_worker(0, worker, 2, 4, wall, 0)));
+        let short_ids = ShortIds::default();
+        let mut sources = vec![MessageIdSource::new(0, 1, short_ids.clone(), wall, 0)];
+        let worker = |worker| MessageIdSource::for_worker(0, worker, short_ids.clone(), wall, 0);
+        sources.extend((0..4).map(worker));
         let mut history = FinalHistory::new(1 << 10, 60);
         let ids: Vec<MessageId> = (0..80)
             .flat_map(|_| sources.iter_mut().map(MessageIdSource::next_long).collect::<Vec<_>>())

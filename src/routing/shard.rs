@@ -81,7 +81,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             ids: MessageIdSource::new(
                 settings.node,
                 settings.shard,
-                settings.id_stripes.max(settings.shards),
+                settings.short_ids.clone(),
                 wall,
                 settings.id_high_water,
             ),

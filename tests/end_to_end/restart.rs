@@ -55,7 +55,7 @@ fn it_goes_on_where_it_was() {
 /// final_date, message_state and error_code, as query_sm tells them.
 fn query(esme: &mut RawEsme, id: &str) -> (String, u8, u8) {
     // The id; ton, npi and address of the source.
-    let body = [id.as_bytes(), b"\0\0\012345\0"].concat();
+    let body = [id.as_bytes(), &[0, 0, 0], b"12345", &[0]].concat();
     esme.request(QUERY_SM, &body);
     let answer = esme.expect(QUERY_SM | RESP, ESME_ROK);
     let mut fields = Fields(&answer.body);
@@ -106,5 +106,28 @@ fn what_became_of_a_message_is_known_afterwards() {
         esme = daemon.bind(Mode::Transceiver);
         let now: Vec<_> = known.iter().map(|one| told(&daemon, &mut esme, one)).collect();
         assert_eq!(now, before);
+    }
+}
+
+/// As fast as they can be had, more than the clock would make up for.
+#[test]
+fn eight_digit_ids_go_on_too() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut given = std::collections::HashSet::new();
+    for kills in [true, false, true, false] {
+        let mut daemon = Daemon::start_on(Some(folder.path()), CONFIG, LAYOUT);
+        let mut esme = RawEsme::connect(daemon.smpp);
+        esme.request(Mode::Transmitter.command_id(), &bind_body("demo", "demo", 0x33, ""));
+        esme.expect(Mode::Transmitter.command_id() | RESP, ESME_ROK);
+        for number in 0..300 {
+            let id = esme.submit(&Sm::new("12345", &format!("44600{number}"), "hi"));
+            assert!(id.len() == 8 && given.insert(id), "given twice");
+        }
+        if kills {
+            daemon.kill();
+        } else {
+            daemon.signal(Signal::TERM);
+            assert!(daemon.wait().success());
+        }
     }
 }
