@@ -91,7 +91,8 @@ impl World {
                 received_at: self.now.mono,
                 operation: smscd::base::SubmitOperation::SubmitSm,
             };
-            let submit = Submit { origin, account: AccountId(0), version: InterfaceVersion::V34, sm, body };
+            let submit =
+                Submit { origin, account: AccountId(0), version: InterfaceVersion::V34, sm: &sm, body };
             let outcome = self.shard.submit(&submit, self.now, &mut self.shell);
             assert!(matches!(outcome, SubmitOutcome::Accepted(_)));
         }

@@ -193,7 +193,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let durability = self.accounts.get(message.account).durability;
         // First of all: the copy waits for every store before it, and those of the body are slow.
         let slot = self.messages.insert(message)?;
-        let Ok(stored) = self.store.put_as(&message.record(due, now), body, durability) else {
+        let Ok(stored) = self.store.put_with(|| message.record(due, now), body, durability) else {
             self.messages.remove(slot);
             return None;
         };

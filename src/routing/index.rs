@@ -8,7 +8,11 @@
 use super::message::{Message, NONE};
 use super::messages::{Messages, Table, parked_at};
 use crate::base::MessageId;
+use crate::base::prefetch::prefetch;
 use crate::store::MessageStore;
+
+/// How many ids ahead the table's memory is fetched.
+const PREFETCHED_AHEAD: usize = 64;
 
 /// Heads of the chains: link + 1, or 0 for none, so that fresh memory is an empty table.
 #[derive(Debug)]
@@ -33,7 +37,9 @@ impl IdIndex {
     #[inline]
     pub(super) fn insert(&mut self, messages: &mut Messages, slot: u32) {
         let Some(message) = messages.get_mut(slot) else { return };
-        let head = &mut self.heads[self.place(message.id)];
+        let place = self.place(message.id);
+        prefetch(&self.heads[(place + PREFETCHED_AHEAD) & self.mask as usize]);
+        let head = &mut self.heads[place];
         message.chain = head.wrapping_sub(1);
         *head = slot + 1;
     }

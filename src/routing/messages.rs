@@ -92,6 +92,12 @@ impl Messages {
         self.active.remove(slot)
     }
 
+    /// Has the memory of the message in `slot` fetched.
+    #[inline]
+    pub(super) fn prefetch(&self, slot: u32) {
+        self.active.prefetch(slot);
+    }
+
     /// Every message that is not parked, by slot.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Message)> {
         self.active.iter()

@@ -19,6 +19,7 @@ use super::message::{Message, NONE, Stage, Turn};
 use super::messages::{Messages, Table, link_to, parked_at};
 use crate::base::Now;
 use crate::base::mobile::MobileNetwork;
+use crate::base::prefetch::prefetch;
 use crate::store::MessageStore;
 
 /// Names subscribers in few octets, differently in every process: whoever does not know the key can't choose addresses
@@ -206,6 +207,14 @@ impl Subscribers {
     pub(super) fn add(&mut self, messages: &mut Messages, link: u32, subscriber: u32) {
         let place = self.place_of(subscriber);
         self.add_at(messages, link, subscriber, place);
+    }
+
+    /// Has the memory of this subscriber's place fetched.
+    #[inline]
+    pub(super) fn prefetch(&self, subscriber: u32) {
+        if let Some(place) = self.places.get(self.place_of(subscriber)) {
+            prefetch(place);
+        }
     }
 
     /// Takes out what was added.

@@ -29,7 +29,7 @@ pub struct Submit<'a> {
     /// What the submitting bind speaks; it decides the form of the id.
     pub version: InterfaceVersion,
     /// The decoded fields.
-    pub sm: SubmitSm<'a>,
+    pub sm: &'a SubmitSm<'a>,
     /// The octets that `sm` was decoded from: they are what is stored, and decoded again when needed.
     pub body: &'a [u8],
 }

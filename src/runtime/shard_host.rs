@@ -96,7 +96,7 @@ impl ShardHost {
             origin: to_routing(submit.origin),
             account: submit.account,
             version: submit.version,
-            sm: *submit.sm,
+            sm: submit.sm,
             body: submit.body,
         };
         match self.shard.submit(&submit, now, &mut FactsOnly { stats }) {
@@ -138,7 +138,7 @@ impl ShardHost {
                 let result = match SubmitSm::decode(body) {
                     Ok(sm) => {
                         let submit =
-                            routing::Submit { origin: to_routing(origin), account, version, sm, body };
+                            routing::Submit { origin: to_routing(origin), account, version, sm: &sm, body };
                         match self.shard.submit(&submit, now, &mut FactsOnly { stats }) {
                             SubmitOutcome::Accepted(message_id) => Ok(message_id),
                             SubmitOutcome::Refused(status) => Err(status),

@@ -195,7 +195,7 @@ impl Host {
                 };
                 let (number, _) = output.model.find(sm.user_data(), Kind::Message, sm.destination_addr);
                 let wrong = output.model.taken(index, number);
-                let submit = routing::Submit { origin: to_routing, account, version, sm, body: &body };
+                let submit = routing::Submit { origin: to_routing, account, version, sm: &sm, body: &body };
                 let result = match self.shard.submit(&submit, now, output) {
                     SubmitOutcome::Accepted(id) => Ok(id),
                     SubmitOutcome::Refused(status) => Err(status),

@@ -411,7 +411,7 @@ impl Bench {
             received_at: self.now.mono,
             operation: crate::base::SubmitOperation::SubmitSm,
         };
-        let submit = Submit { origin, account: ALICE, version, sm, body: &body };
+        let submit = Submit { origin, account: ALICE, version, sm: &sm, body: &body };
         let outcome = self.shard.submit(&submit, self.now, &mut self.out);
         self.shard.check_invariants();
         outcome
