@@ -91,8 +91,9 @@ impl World {
                 received_at: self.now.mono,
                 operation: smscd::base::SubmitOperation::SubmitSm,
             };
-            let submit = Submit { origin, account: AccountId(0), version: InterfaceVersion::V34, sm, body };
-            let outcome = self.shard.submit(&submit, self.now);
+            let submit =
+                Submit { origin, account: AccountId(0), version: InterfaceVersion::V34, sm: &sm, body };
+            let outcome = self.shard.submit(&submit, self.now, &mut self.shell);
             assert!(matches!(outcome, SubmitOutcome::Accepted(_)));
         }
     }

@@ -35,8 +35,11 @@ const BATCH: u64 = 10;
 const MEMORY_PERCENT: u64 = 5;
 const MEMORY_KIB: u64 = 1024;
 
-/// The verified ESMEs bind from 127.0.0.1 to an account of their own, the crowd comes from 127.0.0.2.
-const CONFIG: &str = r#"
+/// The verified ESMEs bind from 127.0.0.1 to an account of their own, the crowd comes from 127.0.0.2. The network is so quick
+/// that nothing piles up, for what is pending takes memory as it should.
+const CONFIG: &str = concat!(
+    include_str!("support/network.toml"),
+    r#"
 [smpp]
 session_init_timeout_ms = 1000
 pdu_timeout_ms = 1000
@@ -56,11 +59,6 @@ buffer_bytes_max = 16777216
 failed_binds_per_address = 0
 failed_binds_per_system_id = 0
 
-# So quick that nothing piles up, for what is pending takes memory as it should.
-[[network.profile]]
-prefix = ""
-delay = { distribution = "fixed", mean_ms = 2, max_ms = 2 }
-
 [[account]]
 system_id = "demo"
 password = "demo"
@@ -69,7 +67,8 @@ password = "demo"
 system_id = "crowd"
 password = "crowd"
 rate_per_s = 500
-"#;
+"#
+);
 
 fn knob(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |value| value.parse().expect("a number"))

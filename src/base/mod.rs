@@ -4,6 +4,7 @@ pub mod handle;
 pub mod id_form;
 pub mod message_id;
 pub mod mobile;
+pub mod prefetch;
 pub mod prefix_map;
 pub mod slab;
 pub mod time;

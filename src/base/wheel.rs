@@ -18,6 +18,8 @@ const NANOS_PER_TICK: u64 = 1_000_000;
 
 const CHUNK_BITS: u32 = 12;
 const CHUNK_NODES: usize = 1 << CHUNK_BITS;
+/// Of fixed size, so that a place within one needs no check.
+type Chunk = Box<[Node; CHUNK_NODES]>;
 /// Ends a list; never a key.
 const NONE: u32 = u32::MAX;
 /// The `place` of a key that is not scheduled.
@@ -55,7 +57,7 @@ pub struct Wheel {
     /// Which slots have a list, per level.
     occupied: [[u64; SLOTS / 64]; LEVELS],
     /// By key. Grows by whole chunks to the highest key seen, and never moves.
-    nodes: Vec<Box<[Node]>>,
+    nodes: Vec<Chunk>,
     /// All earlier ticks have fired; this one may still get timers that are late already.
     current: u64,
     len: u32,
@@ -102,19 +104,25 @@ impl Wheel {
     /// When `key` is `u32::MAX`, which no slab gives out.
     #[inline]
     pub fn schedule(&mut self, key: u32, at: Time) {
-        assert!(key != NONE);
-        while self.nodes.len() <= (key >> CHUNK_BITS) as usize {
-            self.nodes.push(vec![UNSCHEDULED; CHUNK_NODES].into_boxed_slice());
+        if self.nodes.len() <= (key >> CHUNK_BITS) as usize {
+            self.grow(key);
         }
         if self.node(key).place == NOWHERE {
             self.len += 1;
         } else {
             self.unlink(key);
         }
-        let tick = at.as_nanos().div_ceil(NANOS_PER_TICK).min(TICK_MAX);
-        let node = self.node_mut(key);
-        (node.tick_low, node.tick_high) = (tick as u32, (tick >> 32) as u16);
-        self.link(key);
+        self.link(key, at.as_nanos().div_ceil(NANOS_PER_TICK).min(TICK_MAX));
+    }
+
+    #[cold]
+    fn grow(&mut self, key: u32) {
+        assert!(key != NONE);
+        while self.nodes.len() <= (key >> CHUNK_BITS) as usize {
+            // Boxed as a slice first: an array would come by way of the stack.
+            let chunk: Result<Chunk, _> = vec![UNSCHEDULED; CHUNK_NODES].into_boxed_slice().try_into();
+            self.nodes.extend(chunk);
+        }
     }
 
     /// Removes the timer of `key`; `false` when it has none.
@@ -134,9 +142,10 @@ impl Wheel {
     pub fn pop_due(&mut self, now: Time) -> Option<u32> {
         let now = now.as_nanos() / NANOS_PER_TICK;
         loop {
-            let key = self.heads[(self.current & SLOT_MASK) as usize];
+            let slot = (self.current & SLOT_MASK) as usize;
+            let key = self.heads[slot];
             if key != NONE {
-                self.unlink(key);
+                self.unlink_head(key, slot);
                 self.len -= 1;
                 return Some(key);
             }
@@ -146,6 +155,16 @@ impl Wheel {
             self.current = self.next_tick().map_or(now, |tick| tick.min(now));
             self.cascade();
         }
+    }
+
+    /// The timers that [`Wheel::pop_due`] takes next, as far as they share the tick of the first: so that the caller may
+    /// have their owners' memory fetched together.
+    pub fn next_due(&self) -> impl Iterator<Item = u32> {
+        let first = self.heads[(self.current & SLOT_MASK) as usize];
+        std::iter::successors((first != NONE).then_some(first), |&key| {
+            let next = self.node(key).next;
+            (next != NONE).then_some(next)
+        })
     }
 
     /// When to call [`Wheel::pop_due`] next: the next timer's tick, or earlier when that timer is more than 256
@@ -183,19 +202,19 @@ impl Wheel {
             self.heads[place] = NONE;
             self.occupied[level][slot / 64] &= !(1 << (slot % 64));
             while key != NONE {
-                let next = self.node(key).next;
-                self.link(key);
-                key = next;
+                let node = *self.node(key);
+                self.link(key, node.tick());
+                key = node.next;
             }
         }
     }
 
-    /// Appends `key` to the list its tick belongs to.
+    /// Appends `key` to the list that `tick` belongs to.
     #[inline]
-    fn link(&mut self, key: u32) {
-        let tick = self.node(key).tick().clamp(self.current, self.current.saturating_add(HORIZON));
-        let level = level_of(self.current ^ tick);
-        let slot = ((tick >> (SLOT_BITS * level as u32)) & SLOT_MASK) as usize;
+    fn link(&mut self, key: u32, tick: u64) {
+        let near = tick.clamp(self.current, self.current.saturating_add(HORIZON));
+        let level = level_of(self.current ^ near);
+        let slot = ((near >> (SLOT_BITS * level as u32)) & SLOT_MASK) as usize;
         let place = level * SLOTS + slot;
         let head = self.heads[place];
         let previous = if head == NONE {
@@ -207,8 +226,13 @@ impl Wheel {
             self.node_mut(last).next = key;
             last
         };
-        let node = self.node_mut(key);
-        (node.next, node.previous, node.place) = (NONE, previous, place as u16);
+        *self.node_mut(key) = Node {
+            tick_low: tick as u32,
+            tick_high: (tick >> 32) as u16,
+            place: place as u16,
+            next: NONE,
+            previous,
+        };
     }
 
     #[inline]
@@ -217,18 +241,27 @@ impl Wheel {
         let place = place as usize;
         let head = self.heads[place];
         if head == key {
-            self.heads[place] = next;
-            if next == NONE {
-                let (level, slot) = (place / SLOTS, place % SLOTS);
-                self.occupied[level][slot / 64] &= !(1 << (slot % 64));
-            } else {
-                self.node_mut(next).previous = previous;
-            }
-        } else {
-            self.node_mut(previous).next = next;
-            self.node_mut(if next == NONE { head } else { next }).previous = previous;
+            self.unlink_head(key, place);
+            return;
         }
+        self.node_mut(previous).next = next;
+        self.node_mut(if next == NONE { head } else { next }).previous = previous;
         self.node_mut(key).place = NOWHERE;
+    }
+
+    /// Takes out the first of the list at `place`.
+    #[inline]
+    fn unlink_head(&mut self, key: u32, place: usize) {
+        let node = self.node_mut(key);
+        node.place = NOWHERE;
+        let (next, last) = (node.next, node.previous);
+        self.heads[place] = next;
+        if next == NONE {
+            let (level, slot) = (place / SLOTS, place % SLOTS);
+            self.occupied[level][slot / 64] &= !(1 << (slot % 64));
+        } else {
+            self.node_mut(next).previous = last;
+        }
     }
 
     #[inline]

@@ -1,4 +1,4 @@
-//! `[edr]`: an event record for each message, for billing and for the question what became of it.
+//! `[edr]`: event records of each message, for billing and for the question what became of it.
 
 use std::path::PathBuf;
 
@@ -25,10 +25,22 @@ pub struct EdrConfig {
     pub rotate_s: u64,
     /// Files put aside that are kept, the oldest go first; 0 = all.
     pub files_max: u32,
-    /// Whether each attempt that fails for now has a record of its own too.
-    pub attempts: bool,
+    /// What has a record.
+    pub events: Vec<EdrEvent>,
     /// Whether the octets of the message are written too.
     pub bodies: bool,
+}
+
+/// What happens to a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EdrEvent {
+    /// It is held as its account's durability says.
+    Accepted,
+    /// An attempt has failed for now.
+    Attempt,
+    /// It has come to its end.
+    Final,
 }
 
 /// How a record is written.
@@ -50,7 +62,7 @@ impl Default for EdrConfig {
             rotate_bytes: 256 * 1024 * 1024,
             rotate_s: 86_400,
             files_max: 0,
-            attempts: false,
+            events: vec![EdrEvent::Final],
             bodies: false,
         }
     }
@@ -62,9 +74,18 @@ impl EdrConfig {
         !self.path.as_os_str().is_empty()
     }
 
+    /// Whether records of `event` are.
+    pub fn records(&self, event: EdrEvent) -> bool {
+        self.is_on() && self.events.contains(&event)
+    }
+
     pub(super) fn validate(&self, findings: &mut Findings) {
         if self.rotate_bytes != 0 && self.rotate_bytes < ROTATE_BYTES_MIN {
             findings.add("edr.rotate_bytes", format!("must be 0 or at least {ROTATE_BYTES_MIN}"));
+        }
+        if self.events.is_empty() {
+            findings
+                .add("edr.events", "must not be empty; to have no records leave edr.path empty".to_owned());
         }
         findings.in_range("edr.rotate_s", self.rotate_s, (0, ROTATE_S_MAX));
     }

@@ -20,7 +20,8 @@ pub struct EngineConfig {
     pub spin_us: u64,
     /// This node's number, part of every message id: 0 to 31.
     pub node: u8,
-    /// Threads that check passwords against hashes, beside the workers and at a lower priority: 1 to 64.
+    /// Threads that check passwords against hashes, beside the workers and at a lower priority, at most 64; 0 = half as many as
+    /// there are cores, 1 to 8.
     pub authenticators: u16,
     /// PDUs of one session handled before the other ready ones have their go.
     pub turn_pdus_max: u32,
@@ -36,7 +37,7 @@ impl Default for EngineConfig {
             pin: true,
             spin_us: 0,
             node: 0,
-            authenticators: 1,
+            authenticators: 0,
             turn_pdus_max: limits::TURN_PDUS_MAX as u32,
             turn_bytes_max: limits::TURN_BYTES_MAX as u32,
         }
@@ -50,7 +51,7 @@ impl EngineConfig {
         findings.in_range("engine.shards", u64::from(self.shards), threads);
         findings.in_range("engine.spin_us", self.spin_us, (0, 1_000_000));
         findings.in_range("engine.node", u64::from(self.node), (0, u64::from(NODE_MAX)));
-        findings.in_range("engine.authenticators", u64::from(self.authenticators), (1, 64));
+        findings.in_range("engine.authenticators", u64::from(self.authenticators), (0, 64));
         findings.in_range("engine.turn_pdus_max", u64::from(self.turn_pdus_max), (1, 65_536));
         // A turn has to be able to take in the largest PDU.
         let turn_bytes = (limits::PDU_BYTES_MAX as u64, 64 << 20);

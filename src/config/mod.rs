@@ -38,7 +38,7 @@ pub use compat::{
     ReceiptIdNotation, Unanswered,
 };
 pub use diff::{Applied, Change};
-pub use edr::{EdrConfig, EdrFormat};
+pub use edr::{EdrConfig, EdrEvent, EdrFormat};
 pub use engine::EngineConfig;
 pub use error::{ConfigError, Origin, Problem};
 pub use http::HttpConfig;

@@ -1,4 +1,5 @@
-//! Which thread hosts which worker and which shard, from the configuration and the number of cores.
+//! Which thread hosts which worker and which shard, and how many threads there are beside those, from the configuration and
+//! the number of cores.
 
 use std::fmt;
 
@@ -23,7 +24,13 @@ pub struct EnginePlan {
     pub workers: u16,
     /// Number of shards.
     pub shards: u16,
+    /// Number of threads that check passwords against hashes; never 0.
+    pub authenticators: u16,
 }
+
+/// The most authenticators that are started unasked: more would help only in a storm of binds, and each takes the memory of
+/// a check for its own.
+const AUTHENTICATORS_AUTOMATIC_MAX: usize = 8;
 
 impl EnginePlan {
     /// The plan for `cores` cores.
@@ -42,11 +49,16 @@ impl EnginePlan {
         let workers = pick(engine.workers, auto_workers);
         let shards = pick(engine.shards, auto_shards);
         let both_given = engine.workers != 0 && engine.shards != 0;
-        if (joined && !both_given) || usize::from(workers) + usize::from(shards) > cores {
+        let threads = if (joined && !both_given) || usize::from(workers) + usize::from(shards) > cores {
             Self::joined(workers, shards)
         } else {
             Self::apart(workers, shards)
-        }
+        };
+        let authenticators = match engine.authenticators {
+            0 => (cores / 2).clamp(1, AUTHENTICATORS_AUTOMATIC_MAX) as u16,
+            given => given,
+        };
+        Self { threads, workers, shards, authenticators }
     }
 
     /// Index of the thread that hosts each worker.
@@ -63,25 +75,25 @@ impl EnginePlan {
         (0..count).filter_map(|i| self.threads.iter().position(|thread| hosted(thread) == Some(i))).collect()
     }
 
-    fn joined(workers: u16, shards: u16) -> Self {
-        let threads = (0..workers.max(shards))
+    fn joined(workers: u16, shards: u16) -> Vec<ThreadPlan> {
+        (0..workers.max(shards))
             .map(|i| ThreadPlan { worker: (i < workers).then_some(i), shard: (i < shards).then_some(i) })
-            .collect();
-        Self { threads, workers, shards }
+            .collect()
     }
 
-    fn apart(workers: u16, shards: u16) -> Self {
-        let threads = (0..workers)
+    fn apart(workers: u16, shards: u16) -> Vec<ThreadPlan> {
+        (0..workers)
             .map(|i| ThreadPlan { worker: Some(i), shard: None })
             .chain((0..shards).map(|i| ThreadPlan { worker: None, shard: Some(i) }))
-            .collect();
-        Self { threads, workers, shards }
+            .collect()
     }
 }
 
 impl fmt::Display for EnginePlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} threads, {} workers, {} shards", self.threads.len(), self.workers, self.shards)?;
+        let Self { threads, workers, shards, authenticators } = self;
+        let threads = threads.len();
+        write!(f, "{threads} threads, {workers} workers, {shards} shards, {authenticators} authenticators")?;
         for (i, thread) in self.threads.iter().enumerate() {
             write!(f, "\nthread {i}:")?;
             if let Some(worker) = thread.worker {
@@ -119,6 +131,18 @@ mod tests {
                 "{cores} cores"
             );
         }
+    }
+
+    #[test]
+    fn half_of_the_cores_may_check_passwords() {
+        let authenticators = |cores, authenticators| {
+            EnginePlan::for_cores(cores, &EngineConfig { authenticators, ..EngineConfig::default() })
+                .authenticators
+        };
+        for (cores, automatic) in [(0, 1), (1, 1), (2, 1), (3, 1), (4, 2), (8, 4), (16, 8), (128, 8)] {
+            assert_eq!(authenticators(cores, 0), automatic, "{cores} cores");
+        }
+        assert_eq!((authenticators(2, 64), authenticators(64, 1)), (64, 1), "an explicit number wins");
     }
 
     #[test]

@@ -29,7 +29,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     /// Takes in a submit_sm. Nothing is handed to anybody before the next turn, so the shell has until then to queue
     /// the response in front of all that follows from it.
     #[inline]
-    pub fn submit(&mut self, submit: &Submit<'_>, now: Now) -> SubmitOutcome {
+    pub fn submit(&mut self, submit: &Submit<'_>, now: Now, out: &mut impl ShardOutput) -> SubmitOutcome {
         let sm = &submit.sm;
         if !self.accounts.is_configured(submit.account) {
             return SubmitOutcome::Refused(CommandStatus::ESME_RSYSERR);
@@ -82,6 +82,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         if !is_durable {
             return SubmitOutcome::Later;
         }
+        self.state_acceptance(slot, now, out);
         match times.schedule {
             None if message.target == NETWORK => self.attempt(slot, Some(sm.destination_addr), now),
             _ => self.open(slot, now),
@@ -174,6 +175,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         if !is_durable {
             return Ok(MoOutcome::Later(id));
         }
+        self.state_acceptance(slot, now, out);
         self.open(slot, now);
         Ok(MoOutcome::Accepted(id))
     }
@@ -191,7 +193,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let durability = self.accounts.get(message.account).durability;
         // First of all: the copy waits for every store before it, and those of the body are slow.
         let slot = self.messages.insert(message)?;
-        let Ok(stored) = self.store.put_as(&message.record(due, now), body, durability) else {
+        let Ok(stored) = self.store.put_with(|| message.record(due, now), body, durability) else {
             self.messages.remove(slot);
             return None;
         };

@@ -3,6 +3,7 @@
 //! are made by workers, which count from the same clock as the shard: each source of ids has a start of its own in the
 //! ring, so that what one has counted does not at once overwrite what another has.
 
+use crate::base::prefetch::prefetch;
 use crate::base::{AccountId, MessageId, Now};
 use crate::limits::ACCOUNTS_MAX;
 use crate::smpp::MessageState;
@@ -84,6 +85,14 @@ impl FinalHistory {
         let id = id.as_u64();
         let start = source.wrapping_mul(GOLDEN) >> (self.mask.leading_zeros() & 63);
         (id.wrapping_add(start) & self.mask) as usize
+    }
+
+    /// Has the memory fetched that this message's final state goes to.
+    #[inline]
+    pub(super) fn prefetch(&self, id: MessageId) {
+        if let Some(place) = self.places.get(self.place_of(id)) {
+            prefetch(place);
+        }
     }
 
     #[inline]

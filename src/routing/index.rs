@@ -6,9 +6,13 @@
 //! stands behind at most one newer one for each time that the ids have gone round the table.
 
 use super::message::{Message, NONE};
-use super::messages::{Messages, parked_at};
+use super::messages::{Messages, Table, parked_at};
 use crate::base::MessageId;
+use crate::base::prefetch::prefetch;
 use crate::store::MessageStore;
+
+/// How many ids ahead the table's memory is fetched.
+const PREFETCHED_AHEAD: usize = 64;
 
 /// Heads of the chains: link + 1, or 0 for none, so that fresh memory is an empty table.
 #[derive(Debug)]
@@ -33,7 +37,9 @@ impl IdIndex {
     #[inline]
     pub(super) fn insert(&mut self, messages: &mut Messages, slot: u32) {
         let Some(message) = messages.get_mut(slot) else { return };
-        let head = &mut self.heads[self.place(message.id)];
+        let place = self.place(message.id);
+        prefetch(&self.heads[(place + PREFETCHED_AHEAD) & self.mask as usize]);
+        let head = &mut self.heads[place];
         message.chain = head.wrapping_sub(1);
         *head = slot + 1;
     }
@@ -41,7 +47,7 @@ impl IdIndex {
     /// Enters a parked message.
     pub(super) fn insert_parked(&mut self, messages: &mut Messages, id: MessageId, link: u32) {
         let place = self.place(id);
-        messages.set_chain(link, self.heads[place].wrapping_sub(1));
+        messages.set_next_in(Table::Ids, link, self.heads[place].wrapping_sub(1));
         self.heads[place] = link + 1;
     }
 
@@ -54,8 +60,8 @@ impl IdIndex {
 
     /// Puts the message `to` into the place in the chain that `from` has, which is the same message parked or not.
     pub(super) fn replace(&mut self, messages: &mut Messages, id: MessageId, from: u32, to: u32) {
-        let Some(next) = messages.chain(from) else { return };
-        messages.set_chain(to, next);
+        let next = messages.next_in(Table::Ids, from);
+        messages.set_next_in(Table::Ids, to, next);
         self.set(messages, id, from, to);
     }
 
@@ -68,11 +74,10 @@ impl IdIndex {
             self.heads[place] = next.wrapping_add(1);
             return;
         }
-        while at != NONE
-            && let Some(chain) = messages.chain(at)
-        {
+        while at != NONE {
+            let chain = messages.next_in(Table::Ids, at);
             if chain == link {
-                messages.set_chain(at, next);
+                messages.set_next_in(Table::Ids, at, next);
                 return;
             }
             at = chain;

@@ -9,6 +9,15 @@ use crate::base::Slab;
 /// Set in a link to a parked message.
 const PARKED: u32 = 1 << 31;
 
+/// A table whose places are chains of links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Table {
+    /// Of messages by id.
+    Ids,
+    /// Of those that have, or had when they were parked, their subscriber's turn.
+    Subscribers,
+}
+
 /// The messages.
 #[derive(Debug)]
 pub(super) struct Messages {
@@ -83,59 +92,39 @@ impl Messages {
         self.active.remove(slot)
     }
 
+    /// Has the memory of the message in `slot` fetched.
+    #[inline]
+    pub(super) fn prefetch(&self, slot: u32) {
+        self.active.prefetch(slot);
+    }
+
     /// Every message that is not parked, by slot.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Message)> {
         self.active.iter()
     }
 
-    /// The next link in the same place of the id index.
-    #[inline]
-    pub(super) fn chain(&self, link: u32) -> Option<u32> {
-        match parked_at(link) {
-            Some(place) => self.parked.get(place).map(|entry| entry.chain),
-            None => self.get(link).map(|message| message.chain),
-        }
-    }
-
-    /// Sets it.
-    pub(super) fn set_chain(&mut self, link: u32, chain: u32) {
-        match parked_at(link) {
-            Some(place) => {
-                if let Some(entry) = self.parked.get_mut(place) {
-                    entry.chain = chain;
-                }
-            }
-            None => {
-                if let Some(message) = self.get_mut(link) {
-                    message.chain = chain;
-                }
-            }
-        }
-    }
-
-    /// The next link in the same place of the subscribers' table.
-    #[inline]
-    pub(super) fn peer(&self, link: u32) -> u32 {
-        let peer = match parked_at(link) {
-            Some(place) => self.parked.get(place).map(|entry| entry.peer),
-            None => self.get(link).map(|message| message.peer),
+    /// The next link in the same place of a table; [`NONE`] at its end.
+    #[inline(always)]
+    pub(super) fn next_in(&self, table: Table, link: u32) -> u32 {
+        let next = match (parked_at(link), table) {
+            (Some(place), Table::Ids) => self.parked.get(place).map(|entry| entry.chain),
+            (Some(place), Table::Subscribers) => self.parked.get(place).map(|entry| entry.peer),
+            (None, Table::Ids) => self.get(link).map(|message| message.chain),
+            (None, Table::Subscribers) => self.get(link).map(|message| message.peer),
         };
-        peer.unwrap_or(NONE)
+        next.unwrap_or(NONE)
     }
 
     /// Sets it.
-    pub(super) fn set_peer(&mut self, link: u32, peer: u32) {
-        match parked_at(link) {
-            Some(place) => {
-                if let Some(entry) = self.parked.get_mut(place) {
-                    entry.peer = peer;
-                }
-            }
-            None => {
-                if let Some(message) = self.get_mut(link) {
-                    message.peer = peer;
-                }
-            }
+    pub(super) fn set_next_in(&mut self, table: Table, link: u32, next: u32) {
+        let links = match parked_at(link) {
+            Some(place) => self.parked.get_mut(place).map(|entry| (&mut entry.chain, &mut entry.peer)),
+            None => self.get_mut(link).map(|message| (&mut message.chain, &mut message.peer)),
+        };
+        match (links, table) {
+            (Some((chain, _)), Table::Ids) => *chain = next,
+            (Some((_, peer)), Table::Subscribers) => *peer = next,
+            (None, _) => {}
         }
     }
 

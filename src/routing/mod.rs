@@ -60,7 +60,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
-pub use event::MessageEnd;
+pub use event::{EventKind, EventKinds, MessageEvent};
 pub use multi::{Multi, MultiBatch};
 pub use operations::{Asker, OperationOutcome, OperationRequest};
 pub use reconfigure::ShardChange;
@@ -83,12 +83,22 @@ pub fn shard_of(destination_addr: &[u8], shards: u16) -> u16 {
         return 0;
     }
     // FNV-1a by octets would be a multiplication each; eight at a time is enough for addresses.
+    let step = |hash: u64, word: u64| {
+        let hash = (hash ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        hash ^ hash >> 32
+    };
     let mut hash = destination_addr.len() as u64;
-    for chunk in destination_addr.chunks(8) {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        hash = (hash ^ u64::from_le_bytes(word)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        hash ^= hash >> 32;
+    let (words, rest) = destination_addr.as_chunks::<8>();
+    for word in words {
+        hash = step(hash, u64::from_le_bytes(*word));
+    }
+    if !rest.is_empty() {
+        let word = match destination_addr.last_chunk::<8>() {
+            // The octets before the rest are shifted out.
+            Some(last) => u64::from_le_bytes(*last) >> (64 - 8 * rest.len()),
+            None => rest.iter().rev().fold(0, |word, &octet| word << 8 | u64::from(octet)),
+        };
+        hash = step(hash, word);
     }
     (((hash & 0xFFFF_FFFF) * u64::from(shards)) >> 32) as u16
 }

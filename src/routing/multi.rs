@@ -7,7 +7,7 @@
 
 use super::accept::{Times, owner_of, times};
 use super::message::{Message, NAMES_MULTI, NETWORK, PART_OF_MULTI, Role, Stage};
-use super::{Origin, Shard};
+use super::{Origin, Shard, ShardOutput};
 use crate::base::mobile::MobileNetwork;
 use crate::base::{AccountId, MessageId, Now};
 use crate::smpp::{CommandStatus, InterfaceVersion, PduBody, SmFields, SubmitMulti, TlvTag, Tlvs, push_tlv};
@@ -122,6 +122,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         &mut self,
         multi: &Multi<'_>,
         now: Now,
+        out: &mut impl ShardOutput,
         mut refused: impl FnMut(u16, CommandStatus),
     ) -> u16 {
         let split = multi
@@ -157,11 +158,20 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                 if id.is_none() {
                     body.extend_from_slice(&trailer);
                 }
-                self.take_part(multi, &sm, id, times, &body, now)
+                let part = self.take_part(multi, &sm, id, times, &body, now)?;
+                Ok((part, times))
             });
             match outcome {
-                Ok(true) => held += 1,
-                Ok(false) => {}
+                Ok(((slot, true), times)) => {
+                    self.state_acceptance(slot, now, out);
+                    let goes_to_network = self.messages.get(slot).is_some_and(|it| it.target == NETWORK);
+                    match times.schedule {
+                        None if goes_to_network => self.attempt(slot, Some(destination.address), now),
+                        _ => self.open(slot, now),
+                    }
+                    held += 1;
+                }
+                Ok(((_, false), _)) => {}
                 Err(status) => refused(destination.index, status),
             }
         }
@@ -170,7 +180,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         held
     }
 
-    /// Takes one destination's message in. Whether it is held now; else it will be.
+    /// Takes one destination's message in. Its slot, and whether it is held now; else it will be.
     #[inline]
     fn take_part(
         &mut self,
@@ -180,7 +190,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         times: Times,
         body: &[u8],
         now: Now,
-    ) -> Result<bool, CommandStatus> {
+    ) -> Result<(u32, bool), CommandStatus> {
         const FULL: CommandStatus = CommandStatus::ESME_RMSGQFUL;
         if self.messages.is_full() {
             return Err(FULL);
@@ -209,13 +219,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         if self.accounts.get(multi.account).parts_wait_ms > 0 {
             self.join_parts(slot, multi.account, sm, now);
         }
-        if is_durable {
-            match times.schedule {
-                None if target == NETWORK => self.attempt(slot, Some(sm.destination_addr), now),
-                _ => self.open(slot, now),
-            }
-        }
-        Ok(is_durable)
+        Ok((slot, is_durable))
     }
 }
 

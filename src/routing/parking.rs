@@ -7,7 +7,7 @@
 
 use super::Shard;
 use super::message::{Message, NETWORK, NONE, OnFailure, Role, Stage, Turn, seconds_of};
-use super::messages::{link_to, parked_at};
+use super::messages::{Table, link_to, parked_at};
 use super::parked::Traits;
 use super::sessions::Sessions;
 use crate::base::mobile::MobileNetwork;
@@ -139,7 +139,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         if message.stage == Stage::Scheduled {
             self.subscribers.forget(&mut self.messages, link, message.subscriber);
             // It stands in no place any more, so it has no neighbour there.
-            self.messages.set_peer(slot, NONE);
+            self.messages.set_next_in(Table::Subscribers, slot, NONE);
             self.subscribers.schedule(&mut self.messages, slot);
         } else {
             self.subscribers.replace(&mut self.messages, link, slot, message.subscriber);

@@ -1,5 +1,6 @@
 //! What a shard is told once, at its start.
 
+use super::event::EventKinds;
 use crate::base::{IdForms, ShortIds};
 use crate::limits::ACCOUNTS_MAX;
 use crate::smpp::text::DefaultAlphabet;
@@ -44,10 +45,8 @@ pub struct ShardSettings {
     pub retry_refused: RetrySettings,
     /// The highest id counter that an earlier run may have used; 0 if none.
     pub id_high_water: u64,
-    /// Whether the end of each message is stated in full, by [`super::ShardOutput::message_end`].
-    pub event_records: bool,
-    /// Whether each attempt that fails for now is too, by [`super::ShardOutput::message_attempt`].
-    pub attempt_records: bool,
+    /// What is stated of each message in full, by [`super::ShardOutput::message_event`].
+    pub events: EventKinds,
     /// Every account, by its [`crate::base::AccountId`]; at most [`ACCOUNTS_MAX`].
     pub accounts: Vec<AccountRouting>,
 }
@@ -72,8 +71,7 @@ impl Default for ShardSettings {
             retry_congestion: RetrySettings::default(),
             retry_refused: RetrySettings::default(),
             id_high_water: 0,
-            event_records: false,
-            attempt_records: false,
+            events: EventKinds::default(),
             accounts: Vec::new(),
         }
     }

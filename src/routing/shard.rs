@@ -25,6 +25,9 @@ use crate::base::{
 use crate::smpp::{PduBody, SmFields};
 use crate::store::{Durability, Ended, Lsn, MessageStore};
 
+/// Of how many messages that are due the memory is fetched together.
+const PREFETCHED: usize = 16;
+
 /// A routing shard over a store and a mobile network. All memory is bounded by the settings; nothing is allocated
 /// per message once the tables have reached the size that the traffic needs.
 #[derive(Debug)]
@@ -266,11 +269,26 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
 
     /// Acts on the messages whose time has come.
     fn run_timers(&mut self, now: Now, budget: usize, out: &mut impl ShardOutput) -> bool {
-        for _ in 0..budget {
+        for round in 0..budget {
+            if round % PREFETCHED == 0 {
+                self.prefetch_due();
+            }
             let Some(slot) = self.wheel.pop_due(now.mono) else { return false };
             self.act(slot, now, out);
         }
         true
+    }
+
+    /// Has fetched what the next messages on the wheel need: they lie anywhere, and their memory has left the caches while
+    /// they waited. Several at once, so that they are waited for together.
+    fn prefetch_due(&self) {
+        for slot in self.wheel.next_due().take(PREFETCHED) {
+            self.messages.prefetch(slot);
+        }
+        for message in self.wheel.next_due().take(PREFETCHED).filter_map(|slot| self.messages.get(slot)) {
+            self.history.prefetch(message.id);
+            self.subscribers.prefetch(message.subscriber);
+        }
     }
 
     /// Goes on with a message that was taken off the work list or the wheel.
@@ -358,6 +376,9 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             }
             list.remove(&mut self.messages, slot);
             self.hold(slot);
+            if matches!(message.role, Role::Mt | Role::Mo | Role::Broadcast) {
+                self.state_acceptance(slot, now, out);
+            }
             match message.role {
                 Role::Mt => {
                     let Message { submitter: session, sequence_number, .. } = message;

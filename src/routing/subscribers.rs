@@ -16,9 +16,10 @@ use std::collections::HashMap;
 use super::Shard;
 use super::list::{Lanes, List};
 use super::message::{Message, NONE, Stage, Turn};
-use super::messages::{Messages, link_to, parked_at};
+use super::messages::{Messages, Table, link_to, parked_at};
 use crate::base::Now;
 use crate::base::mobile::MobileNetwork;
+use crate::base::prefetch::prefetch;
 use crate::store::MessageStore;
 
 /// Names subscribers in few octets, differently in every process: whoever does not know the key can't choose addresses
@@ -177,7 +178,7 @@ impl Subscribers {
             if messages.subscriber(at)? == subscriber && messages.has_turn(at) {
                 return Some(at);
             }
-            at = messages.peer(at);
+            at = messages.next_in(Table::Subscribers, at);
         }
         None
     }
@@ -208,6 +209,14 @@ impl Subscribers {
         self.add_at(messages, link, subscriber, place);
     }
 
+    /// Has the memory of this subscriber's place fetched.
+    #[inline]
+    pub(super) fn prefetch(&self, subscriber: u32) {
+        if let Some(place) = self.places.get(self.place_of(subscriber)) {
+            prefetch(place);
+        }
+    }
+
     /// Takes out what was added.
     pub(super) fn forget(&mut self, messages: &mut Messages, link: u32, subscriber: u32) {
         self.remove(messages, link, subscriber);
@@ -221,15 +230,15 @@ impl Subscribers {
             if at == NONE {
                 return false;
             }
-            at = messages.peer(at);
+            at = messages.next_in(Table::Subscribers, at);
         }
         true
     }
 
     /// Puts the message `to` into the place that `from` has, which is the same message parked or not.
     pub(super) fn replace(&mut self, messages: &mut Messages, from: u32, to: u32, subscriber: u32) {
-        let peer = messages.peer(from);
-        messages.set_peer(to, peer);
+        let peer = messages.next_in(Table::Subscribers, from);
+        messages.set_next_in(Table::Subscribers, to, peer);
         let place = self.place_of(subscriber);
         let first = self.places[place];
         let mut at = self.slot_of(first);
@@ -238,9 +247,9 @@ impl Subscribers {
             return;
         }
         while at != NONE {
-            let next = messages.peer(at);
+            let next = messages.next_in(Table::Subscribers, at);
             if next == from {
-                messages.set_peer(at, to);
+                messages.set_next_in(Table::Subscribers, at, to);
                 return;
             }
             at = next;
@@ -255,7 +264,7 @@ impl Subscribers {
         let first = std::mem::replace(&mut self.places[place], entry);
         if first != EMPTY {
             self.places[place] |= MORE;
-            messages.set_peer(slot, self.slot_of(first));
+            messages.set_next_in(Table::Subscribers, slot, self.slot_of(first));
         }
     }
 
@@ -274,20 +283,21 @@ impl Subscribers {
 
     /// Takes a message out of a place that has others.
     fn unchain(&mut self, messages: &mut Messages, slot: u32, place: usize) {
-        let peer = messages.peer(slot);
-        messages.set_peer(slot, NONE);
+        let peer = messages.next_in(Table::Subscribers, slot);
+        messages.set_next_in(Table::Subscribers, slot, NONE);
         let first = self.slot_of(self.places[place]);
         if first == slot {
             self.places[place] = messages.subscriber(peer).map_or(EMPTY, |subscriber| {
-                self.entry(peer, subscriber) | if messages.peer(peer) == NONE { 0 } else { MORE }
+                self.entry(peer, subscriber)
+                    | if messages.next_in(Table::Subscribers, peer) == NONE { 0 } else { MORE }
             });
             return;
         }
         let mut at = first;
         while at != NONE {
-            let next = messages.peer(at);
+            let next = messages.next_in(Table::Subscribers, at);
             if next == slot {
-                messages.set_peer(at, peer);
+                messages.set_next_in(Table::Subscribers, at, peer);
                 if at == first && peer == NONE {
                     self.places[place] &= !MORE;
                 }
@@ -308,8 +318,8 @@ impl Subscribers {
             let first = std::mem::replace(&mut self.places[place], EMPTY);
             let mut at = if first == EMPTY { NONE } else { self.slot_of(first) };
             while let Some(subscriber) = messages.subscriber(at) {
-                let next = messages.peer(at);
-                messages.set_peer(at, NONE);
+                let next = messages.next_in(Table::Subscribers, at);
+                messages.set_next_in(Table::Subscribers, at, NONE);
                 let place = self.place_of(subscriber);
                 self.push(messages, at, subscriber, place);
                 at = next;
@@ -364,7 +374,7 @@ impl Subscribers {
             if is_scheduled && messages.subscriber(at) == Some(subscriber) {
                 found.push(at);
             }
-            at = messages.peer(at);
+            at = messages.next_in(Table::Subscribers, at);
         }
         // The newest stand first in a place.
         found[parked..].reverse();

@@ -1,6 +1,6 @@
 //! What goes into a routing shard and what comes out of it: plain values, which is all that crosses threads.
 
-use super::{Asker, MessageEnd, RecoveredAs};
+use super::{Asker, MessageEvent, RecoveredAs};
 use crate::base::{AccountId, DeliveryToken, MessageId, SessionHandle, SubmitOperation, Time, WallTime};
 use crate::smpp::{
     AlertNotification, CommandStatus, DeliverSm, InterfaceVersion, MessageState, OperationAnswer, SubmitSm,
@@ -29,7 +29,7 @@ pub struct Submit<'a> {
     /// What the submitting bind speaks; it decides the form of the id.
     pub version: InterfaceVersion,
     /// The decoded fields.
-    pub sm: SubmitSm<'a>,
+    pub sm: &'a SubmitSm<'a>,
     /// The octets that `sm` was decoded from: they are what is stored, and decoded again when needed.
     pub body: &'a [u8],
 }
@@ -258,14 +258,9 @@ pub trait ShardOutput {
         false
     }
 
-    /// A message has come to its end; only where [`super::ShardSettings::event_records`] asks for it.
-    fn message_end(&mut self, end: &MessageEnd<'_>) {
-        let _ = end;
-    }
-
-    /// An attempt has failed for now; only where [`super::ShardSettings::attempt_records`] asks for it.
-    fn message_attempt(&mut self, attempt: &MessageEnd<'_>) {
-        let _ = attempt;
+    /// Something has happened to a message; only what [`super::ShardSettings::events`] asks for.
+    fn message_event(&mut self, event: &MessageEvent<'_>) {
+        let _ = event;
     }
 
     /// Something happened.

@@ -117,6 +117,19 @@ impl MessageStore for HostedStore {
     }
 
     #[inline]
+    fn put_with(
+        &mut self,
+        record: impl FnOnce() -> Record,
+        body: &[u8],
+        durability: Durability,
+    ) -> Result<Stored, StoreFull> {
+        match self {
+            Self::Memory(store) => store.put_with(record, body, durability),
+            Self::Journal(store, _) => store.put_with(record, body, durability),
+        }
+    }
+
+    #[inline]
     fn body(&mut self, location: Location) -> Option<&[u8]> {
         match self {
             Self::Memory(store) => store.body(location),

@@ -18,7 +18,7 @@ use crate::control_lane::{HeldInfo, MessageInfo, MoMessage, MoRefused, StoreStat
 use crate::limits::{LANE_BLOCKS_PER_TURN, SHARD_SHARE_ITEMS_MAX, SHARD_TURN_MESSAGES_MAX};
 use crate::network::Network;
 use crate::routing::{
-    self, Asker, MessageEnd, MoOutcome, Multi, OperationOutcome, RecoveredAs, Shard, ShardOutput,
+    self, Asker, MessageEvent, MoOutcome, Multi, OperationOutcome, RecoveredAs, Shard, ShardOutput,
     SubmitOutcome, TooManyMessages,
 };
 use crate::session::{DeliveryResult, Disposition, Origin, SubmitRequest};
@@ -91,15 +91,15 @@ impl ShardHost {
 
     /// Decides a submission of the worker on this thread.
     #[inline]
-    pub fn submit(&mut self, submit: &SubmitRequest<'_>, now: Now) -> Disposition {
+    pub fn submit(&mut self, submit: &SubmitRequest<'_>, now: Now, stats: &mut ThreadStats) -> Disposition {
         let submit = routing::Submit {
             origin: to_routing(submit.origin),
             account: submit.account,
             version: submit.version,
-            sm: *submit.sm,
+            sm: submit.sm,
             body: submit.body,
         };
-        match self.shard.submit(&submit, now) {
+        match self.shard.submit(&submit, now, &mut FactsOnly { stats }) {
             SubmitOutcome::Accepted(message_id) => Disposition::Answered(Ok(message_id)),
             SubmitOutcome::Refused(status) => Disposition::Answered(Err(status)),
             SubmitOutcome::Later => Disposition::InFlight,
@@ -125,9 +125,10 @@ impl ShardHost {
         message: &ToShard,
         batch: &[u8],
         now: Now,
+        stats: &mut ThreadStats,
         refused: impl FnMut(u16, CommandStatus),
     ) -> u16 {
-        take_multi(&mut self.shard, message, batch, now, refused)
+        take_multi(&mut self.shard, message, batch, now, stats, refused)
     }
 
     /// Takes a message from a worker in, other than a submission of the worker on this thread.
@@ -137,8 +138,8 @@ impl ShardHost {
                 let result = match SubmitSm::decode(body) {
                     Ok(sm) => {
                         let submit =
-                            routing::Submit { origin: to_routing(origin), account, version, sm, body };
-                        match self.shard.submit(&submit, now) {
+                            routing::Submit { origin: to_routing(origin), account, version, sm: &sm, body };
+                        match self.shard.submit(&submit, now, &mut FactsOnly { stats }) {
                             SubmitOutcome::Accepted(message_id) => Ok(message_id),
                             SubmitOutcome::Refused(status) => Err(status),
                             SubmitOutcome::Later => return,
@@ -170,7 +171,7 @@ impl ShardHost {
                 let Self { shard, to_workers, .. } = self;
                 let request = origin.sequence_number;
                 let Some(lane) = lane_to(to_workers, origin.session.worker) else { return };
-                let count = take_multi(shard, &message, body, now, |index, status| {
+                let count = take_multi(shard, &message, body, now, stats, |index, status| {
                     lane.push_reply(ToWorker::MultiRefused { request, index, status });
                 });
                 if count > 0 {
@@ -446,13 +447,15 @@ fn take_multi(
     message: &ToShard,
     batch: &[u8],
     now: Now,
+    stats: &mut ThreadStats,
     refused: impl FnMut(u16, CommandStatus),
 ) -> u16 {
     let ToShard::SubmitMulti { origin, account, version, message_id, names_first } = *message else {
         return 0;
     };
     let origin = to_routing(origin);
-    shard.submit_multi(&Multi { origin, account, version, message_id, names_first, batch }, now, refused)
+    let multi = Multi { origin, account, version, message_id, names_first, batch };
+    shard.submit_multi(&multi, now, &mut FactsOnly { stats }, refused)
 }
 
 fn lane_to(lanes: &mut [ToWorkerLane], worker: u16) -> Option<&mut LaneSender<ToWorker>> {
@@ -516,10 +519,10 @@ fn count(fact: routing::Fact, stats: &mut ThreadStats) {
     stats.counters.add_account(account, counter, 1);
 }
 
-/// Puts the end of a message, or an attempt before it, on record.
-fn record(end: &MessageEnd<'_>, stats: &mut ThreadStats) {
+/// Puts what has happened to a message on record.
+fn record(event: &MessageEvent<'_>, stats: &mut ThreadStats) {
     if let Some(events) = &mut stats.events
-        && !events.record(end)
+        && !events.record(event)
     {
         stats.counters.add(Counter::EventRecordsLost, 1);
     }
@@ -551,12 +554,8 @@ impl ShardOutput for FactsOnly<'_> {
         false
     }
 
-    fn message_end(&mut self, end: &MessageEnd<'_>) {
-        record(end, self.stats);
-    }
-
-    fn message_attempt(&mut self, attempt: &MessageEnd<'_>) {
-        record(attempt, self.stats);
+    fn message_event(&mut self, event: &MessageEvent<'_>) {
+        record(event, self.stats);
     }
 
     #[inline]
@@ -655,12 +654,8 @@ impl ShardOutput for TurnOutput<'_> {
         }
     }
 
-    fn message_end(&mut self, end: &MessageEnd<'_>) {
-        record(end, self.stats);
-    }
-
-    fn message_attempt(&mut self, attempt: &MessageEnd<'_>) {
-        record(attempt, self.stats);
+    fn message_event(&mut self, event: &MessageEvent<'_>) {
+        record(event, self.stats);
     }
 
     #[inline]

@@ -149,7 +149,7 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
         bind_ports.push(BindPort { words: words_tx, waker: Arc::clone(waker) as Arc<dyn Wake> });
         worker_ends.push(Some((arrivals, words, load)));
     }
-    let questions = authenticator::start(config.engine.authenticators, clock, &bind_ports)
+    let questions = authenticator::start(plan.authenticators, clock, &bind_ports)
         .context("starting the authenticators")?;
 
     let (replies_tx, replies) = bounded((REQUESTS_OPEN_MAX + 1) * threads);

@@ -8,10 +8,13 @@ use super::id_lease::IdLease;
 use super::stores::messages_max;
 use crate::base::Now;
 use crate::config::{
-    self, AccountConfig, Config, Delay, Distribution, EnginePlan, MoConfig, NetworkProfile, ReceiptsForParts,
+    self, AccountConfig, Config, Delay, Distribution, EdrConfig, EdrEvent, EnginePlan, MoConfig,
+    NetworkProfile, ReceiptsForParts,
 };
 use crate::network::{self, MoSource, MoSourceSettings, Network};
-use crate::routing::{AccountRouting, RetrySettings, Shard, ShardChange, ShardSettings, shard_of};
+use crate::routing::{
+    AccountRouting, EventKinds, RetrySettings, Shard, ShardChange, ShardSettings, shard_of,
+};
 use crate::runtime::hosted_store::HostedStore;
 use crate::runtime::shard_host::HostedShard;
 use crate::smpp::text::gsm;
@@ -55,8 +58,7 @@ pub(super) fn build(
                 retry_congestion: routing.retry_congestion,
                 retry_refused: routing.retry_refused,
                 id_high_water: ids.high_water(),
-                event_records: config.edr.is_on(),
-                attempt_records: config.edr.is_on() && config.edr.attempts,
+                events: event_kinds(&config.edr),
                 accounts: routing.accounts.clone(),
             };
             let mut network = Network::new(config.network.seed, shard, &profiles)
@@ -68,6 +70,14 @@ pub(super) fn build(
             Shard::new(settings, store, network, now.wall).context("[[account]]")
         })
         .collect()
+}
+
+fn event_kinds(edr: &EdrConfig) -> EventKinds {
+    EventKinds {
+        accepted: edr.records(EdrEvent::Accepted),
+        attempt: edr.records(EdrEvent::Attempt),
+        end: edr.records(EdrEvent::Final),
+    }
 }
 
 /// How destinations behave.

@@ -102,19 +102,6 @@ impl CommandStatus {
             _ => self,
         }
     }
-
-    /// Whether the same request may succeed later: system error, queue full, throttled, the ESME's temporary error,
-    /// service outage. Everything else is permanent.
-    pub const fn is_temporary(self) -> bool {
-        matches!(
-            self,
-            Self::ESME_RSYSERR
-                | Self::ESME_RMSGQFUL
-                | Self::ESME_RTHROTTLED
-                | Self::ESME_RX_T_APPN
-                | Self::ESME_RSERTYPUNAVAIL
-        )
-    }
 }
 
 #[cfg(test)]
@@ -144,12 +131,5 @@ mod tests {
         assert_eq!(CommandStatus::ESME_RPROHIBITED.for_version(InterfaceVersion::V34).0, 0x45);
         assert_eq!(CommandStatus::ESME_RSERTYPUNAVAIL.for_version(InterfaceVersion::V34).0, 0x15);
         assert_eq!(CommandStatus(0x412).for_version(InterfaceVersion::V33).0, 0x412);
-    }
-
-    #[test]
-    fn temporary_ones() {
-        let temporary: Vec<u32> =
-            CommandStatus::ALL.iter().filter(|status| status.is_temporary()).map(|status| status.0).collect();
-        assert_eq!(temporary, [0x08, 0x14, 0x58, 0x64, 0x102]);
     }
 }

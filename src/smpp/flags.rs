@@ -5,8 +5,6 @@
 pub struct EsmClass(pub u8);
 
 impl EsmClass {
-    /// Default mode, normal message, no features.
-    pub const DEFAULT: Self = Self(0);
     /// Message type: delivery receipt of the MC.
     pub const RECEIPT: Self = Self(0x04);
     /// Message type: intermediate notification.
@@ -47,11 +45,6 @@ impl EsmClass {
     pub const fn has_udh(self) -> bool {
         self.0 & Self::UDHI.0 != 0
     }
-
-    /// Whether a reply path is asked for (GSM).
-    pub const fn has_reply_path(self) -> bool {
-        self.0 & 0x80 != 0
-    }
 }
 
 /// registered_delivery as on the wire. Always test its bits, never the whole value.
@@ -63,8 +56,6 @@ impl RegisteredDelivery {
     pub const NONE: Self = Self(0);
     /// A receipt whatever the outcome.
     pub const FINAL: Self = Self(0x01);
-    /// A receipt on failure only.
-    pub const ON_FAILURE: Self = Self(0x02);
     /// A receipt on success only (5.0; reserved in 3.4).
     pub const ON_SUCCESS: Self = Self(0x03);
     /// Intermediate notifications.
@@ -129,9 +120,7 @@ mod tests {
     fn message_types_are_compared_under_their_mask() {
         assert!(EsmClass(0x04 | 0x40 | 0x03).is_receipt());
         assert!(!EsmClass(0x24).is_receipt() && !EsmClass(0x24).has_known_type());
-        assert!(
-            EsmClass(0x20).is_intermediate() && EsmClass(0xC0).has_udh() && EsmClass(0x80).has_reply_path()
-        );
+        assert!(EsmClass(0x20).is_intermediate() && EsmClass(0xC0).has_udh());
         assert!(
             EsmClass(0x01).is_datagram() && EsmClass(0x42).is_transaction() && !EsmClass(0x03).is_datagram()
         );

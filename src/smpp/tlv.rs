@@ -223,20 +223,6 @@ impl<'b> TlvWriter<'b> {
         true
     }
 
-    /// Appends a run of TLVs as it is. `false`, and nothing written, without room for all of it.
-    #[inline]
-    pub fn push_all(&mut self, tlvs: Tlvs<'_>) -> bool {
-        let octets = tlvs.as_bytes();
-        match self.buffer.get_mut(self.len..).and_then(|room| room.get_mut(..octets.len())) {
-            Some(room) => {
-                room.copy_from_slice(octets);
-                self.len += octets.len();
-                true
-            }
-            None => false,
-        }
-    }
-
     /// What was written so far.
     #[inline]
     pub fn tlvs(&self) -> Tlvs<'_> {

@@ -2,7 +2,7 @@
 
 use super::flags::EsmClass;
 use super::pdu::SmFields;
-use super::tlv::{TlvWriter, Tlvs};
+use super::tlv::Tlvs;
 use super::tlv_tag::TlvTag;
 
 /// Concatenation with an 8-bit reference.
@@ -142,16 +142,6 @@ impl Concatenation {
             Self::from_sar(sm.tlvs)
         }
     }
-
-    /// Appends the three SAR TLVs, all or none. `false` when there is no room.
-    pub fn push_sar(self, writer: &mut TlvWriter<'_>) -> bool {
-        let mut octets = [0; 16];
-        let mut sar = TlvWriter::new(&mut octets);
-        sar.push(TlvTag::SAR_MSG_REF_NUM, &self.reference.to_be_bytes());
-        sar.push(TlvTag::SAR_TOTAL_SEGMENTS, &[self.total]);
-        sar.push(TlvTag::SAR_SEGMENT_SEQNUM, &[self.part]);
-        writer.push_all(sar.tlvs())
-    }
 }
 
 /// Writes a UDH: its length octet, the concatenation (8-bit reference for [`ReferenceKind::Udh8`], else 16-bit), then
@@ -189,6 +179,7 @@ pub fn text_octets(user_data: &[u8], esm_class: EsmClass) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tlv::TlvWriter;
     use super::*;
     use proptest::prelude::*;
 
@@ -221,8 +212,10 @@ mod tests {
     fn sar_needs_all_three_and_yields_to_a_udh() {
         let mut octets = [0; 64];
         let mut writer = TlvWriter::new(&mut octets);
+        writer.push(TlvTag::SAR_MSG_REF_NUM, &[0x00, 0x99]);
+        writer.push(TlvTag::SAR_TOTAL_SEGMENTS, &[2]);
+        writer.push(TlvTag::SAR_SEGMENT_SEQNUM, &[1]);
         let sar = Concatenation::new(ReferenceKind::Sar, 0x99, 2, 1).expect("part 1 of 2");
-        assert!(sar.push_sar(&mut writer));
         let tlvs = writer.tlvs();
         assert_eq!(Concatenation::from_sar(tlvs), Some(sar));
         assert_eq!(Concatenation::of(&SmFields { tlvs, ..SmFields::default() }), Some(sar));
@@ -231,14 +224,12 @@ mod tests {
         assert_eq!(Concatenation::of(&with_udh), None);
         let (two, _) = tlvs.as_bytes().split_at(11);
         assert_eq!(Concatenation::from_sar(Tlvs::decode(two).expect("two TLVs")), None);
-        let mut small = [0; 15];
-        assert!(!sar.push_sar(&mut TlvWriter::new(&mut small)));
     }
 
     #[test]
     fn text_is_found_behind_the_header() {
         assert_eq!(text_octets(b"\x02\x24\x00abc", EsmClass::UDHI), b"abc");
-        assert_eq!(text_octets(b"\x02\x24\x00abc", EsmClass::DEFAULT), b"\x02\x24\x00abc");
+        assert_eq!(text_octets(b"\x02\x24\x00abc", EsmClass::default()), b"\x02\x24\x00abc");
         assert_eq!(text_octets(b"\xFFabc", EsmClass::UDHI), b"\xFFabc");
         assert_eq!(build(None, None), b"");
     }

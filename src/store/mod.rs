@@ -114,6 +114,20 @@ pub trait MessageStore {
     /// removals of what was put is reserved with it: only this can be refused.
     fn put_as(&mut self, record: &Record, body: &[u8], durability: Durability) -> Result<Stored, StoreFull>;
 
+    /// [`put_as`](MessageStore::put_as) with a record that is made only if the store reads it.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline]
+    fn put_with(
+        &mut self,
+        record: impl FnOnce() -> Record,
+        body: &[u8],
+        durability: Durability,
+    ) -> Result<Stored, StoreFull> {
+        self.put_as(&record(), body, durability)
+    }
+
     /// [`put_as`](MessageStore::put_as) with the durability of the store.
     ///
     /// # Errors

@@ -42,13 +42,7 @@ fn large(n: usize) -> Sm {
 #[test]
 fn deliveries_to_a_peer_that_does_not_read_wait_in_the_store() {
     const MESSAGES: usize = 200;
-    for layout in [
-        Layout::ONE_BY_ONE,
-        Layout::TWO_BY_TWO,
-        Layout::ONE_BY_THREE,
-        Layout::TLS_AUTOMATIC,
-        Layout::TLS_TWO_BY_TWO,
-    ] {
+    for layout in Layout::MOST {
         let daemon = Daemon::start(&format!("{ACCOUNTS}[store]\ndurability = \"none\"\n"), layout);
         let healthy = Healthy::beside(&daemon);
         let mut deaf = RawEsme::connect_deaf(daemon.smpp);

@@ -3,11 +3,6 @@
 use crate::support::esme::*;
 use crate::support::{Daemon, Layout, run};
 
-const QUERY_SM: u32 = 0x03;
-const REPLACE_SM: u32 = 0x07;
-const CANCEL_SM: u32 = 0x08;
-const SUBMIT_MULTI: u32 = 0x21;
-const DATA_SM: u32 = 0x103;
 const SOURCE: &str = "12345";
 
 const CONFIG: &str = r#"

@@ -27,21 +27,21 @@ const DESTINATION: &[u8] = b"\x01\x01447012345678\0";
 pub(crate) const OPERATIONS: [Operation; 23] = [
     operation("bind_receiver", BIND_RECEIVER, bind),
     operation("bind_transmitter", BIND_TRANSMITTER, bind),
-    operation("query_sm", 0x03, |id| [id.as_bytes(), b"\0", SOURCE].concat()),
+    operation("query_sm", QUERY_SM, |id| [id.as_bytes(), b"\0", SOURCE].concat()),
     operation("submit_sm", SUBMIT_SM, sm),
     operation("deliver_sm", DELIVER_SM, sm),
     operation("unbind", UNBIND, empty),
-    operation("replace_sm", 0x07, |id| [id.as_bytes(), b"\0", SOURCE, b"\0\0\0\0\x05again"].concat()),
-    operation("cancel_sm", 0x08, |id| [b"\0", id.as_bytes(), b"\0", SOURCE, b"\0\0\0"].concat()),
+    operation("replace_sm", REPLACE_SM, |id| [id.as_bytes(), b"\0", SOURCE, b"\0\0\0\0\x05again"].concat()),
+    operation("cancel_sm", CANCEL_SM, |id| [b"\0", id.as_bytes(), b"\0", SOURCE, b"\0\0\0"].concat()),
     operation("bind_transceiver", BIND_TRANSCEIVER, bind),
-    operation("outbind", 0x0B, |_| b"demo\0demo\0".to_vec()),
+    operation("outbind", OUTBIND, |_| b"demo\0demo\0".to_vec()),
     operation("enquire_link", ENQUIRE_LINK, empty),
-    operation("submit_multi", 0x21, |_| {
+    operation("submit_multi", SUBMIT_MULTI, |_| {
         [b"\0", SOURCE, b"\x01\x01", DESTINATION, b"\0\0\0\0\0\0\0\0\0\x05hello"].concat()
     }),
-    operation("alert_notification", 0x102, |_| [DESTINATION, SOURCE].concat()),
-    operation("data_sm", 0x103, |_| [b"\0", SOURCE, DESTINATION, b"\0\0\0\x04\x24\0\x05hello"].concat()),
-    operation("broadcast_sm", 0x111, |_| {
+    operation("alert_notification", ALERT_NOTIFICATION, |_| [DESTINATION, SOURCE].concat()),
+    operation("data_sm", DATA_SM, |_| [b"\0", SOURCE, DESTINATION, b"\0\0\0\x04\x24\0\x05hello"].concat()),
+    operation("broadcast_sm", BROADCAST_SM, |_| {
         [
             b"\0",
             SOURCE,
@@ -50,8 +50,10 @@ pub(crate) const OPERATIONS: [Operation; 23] = [
         ]
         .concat()
     }),
-    operation("query_broadcast_sm", 0x112, |id| [id.as_bytes(), b"\0", SOURCE].concat()),
-    operation("cancel_broadcast_sm", 0x113, |id| [b"\0", id.as_bytes(), b"\0", SOURCE].concat()),
+    operation("query_broadcast_sm", QUERY_BROADCAST_SM, |id| [id.as_bytes(), b"\0", SOURCE].concat()),
+    operation("cancel_broadcast_sm", CANCEL_BROADCAST_SM, |id| {
+        [b"\0", id.as_bytes(), b"\0", SOURCE].concat()
+    }),
     operation("generic_nack", GENERIC_NACK, empty),
     operation("submit_sm_resp", SUBMIT_SM | RESP, |_| b"1\0".to_vec()),
     operation("deliver_sm_resp", DELIVER_SM | RESP, |_| b"\0".to_vec()),

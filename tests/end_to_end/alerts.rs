@@ -4,8 +4,6 @@ use crate::on_every_layout;
 use crate::support::Daemon;
 use crate::support::esme::*;
 
-const DATA_SM: u32 = 0x103;
-const ALERT_NOTIFICATION: u32 = 0x102;
 const SET_DPF: u16 = 0x0421;
 const DPF_RESULT: u16 = 0x0420;
 

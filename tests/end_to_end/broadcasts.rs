@@ -4,14 +4,10 @@ use crate::on_every_layout;
 use crate::support::Daemon;
 use crate::support::esme::*;
 
-const BROADCAST_SM: u32 = 0x111;
-const QUERY_BROADCAST_SM: u32 = 0x112;
-const CANCEL_BROADCAST_SM: u32 = 0x113;
 const BROADCAST_AREA_IDENTIFIER: u16 = 0x0606;
 const BROADCAST_ERROR_STATUS: u16 = 0x0607;
 const BROADCAST_AREA_SUCCESS: u16 = 0x0608;
 const BROADCAST_END_TIME: u16 = 0x0609;
-const ESME_RINVMSGID: u32 = 0x0C;
 const ESME_RMISSINGTLV: u32 = 0xC3;
 const ESME_RINVBCASTFREQINT: u32 = 0x107;
 const ESME_RINVBCASTALIAS_NAME: u32 = 0x108;

@@ -1,4 +1,4 @@
-//! Event records: one line for each message that has come to its end, whole and in time, and none when the disk is full.
+//! Event records: one line for each event of a message that is asked for, whole and in time, and none when the disk is full.
 
 use std::path::Path;
 
@@ -69,7 +69,7 @@ fn each_message_has_one_record_with_what_became_of_it() {
             assert_eq!((&record["account"], &record["source_addr"]), (&"demo".into(), &"12345".into()));
             assert_eq!((&record["octets"], &record["message_hex"]), (&5.into(), &"68656C6C6F".into()));
             assert_eq!(record["attempts"], 1);
-            assert!(record["accepted"].as_str() <= record["finished"].as_str(), "{record}");
+            assert!(record["accepted"].as_str() <= record["time"].as_str(), "{record}");
         }
         let record = of(&failed);
         assert_eq!((&record["message_state"], &record["error_code"]), (&"UNDELIVERABLE".into(), &27.into()));
@@ -90,7 +90,7 @@ fn attempts_that_fail_for_now_have_records_if_asked_for() {
     let retries = "[retry.absent]\nfirst_ms = 20\nfactor = 1\nmax_ms = 20\njitter_percent = 0\n";
     let absent = "[[network.profile]]\nprefix = \"4998\"\ndelivered_per_mille = 0\nabsent_per_mille = 1000\n\
         absent_ms = 3600000\ndelay = { distribution = \"fixed\", mean_ms = 0, max_ms = 0 }\n";
-    let keys = "format = \"jsonl\"\nattempts = true";
+    let keys = "format = \"jsonl\"\nevents = [\"attempt\", \"final\"]";
     let daemon = Daemon::start(&(config(&path, keys) + absent + retries), Layout::TWO_BY_TWO);
     let mut esme = daemon.bind(Mode::Transmitter);
     let fine = esme.submit(&Sm::new("12345", "4470", "hello"));
@@ -107,7 +107,7 @@ fn attempts_that_fail_for_now_have_records_if_asked_for() {
         loop {
             let found: Vec<Value> =
                 records().into_iter().filter(|record| record["message_id"] == id).collect();
-            if found.last().is_some_and(|record| record["message_state"] != "ENROUTE") {
+            if found.last().is_some_and(|record| record["event"] == "final") {
                 return found;
             }
             assert!(since.elapsed() < DEADLINE, "{found:?}");
@@ -122,15 +122,70 @@ fn attempts_that_fail_for_now_have_records_if_asked_for() {
     );
     assert!(attempts.len() > 2, "{}", attempts.len());
     for (n, attempt) in (1..).zip(attempts) {
-        assert_eq!(attempt["message_state"], "ENROUTE");
+        assert_eq!((&attempt["event"], &attempt["message_state"]), (&"attempt".into(), &"ENROUTE".into()));
         assert_eq!(
             (attempt["attempts"].as_u64(), attempt["error_code"].as_u64()),
             (Some(n), Some(27)),
             "{attempt}"
         );
         // Each time of acceptance is rounded to the millisecond by itself.
-        let times = [&attempt["accepted"], &attempt["finished"], &end["finished"]].map(Value::as_str);
+        let times = [&attempt["accepted"], &attempt["time"], &end["time"]].map(Value::as_str);
         assert!(times.is_sorted(), "{attempt} {end}");
+    }
+}
+
+/// However a message comes in, and however long the store takes to hold it: its acceptance is one line, before all others.
+#[test]
+fn acceptance_has_a_record_if_asked_for() {
+    const BROADCAST: &[u8] =
+        b"\0\x01\x0112345\0\0\0\0\0\0\0\0\x06\x06\0\x07\0Dublin\x06\x01\0\x03\0\0\x01\x06\x04\0\x02\0\x01\
+        \x06\x05\0\x03\x08\0\x01\x04\x24\0\x02hi";
+    for (durability, layout) in [("none", Layout::ONE_BY_ONE), ("sync", Layout::TWO_BY_TWO)] {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("edr.jsonl");
+        let keys = "format = \"jsonl\"\nevents = [\"final\", \"accepted\"]";
+        let rest = format!(
+            "[[network.area]]\nname = \"Dublin\"\ncells = 2\n[store]\ndurability = \"{durability}\"\n"
+        );
+        let mut daemon = Daemon::start(&(config(&path, keys) + &rest), layout);
+        let mut esme = RawEsme::connect(daemon.smpp);
+        assert_eq!(esme.try_bind(Mode::Transceiver, "demo", "demo", 0x50, "").status, ESME_ROK);
+        let fine = esme.submit(&Sm::new("12345", "4470", "hello"));
+        let later = esme.submit(&Sm { schedule: "000000010000000R".to_owned(), ..Sm::new("1", "4470", "x") });
+        let multi = [
+            &b"\0\x01\x0112345\0\x02\x01\x01\x014470\0\x01\x01\x014471\0"[..],
+            b"\0\0\0\0\0\0\0\0\0\x05hello",
+        ];
+        esme.request(SUBMIT_MULTI, &multi.concat());
+        esme.expect(SUBMIT_MULTI | RESP, ESME_ROK);
+        esme.request(BROADCAST_SM, BROADCAST);
+        esme.expect(BROADCAST_SM | RESP, ESME_ROK);
+        let mo = daemon.inject_mo("491701", "12345", "from a subscriber");
+        esme.take_delivery();
+        esme.submit_refused(&Sm { priority: 9, ..Sm::new("1", "4470", "x") });
+        // All six are accepted, and all but the scheduled one come to their end.
+        daemon.await_stats(&[("/counters/event_records_written", 11)]);
+        daemon.signal(Signal::TERM);
+        esme.expect(UNBIND, 0);
+        drop(esme);
+        assert!(daemon.wait().success());
+
+        let text = std::fs::read_to_string(&path).expect("records");
+        let mut events = std::collections::BTreeMap::<String, Vec<String>>::new();
+        for line in text.lines() {
+            let record: Value = serde_json::from_str(line).expect("a JSON object");
+            let word = |name: &str| record[name].as_str().expect("text").to_owned();
+            events.entry(word("message_id")).or_default().push(word("event"));
+            if record["event"] == "accepted" {
+                assert_eq!((word("message_state"), &record["attempts"]), ("ENROUTE".to_owned(), &0.into()));
+            }
+        }
+        assert_eq!(events.len(), 6, "{text}");
+        for (id, events) in &events {
+            let expected: &[&str] = if *id == later { &["accepted"] } else { &["accepted", "final"] };
+            assert_eq!(events, expected, "{id}: {text}");
+        }
+        assert!(events.contains_key(&fine) && events.contains_key(&mo));
     }
 }
 
@@ -160,10 +215,10 @@ fn csv_files_rotate_and_lose_nothing_under_load() {
         let text = std::fs::read_to_string(entry.expect("a file").path()).expect("text");
         let mut lines = text.lines();
         let header = lines.next().expect("a header");
-        assert!(header.starts_with("message_id,kind,account,"), "{header}");
+        assert!(header.starts_with("event,message_id,kind,account,"), "{header}");
         for line in lines {
             assert_eq!(line.split(',').count(), header.split(',').count(), "{line}");
-            assert!(seen.insert(line.split(',').next().expect("an id").to_owned()));
+            assert!(seen.insert(line.split(',').nth(1).expect("an id").to_owned()));
             records += 1;
         }
         assert!(text.len() <= 65_536 && !text.contains("secret"), "bodies are written only if asked for");

@@ -93,13 +93,7 @@ fn late_and_doubled_answers_change_nothing(daemon: &Daemon) {
 /// dropped, not handed to the newcomer (promise 10).
 #[test]
 fn answers_for_a_session_that_has_left_reach_no_other() {
-    for layout in [
-        Layout::ONE_BY_ONE,
-        Layout::TWO_BY_TWO,
-        Layout::ONE_BY_THREE,
-        Layout::TLS_AUTOMATIC,
-        Layout::TLS_TWO_BY_TWO,
-    ] {
+    for layout in Layout::MOST {
         let daemon = Daemon::start(CONFIG, layout);
         let mut octets = pdu(BIND_TRANSMITTER, 0, 1, &bind_body("demo", "demo", 0x34, ""));
         for sequence in 2..300 {

@@ -30,7 +30,9 @@ mod tls;
 mod windows;
 
 /// What the scripts' daemons are configured with: small tables, fast retries, and destinations of every kind.
-const CONFIG: &str = r#"
+const CONFIG: &str = concat!(
+    include_str!("../support/network.toml"),
+    r#"
 [smpp]
 unbind_timeout_ms = 5000
 
@@ -47,30 +49,6 @@ max_ms = 100
 first_ms = 20
 factor = 2
 max_ms = 100
-
-# The one default: delivered soon.
-[[network.profile]]
-prefix = ""
-delay = { distribution = "fixed", mean_ms = 2, max_ms = 2 }
-
-[[network.profile]]
-prefix = "441"
-delay = { distribution = "fixed", mean_ms = 2, max_ms = 2 }
-delivered_per_mille = 0
-undeliverable_per_mille = 1000
-undeliverable_error = 11
-
-[[network.profile]]
-prefix = "442"
-delay = { distribution = "fixed", mean_ms = 2, max_ms = 2 }
-delivered_per_mille = 0
-rejected_per_mille = 1000
-
-[[network.profile]]
-prefix = "443"
-delay = { distribution = "fixed", mean_ms = 2, max_ms = 2 }
-delivered_per_mille = 0
-expired_per_mille = 1000
 
 # Absent for a while, then there.
 [[network.profile]]
@@ -157,7 +135,8 @@ claims_by_address_range = true
 system_id = "closed"
 password = "secret"
 enabled = false
-"#;
+"#
+);
 
 /// Makes a test of each script on each layout.
 macro_rules! on_every_layout {

@@ -4,7 +4,6 @@ use crate::on_every_layout;
 use crate::support::Daemon;
 use crate::support::esme::*;
 
-const SUBMIT_MULTI: u32 = 0x21;
 const ESME_RINVNUMDESTS: u32 = 0x33;
 const ESME_RINVDLNAME: u32 = 0x34;
 const ESME_RINVDESTFLAG: u32 = 0x40;

@@ -5,13 +5,6 @@ use crate::support::esme::*;
 use crate::support::{Daemon, Layout};
 use crate::{CONFIG, on_every_layout};
 
-const QUERY_SM: u32 = 0x03;
-const REPLACE_SM: u32 = 0x07;
-const CANCEL_SM: u32 = 0x08;
-const ESME_RINVMSGID: u32 = 0x0C;
-const ESME_RCANCELFAIL: u32 = 0x11;
-const ESME_RREPLACEFAIL: u32 = 0x13;
-const MESSAGE_PAYLOAD: u16 = 0x0424;
 const SOURCE: &str = "12345";
 /// In an hour.
 const LATER: &str = "000000010000000R";

@@ -7,10 +7,6 @@ use crate::support::esme::*;
 use crate::support::tls::Octets;
 use crate::support::{DEADLINE, Daemon, Layout};
 
-const OUTBIND: u32 = 0x0B;
-
-const LAYOUTS: [Layout; 3] = [Layout::AUTOMATIC, Layout::TWO_BY_TWO, Layout::ONE_BY_THREE];
-
 /// The ESME's own listener.
 fn listen() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -53,7 +49,7 @@ fn called(listener: &TcpListener) -> RawEsme {
 
 #[test]
 fn who_is_called_binds_and_gets_what_waits() {
-    for (layout, mode) in LAYOUTS.into_iter().zip(Mode::ALL.into_iter().rev().cycle()) {
+    for (layout, mode) in Layout::WITHOUT_TLS.into_iter().zip(Mode::ALL.into_iter().rev().cycle()) {
         if mode == Mode::Transmitter {
             continue;
         }

@@ -4,13 +4,9 @@
 use crate::support::esme::*;
 use crate::support::{Daemon, Layout};
 
-const LAYOUTS: [Layout; 3] = [Layout::AUTOMATIC, Layout::TWO_BY_TWO, Layout::ONE_BY_THREE];
-
-const CONFIG: &str = r#"
-[[network.profile]]
-prefix = ""
-delay = { distribution = "fixed", mean_ms = 2, max_ms = 2 }
-
+const CONFIG: &str = concat!(
+    include_str!("../support/network.toml"),
+    r#"
 [[account]]
 system_id = "demo"
 password = "demo"
@@ -25,7 +21,8 @@ password = "x"
 system_id = "phone"
 password = "x"
 addresses = ["777"]
-"#;
+"#
+);
 
 /// Part `part` of three, marked in one of the three ways.
 fn part(way: usize, dest: &str, part: u8, registered_delivery: u8) -> Sm {
@@ -55,7 +52,7 @@ fn said(receipt: &Sm) -> (String, String, String) {
 
 #[test]
 fn one_receipt_for_all_parts_however_they_are_marked() {
-    for layout in LAYOUTS {
+    for layout in Layout::WITHOUT_TLS {
         let daemon = Daemon::start(CONFIG, layout);
         let mut esme = daemon.bind(Mode::Transceiver);
         for way in 0..3 {
@@ -134,7 +131,7 @@ fn a_kill_in_between_loses_no_part() {
 
 #[test]
 fn parts_reach_one_subscriber_in_their_order() {
-    for layout in LAYOUTS {
+    for layout in Layout::WITHOUT_TLS {
         let daemon = Daemon::start(CONFIG, layout);
         let mut phone = RawEsme::bind(daemon.smpp, Mode::Receiver, "phone", "x");
         let mut esme = daemon.bind(Mode::Transmitter);

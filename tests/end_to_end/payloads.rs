@@ -4,8 +4,6 @@ use crate::on_every_layout;
 use crate::support::Daemon;
 use crate::support::esme::*;
 
-const DATA_SM: u32 = 0x103;
-const MESSAGE_PAYLOAD: u16 = 0x0424;
 const QOS_TIME_TO_LIVE: u16 = 0x0017;
 const SOURCE_PORT: u16 = 0x020A;
 const SET_DPF: u16 = 0x0421;

@@ -6,18 +6,9 @@ use crate::CONFIG;
 use crate::support::esme::*;
 use crate::support::{Daemon, Layout};
 
-const LAYOUTS: [Layout; 6] = [
-    Layout::AUTOMATIC,
-    Layout::ONE_BY_ONE,
-    Layout::TWO_BY_TWO,
-    Layout::ONE_BY_THREE,
-    Layout::TLS_AUTOMATIC,
-    Layout::TLS_TWO_BY_TWO,
-];
-
 #[test]
 fn sessions_are_unbound_and_the_daemon_exits_0() {
-    for layout in LAYOUTS {
+    for layout in Layout::ALL {
         for signal in [Signal::TERM, Signal::INT] {
             let mut daemon = Daemon::start(CONFIG, layout);
             let mut sessions: Vec<RawEsme> = Mode::ALL.map(|mode| daemon.bind(mode)).into();
@@ -40,7 +31,7 @@ fn sessions_are_unbound_and_the_daemon_exits_0() {
 
 #[test]
 fn answers_under_way_drain_before_the_end() {
-    for layout in LAYOUTS {
+    for layout in Layout::ALL {
         let mut daemon = Daemon::start(CONFIG, layout);
         let mut esme = daemon.bind(Mode::Transceiver);
         let mut octets = Vec::new();

@@ -7,20 +7,9 @@ use serde_json::Value;
 use crate::support::esme::*;
 use crate::support::{Daemon, Layout};
 
-const LAYOUTS: [Layout; 3] = [Layout::AUTOMATIC, Layout::TWO_BY_TWO, Layout::ONE_BY_THREE];
 const INTERVAL: &str = "[account.statistics]\ninterval_ms = 100\n";
 
-const NETWORK: &str = r#"
-[[network.profile]]
-prefix = ""
-delay = { distribution = "fixed", mean_ms = 2, max_ms = 2 }
-
-[[network.profile]]
-prefix = "441"
-delay = { distribution = "fixed", mean_ms = 2, max_ms = 2 }
-delivered_per_mille = 0
-undeliverable_per_mille = 1000
-"#;
+const NETWORK: &str = include_str!("../support/network.toml");
 
 /// An account that owns `address`.
 fn account(system_id: &str, address: &str, rest: &str) -> String {
@@ -60,7 +49,7 @@ fn pass(clock: &mut RawEsme, count: usize) {
 
 #[test]
 fn the_counts_are_those_of_stats() {
-    for layout in LAYOUTS {
+    for layout in Layout::WITHOUT_TLS {
         let config = NETWORK.to_owned() + &account("acme", "12345", INTERVAL);
         let daemon = Daemon::start(&config, layout);
         let mut esme = bind(&daemon, Mode::Transmitter, "acme");
@@ -95,7 +84,7 @@ fn the_counts_are_those_of_stats() {
 
 #[test]
 fn none_is_made_for_nobody_and_one_at_most_waits() {
-    for layout in LAYOUTS {
+    for layout in Layout::WITHOUT_TLS {
         let config = account("clock", "777", INTERVAL) + &account("acme", "12345", INTERVAL);
         let daemon = Daemon::start(&config, layout);
         let mut clock = bind(&daemon, Mode::Receiver, "clock");

@@ -83,13 +83,7 @@ fn a_full_store_refuses(daemon: &Daemon) {
 fn a_session_beyond_its_window_goes_on() {
     let config =
         format!("{}\n[[account]]\nsystem_id = \"two\"\npassword = \"two\"\nwindow = 2\n", crate::CONFIG);
-    for layout in [
-        Layout::ONE_BY_ONE,
-        Layout::TWO_BY_TWO,
-        Layout::ONE_BY_THREE,
-        Layout::TLS_AUTOMATIC,
-        Layout::TLS_TWO_BY_TWO,
-    ] {
+    for layout in Layout::MOST {
         let daemon = Daemon::start(&config, layout);
         let mut esme = RawEsme::bind(daemon.smpp, Mode::Transmitter, "two", "two");
         let mut octets = Vec::new();

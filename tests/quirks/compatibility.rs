@@ -4,14 +4,6 @@
 use super::support::esme::*;
 use super::{bind_as, daemon_with};
 
-const QUERY_SM: u32 = 0x03;
-const REPLACE_SM: u32 = 0x07;
-const CANCEL_SM: u32 = 0x08;
-const SUBMIT_MULTI: u32 = 0x21;
-const DATA_SM: u32 = 0x103;
-const BROADCAST_SM: u32 = 0x111;
-const QUERY_BROADCAST_SM: u32 = 0x112;
-const ESME_RINVMSGID: u32 = 0x0C;
 /// In an hour.
 const LATER: &str = "000000010000000R";
 

@@ -16,8 +16,10 @@ mod support;
 use support::esme::*;
 use support::{Daemon, Layout};
 
-/// Messages in memory, verdicts soon; 4410 can't be delivered, 4420 is rejected, 4430 expires.
-const CONFIG: &str = r#"
+/// Messages in memory, and certain verdicts.
+const CONFIG: &str = concat!(
+    include_str!("../support/network.toml"),
+    r#"
 [store]
 durability = "none"
 
@@ -25,29 +27,8 @@ durability = "none"
 first_ms = 20
 factor = 2
 max_ms = 100
-
-[[network.profile]]
-prefix = ""
-delay = { distribution = "fixed", mean_ms = 2, max_ms = 2 }
-
-[[network.profile]]
-prefix = "441"
-delay = { distribution = "fixed", mean_ms = 2, max_ms = 2 }
-delivered_per_mille = 0
-undeliverable_per_mille = 1000
-
-[[network.profile]]
-prefix = "442"
-delay = { distribution = "fixed", mean_ms = 2, max_ms = 2 }
-delivered_per_mille = 0
-rejected_per_mille = 1000
-
-[[network.profile]]
-prefix = "443"
-delay = { distribution = "fixed", mean_ms = 2, max_ms = 2 }
-delivered_per_mille = 0
-expired_per_mille = 1000
-"#;
+"#
+);
 
 /// A daemon whose one account, demo, has these keys beside, and these further sections before it.
 fn daemon_with(sections: &str, account: &str) -> Daemon {

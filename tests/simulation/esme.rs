@@ -9,7 +9,7 @@ use rand_xoshiro::rand_core::Rng;
 use super::message::Kind;
 use super::model::Model;
 use super::reload::{ACCOUNTS, PASSWORD};
-use super::requests::{DATA_SM, Pending};
+use super::requests::Pending;
 use super::support::esme as raw;
 use super::worker::{Leaving, Pipe};
 
@@ -215,7 +215,7 @@ impl Connection {
                     model.receives(account, self.number, number, Kind::Message);
                 }
             }
-            DATA_SM => {
+            raw::DATA_SM => {
                 self.owed.push_back((pdu.id, pdu.sequence));
                 let mut fields = raw::Fields(&pdu.body);
                 fields.text();

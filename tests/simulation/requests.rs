@@ -9,16 +9,8 @@ use super::model::{Model, Question};
 use super::reload::{ACCOUNTS, PASSWORD};
 use super::support::esme as raw;
 
-const QUERY_SM: u32 = 0x03;
-const REPLACE_SM: u32 = 0x07;
-const CANCEL_SM: u32 = 0x08;
-const SUBMIT_MULTI: u32 = 0x21;
-pub(crate) const DATA_SM: u32 = 0x103;
 const UNKNOWN_COMMAND: u32 = 0x0000_00F0;
 
-const ESME_RINVMSGID: u32 = 0x0C;
-const ESME_RCANCELFAIL: u32 = 0x11;
-const ESME_RREPLACEFAIL: u32 = 0x13;
 const ESME_RINVSCHED: u32 = 0x61;
 const ESME_RINVEXPIRY: u32 = 0x62;
 /// What a submission may be answered with.
@@ -164,7 +156,11 @@ impl Connection {
             body.extend(raw::MESSAGE_PAYLOAD.to_be_bytes());
             body.extend((text.len() as u16).to_be_bytes());
             body.extend(text.as_bytes());
-            return self.request(DATA_SM, &body, Pending::Submit { answer: DATA_SM | raw::RESP, number });
+            return self.request(
+                raw::DATA_SM,
+                &body,
+                Pending::Submit { answer: raw::DATA_SM | raw::RESP, number },
+            );
         }
         let sm = raw::Sm {
             registered_delivery: asked.registered_delivery,
@@ -198,7 +194,7 @@ impl Connection {
         let text = format!("m{first:06}");
         body.push(text.len() as u8);
         body.extend(text.as_bytes());
-        self.request(SUBMIT_MULTI, &body, Pending::Multi { first, parts: parts as u32 });
+        self.request(raw::SUBMIT_MULTI, &body, Pending::Multi { first, parts: parts as u32 });
     }
 
     /// query_sm, cancel_sm or replace_sm, mostly about a message of the account's own.
@@ -211,21 +207,21 @@ impl Connection {
             0..=2 => {
                 c_octets(&mut body, &id);
                 address(&mut body, SOURCE);
-                self.request(QUERY_SM, &body, Pending::Query(model.asks(account, number)));
+                self.request(raw::QUERY_SM, &body, Pending::Query(model.asks(account, number)));
             }
             3 => {
                 model.cancels_all(account, CANCELLED_TO);
                 body.extend([0, 0]);
                 address(&mut body, SOURCE);
                 address(&mut body, CANCELLED_TO);
-                self.request(CANCEL_SM, &body, Pending::CancelAll);
+                self.request(raw::CANCEL_SM, &body, Pending::CancelAll);
             }
             4 | 5 => {
                 body.push(0);
                 c_octets(&mut body, &id);
                 address(&mut body, SOURCE);
                 address(&mut body, "");
-                self.request(CANCEL_SM, &body, Pending::Cancel(model.cancels(account, number)));
+                self.request(raw::CANCEL_SM, &body, Pending::Cancel(model.cancels(account, number)));
             }
             _ => {
                 let Some((question, registered_delivery, text)) = model.replaces(account, number) else {
@@ -235,7 +231,7 @@ impl Connection {
                 address(&mut body, SOURCE);
                 body.extend([0, 0, registered_delivery, 0, text.len() as u8]);
                 body.extend(text.as_bytes());
-                self.request(REPLACE_SM, &body, Pending::Replace(question));
+                self.request(raw::REPLACE_SM, &body, Pending::Replace(question));
             }
         }
     }
@@ -258,7 +254,7 @@ impl Connection {
                 model.answered(number, pdu.status, &id);
             }
             Pending::Multi { first, parts } => {
-                assert_eq!(pdu.id, SUBMIT_MULTI | raw::RESP);
+                assert_eq!(pdu.id, raw::SUBMIT_MULTI | raw::RESP);
                 assert!(SUBMIT_STATUSES.contains(&pdu.status), "{pdu:?}");
                 let mut refused = Vec::new();
                 let mut id = String::new();
@@ -279,30 +275,38 @@ impl Connection {
                 }
             }
             Pending::Query(question) => {
-                assert_eq!(pdu.id, QUERY_SM | raw::RESP);
+                assert_eq!(pdu.id, raw::QUERY_SM | raw::RESP);
                 let state = (pdu.status == raw::ESME_ROK).then(|| {
                     fields.text();
                     fields.text();
                     fields.octet()
                 });
-                assert!(state.is_some() || pdu.status == ESME_RINVMSGID, "{pdu:?}");
+                assert!(state.is_some() || pdu.status == raw::ESME_RINVMSGID, "{pdu:?}");
                 model.queried(question, state);
             }
             Pending::Cancel(question) => {
-                assert_eq!(pdu.id, CANCEL_SM | raw::RESP);
-                assert!([raw::ESME_ROK, ESME_RCANCELFAIL, ESME_RINVMSGID].contains(&pdu.status), "{pdu:?}");
-                model.cancelled(question, pdu.status, ESME_RINVMSGID);
+                assert_eq!(pdu.id, raw::CANCEL_SM | raw::RESP);
+                assert!(
+                    [raw::ESME_ROK, raw::ESME_RCANCELFAIL, raw::ESME_RINVMSGID].contains(&pdu.status),
+                    "{pdu:?}"
+                );
+                model.cancelled(question, pdu.status, raw::ESME_RINVMSGID);
             }
             Pending::CancelAll => {
-                assert_eq!(pdu.id, CANCEL_SM | raw::RESP);
-                assert!([raw::ESME_ROK, ESME_RCANCELFAIL].contains(&pdu.status), "{pdu:?}");
+                assert_eq!(pdu.id, raw::CANCEL_SM | raw::RESP);
+                assert!([raw::ESME_ROK, raw::ESME_RCANCELFAIL].contains(&pdu.status), "{pdu:?}");
             }
             Pending::Replace(question) => {
-                let statuses =
-                    [raw::ESME_ROK, ESME_RREPLACEFAIL, ESME_RINVMSGID, ESME_RINVEXPIRY, raw::ESME_RMSGQFUL];
-                assert_eq!(pdu.id, REPLACE_SM | raw::RESP);
+                let statuses = [
+                    raw::ESME_ROK,
+                    raw::ESME_RREPLACEFAIL,
+                    raw::ESME_RINVMSGID,
+                    ESME_RINVEXPIRY,
+                    raw::ESME_RMSGQFUL,
+                ];
+                assert_eq!(pdu.id, raw::REPLACE_SM | raw::RESP);
                 assert!(statuses.contains(&pdu.status), "{pdu:?}");
-                model.replaced(question, pdu.status, ESME_RINVMSGID);
+                model.replaced(question, pdu.status, raw::ESME_RINVMSGID);
             }
             Pending::Malformed => {
                 assert_eq!(pdu.id, raw::SUBMIT_SM | raw::RESP);

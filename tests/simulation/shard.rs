@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use smscd::base::{AccountId, DeliveryToken, MessageId, Now, SessionHandle};
 use smscd::network::Network;
 use smscd::routing::{
-    self, Asker, Fact, MessageEnd, Mo, MoOutcome, Multi, OperationOutcome, OperationRequest, Shard,
+    self, Asker, Fact, MessageEvent, Mo, MoOutcome, Multi, OperationOutcome, OperationRequest, Shard,
     ShardOutput, SubmitOutcome,
 };
 use smscd::session::{DeliveryResult, Origin};
@@ -140,9 +140,9 @@ impl ShardOutput for Output<'_> {
         lane.push_request(ToWorker::Deliver { session: to, token, body })
     }
 
-    fn message_end(&mut self, end: &MessageEnd<'_>) {
-        let named = self.model.find(end.sm.user_data(), Kind::Message, end.sm.destination_addr);
-        self.model.ends(named, end.state.octet());
+    fn message_event(&mut self, event: &MessageEvent<'_>) {
+        let named = self.model.find(event.sm.user_data(), Kind::Message, event.sm.destination_addr);
+        self.model.ends(named, event.state.octet());
     }
 
     fn fact(&mut self, fact: Fact) {
@@ -195,8 +195,8 @@ impl Host {
                 };
                 let (number, _) = output.model.find(sm.user_data(), Kind::Message, sm.destination_addr);
                 let wrong = output.model.taken(index, number);
-                let submit = routing::Submit { origin: to_routing, account, version, sm, body: &body };
-                let result = match self.shard.submit(&submit, now) {
+                let submit = routing::Submit { origin: to_routing, account, version, sm: &sm, body: &body };
+                let result = match self.shard.submit(&submit, now, output) {
                     SubmitOutcome::Accepted(id) => Ok(id),
                     SubmitOutcome::Refused(status) => Err(status),
                     SubmitOutcome::Later => return check_refusal(wrong, None),
@@ -268,7 +268,8 @@ impl Host {
             parts.iter().map(|&(index, number)| (index, output.model.taken(shard, number))).collect();
         let mut refusals = Vec::new();
         let multi = Multi { origin, account, version, message_id, names_first, batch };
-        let count = self.shard.submit_multi(&multi, now, |index, status| refusals.push((index, status)));
+        let count =
+            self.shard.submit_multi(&multi, now, output, |index, status| refusals.push((index, status)));
         for (index, wrong) in wrong {
             let refusal = refusals.iter().find(|refusal| refusal.0 == index);
             check_refusal(wrong, refusal.map(|&(_, status)| status));

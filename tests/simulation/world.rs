@@ -6,7 +6,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use smscd::base::{AccountId, MessageId, MessageIdSource, Now, ShortIds, Time, WallTime};
 use smscd::network::{Delay, Network, NetworkProfile};
-use smscd::routing::{Shard, ShardSettings, shard_of};
+use smscd::routing::{EventKinds, Shard, ShardSettings, shard_of};
 use smscd::session::SessionSettings;
 use smscd::smpp::InterfaceVersion;
 use smscd::store::Durability;
@@ -86,7 +86,7 @@ fn shard_settings(
         retry_refused: RETRY,
         id_high_water,
         final_history_records: 1 << 16,
-        event_records: true,
+        events: EventKinds { end: true, ..EventKinds::default() },
         accounts: in_effect.account_routing(),
         ..ShardSettings::default()
     }

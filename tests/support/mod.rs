@@ -48,6 +48,20 @@ impl Layout {
     pub const TLS_AUTOMATIC: Self = Self(&[], Some(Version::V13));
     /// Two of each, over the older TLS.
     pub const TLS_TWO_BY_TWO: Self = Self(Self::TWO_BY_TWO.0, Some(Version::V12));
+
+    pub const ALL: [Self; 6] = [
+        Self::AUTOMATIC,
+        Self::ONE_BY_ONE,
+        Self::TWO_BY_TWO,
+        Self::ONE_BY_THREE,
+        Self::TLS_AUTOMATIC,
+        Self::TLS_TWO_BY_TWO,
+    ];
+    /// All but AUTOMATIC, which shares its threads as TLS_AUTOMATIC does.
+    pub const MOST: [Self; 5] =
+        [Self::ONE_BY_ONE, Self::TWO_BY_TWO, Self::ONE_BY_THREE, Self::TLS_AUTOMATIC, Self::TLS_TWO_BY_TWO];
+    /// For what has nothing to do with how octets travel.
+    pub const WITHOUT_TLS: [Self; 3] = [Self::AUTOMATIC, Self::TWO_BY_TWO, Self::ONE_BY_THREE];
 }
 
 /// A running daemon. Killed when dropped.

@@ -1,10 +1,10 @@
 //! broadcast_sm: checked against the areas that the network has, stored, and sent on its way. Areas that are refused are
 //! named in the answer, beside those that are served.
 
-use super::super::Shard;
 use super::super::accept::{Times, times};
 use super::super::message::{Message, NETWORK, Role, Stage, seconds_of};
 use super::super::operations::OperationRequest;
+use super::super::{Shard, ShardOutput};
 use super::Broadcast;
 use crate::base::mobile::MobileNetwork;
 use crate::base::{AccountId, MessageId, Now, Time};
@@ -28,6 +28,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         request: &OperationRequest<'_>,
         broadcast: &BroadcastSm<'_>,
         now: Now,
+        out: &mut impl ShardOutput,
     ) -> Result<(), OperationAnswer> {
         let account = request.account;
         let refused = OperationAnswer::Refused;
@@ -63,7 +64,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         sm.encode_body(&mut body);
         let entered = match replaced {
             Some((id, slot)) => self.replace_broadcast(id, slot, &sm, times, &body, now),
-            None => self.new_broadcast(account, &sm, times, &body, now),
+            None => self.new_broadcast(account, &sm, times, &body, now, out),
         };
         self.scratch.body = body;
         let (id, lsn) = entered.map_err(refused)?;
@@ -132,6 +133,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         times: Times,
         body: &[u8],
         now: Now,
+        out: &mut impl ShardOutput,
     ) -> Result<(MessageId, Lsn), CommandStatus> {
         const FULL: CommandStatus = CommandStatus::ESME_RMSGQFUL;
         if !self.accounts.is_configured(account) {
@@ -152,6 +154,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let due = times.schedule.unwrap_or(now.mono);
         let (slot, is_durable) = self.enter(message, due, body, now).ok_or(FULL)?;
         if is_durable {
+            self.state_acceptance(slot, now, out);
             self.open_broadcast(slot, now);
             return Ok((id, Lsn::default()));
         }

@@ -89,7 +89,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             Operation::Cancel(cancel) => self.cancel_sm(request.account, cancel, now, out),
             Operation::Replace(replace) => self.replace_sm(request.account, replace, now),
             Operation::CancelBroadcast(cancel) => self.cancel_broadcast_sm(request.account, cancel, now, out),
-            Operation::Broadcast(sm) => match self.broadcast_sm(request, sm, now) {
+            Operation::Broadcast(sm) => match self.broadcast_sm(request, sm, now, out) {
                 Ok(()) => return OperationOutcome::Later,
                 Err(answer) => (answer, None),
             },

@@ -18,8 +18,8 @@ impl Bench {
         sm.encode_body(&mut body);
         let origin =
             Origin { session: session(0), sequence_number: 7, received_at: self.now.mono, operation };
-        let submit = Submit { origin, account: ALICE, version, sm, body: &body };
-        assert!(matches!(self.shard.submit(&submit, self.now), SubmitOutcome::Accepted(_)));
+        let submit = Submit { origin, account: ALICE, version, sm: &sm, body: &body };
+        assert!(matches!(self.shard.submit(&submit, self.now, &mut self.out), SubmitOutcome::Accepted(_)));
         self.turn();
     }
 

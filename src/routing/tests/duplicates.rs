@@ -29,8 +29,8 @@ fn submit_as(
         received_at: bench.now.mono,
         operation: crate::base::SubmitOperation::SubmitSm,
     };
-    let submit = Submit { origin, account, version: InterfaceVersion::V34, sm, body: &body };
-    let outcome = bench.shard.submit(&submit, bench.now);
+    let submit = Submit { origin, account, version: InterfaceVersion::V34, sm: &sm, body: &body };
+    let outcome = bench.shard.submit(&submit, bench.now, &mut bench.out);
     bench.shard.check_invariants();
     outcome
 }

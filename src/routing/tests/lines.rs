@@ -175,8 +175,8 @@ fn a_line_is_as_long_as_it_gets_and_many_subscribers_crowd_nobody() {
             received_at: bench.now.mono,
             operation: crate::base::SubmitOperation::SubmitSm,
         };
-        let submit = Submit { origin, account: ALICE, version: InterfaceVersion::V34, sm, body: &body };
-        assert!(matches!(bench.shard.submit(&submit, bench.now), SubmitOutcome::Accepted(_)));
+        let submit = Submit { origin, account: ALICE, version: InterfaceVersion::V34, sm: &sm, body: &body };
+        assert!(matches!(bench.shard.submit(&submit, bench.now, &mut bench.out), SubmitOutcome::Accepted(_)));
     }
     assert_eq!(bench.shard.network.attempts.len(), count as usize);
     assert_eq!(bench.shard.subscribers.len(), count);

@@ -411,8 +411,8 @@ impl Bench {
             received_at: self.now.mono,
             operation: crate::base::SubmitOperation::SubmitSm,
         };
-        let submit = Submit { origin, account: ALICE, version, sm, body: &body };
-        let outcome = self.shard.submit(&submit, self.now);
+        let submit = Submit { origin, account: ALICE, version, sm: &sm, body: &body };
+        let outcome = self.shard.submit(&submit, self.now, &mut self.out);
         self.shard.check_invariants();
         outcome
     }

@@ -173,7 +173,7 @@ fn a_restart_parks_what_waits_and_a_store_without_records_parks_nothing() {
     let sm = SubmitSm::decode(&body).unwrap();
     let operation = crate::base::SubmitOperation::SubmitSm;
     let origin = Origin { session: session(0), sequence_number: 1, received_at: bench.now.mono, operation };
-    let submit = Submit { origin, account: ALICE, version: InterfaceVersion::V34, sm, body: &body };
-    assert!(matches!(shard.submit(&submit, bench.now), SubmitOutcome::Accepted(_)));
+    let submit = Submit { origin, account: ALICE, version: InterfaceVersion::V34, sm: &sm, body: &body };
+    assert!(matches!(shard.submit(&submit, bench.now, &mut bench.out), SubmitOutcome::Accepted(_)));
     assert_eq!((shard.messages.parked.len(), shard.pending()), (0, 1));
 }

@@ -376,7 +376,8 @@ impl Simulation {
         };
         let shadow = Shadow::new(submitter, &sm);
         self.world.unanswered.insert(sequence_number, shadow);
-        match self.shard.submit(&Submit { origin, account: ALICE, version, sm, body: &body }, self.now) {
+        let submit = Submit { origin, account: ALICE, version, sm: &sm, body: &body };
+        match self.shard.submit(&submit, self.now, &mut self.world) {
             SubmitOutcome::Accepted(id) => self.world.answered(sequence_number, id),
             SubmitOutcome::Refused(status) => {
                 assert_eq!(status, CommandStatus::ESME_RMSGQFUL);

@@ -72,8 +72,8 @@ fn an_account_that_does_not_exist_is_refused() {
         operation: crate::base::SubmitOperation::SubmitSm,
     };
     let submit =
-        Submit { origin, account: AccountId(9), version: InterfaceVersion::V34, sm: sm(1), body: &body };
-    let outcome = bench.shard.submit(&submit, bench.now);
+        Submit { origin, account: AccountId(9), version: InterfaceVersion::V34, sm: &sm(1), body: &body };
+    let outcome = bench.shard.submit(&submit, bench.now, &mut bench.out);
     assert_eq!(outcome, SubmitOutcome::Refused(CommandStatus::ESME_RSYSERR));
 }
 
@@ -199,8 +199,8 @@ fn each_account_waits_for_its_own_durability() {
             operation: crate::base::SubmitOperation::SubmitSm,
         };
         let account = AccountId(account);
-        let submit = Submit { origin, account, version: InterfaceVersion::V34, sm, body: &body };
-        bench.shard.submit(&submit, bench.now)
+        let submit = Submit { origin, account, version: InterfaceVersion::V34, sm: &sm, body: &body };
+        bench.shard.submit(&submit, bench.now, &mut bench.out)
     };
     let answered = |bench: &mut Bench| -> Vec<u32> {
         bench.turn();

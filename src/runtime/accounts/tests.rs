@@ -1,7 +1,10 @@
-//! Judging binds, counting places, and rates.
+//! Judging binds, counting places, charging messages.
 
 use super::*;
+use crate::base::Now;
 use crate::config::{DuplicateBind, Secret};
+use crate::session::{BindMode, Grant};
+use crate::smpp::SubmitSm;
 
 const NOW: Time = Time::from_millis(1_000_000);
 
@@ -262,47 +265,6 @@ fn slots_equal_live_sessions_whatever_happens() {
         Ok(())
     });
     checked.unwrap();
-}
-
-#[test]
-fn rate_is_exact_over_time_and_over_threads_and_zero_is_unlimited() {
-    for rate in [3, 100, 7_919, 3_000_000] {
-        let (limiter, full_at) = (Rate::new(rate, 20), AtomicU64::new(0));
-        // A hundred thousand messages' time, looked at every five.
-        let (mut nanos, mut taken) = (0, 0u64);
-        let expected = 100_000;
-        while nanos < expected * 1_000_000_000 / u64::from(rate) {
-            while limiter.take(1, Time::from_nanos(nanos), &full_at) {
-                taken += 1;
-            }
-            nanos += 5_000_000_000 / u64::from(rate);
-        }
-        assert!((expected - 30..=expected + 30).contains(&taken), "{rate}: {taken}");
-    }
-    let unlimited = Rate::new(0, 0);
-    assert!((0..100_000).all(|_| unlimited.take(1, Time::ZERO, &AtomicU64::new(0))));
-
-    let (limiter, full_at) = (Rate::new(1_000, 500), AtomicU64::new(0));
-    let taken = AtomicU64::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                for _ in 0..10_000 {
-                    if limiter.take(1, NOW, &full_at) {
-                        taken.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
-            });
-        }
-    });
-    assert_eq!(taken.into_inner(), 500, "the burst, once, over all threads");
-}
-
-#[test]
-fn a_quiet_account_may_burst_and_no_more() {
-    let (limiter, full_at) = (Rate::new(10, 5), AtomicU64::new(0));
-    let now = Time::from_millis(60_000);
-    assert_eq!((0..100).filter(|_| limiter.take(1, now, &full_at)).count(), 5);
 }
 
 #[test]

@@ -199,7 +199,7 @@ mod tests {
         let files = files(folder.path());
         assert_eq!(files.len(), 1);
         let lines: Vec<&str> = files[0].1.lines().collect();
-        assert!(lines[0].starts_with("message_id,"));
+        assert!(lines[0].starts_with("event,message_id,"));
         assert_eq!(lines[1..], ["line 0", "line 1", "line 2"]);
     }
 

@@ -4,11 +4,13 @@
 use super::{AccountLabel, Address, EventRecord};
 use crate::base::WallTime;
 use crate::config::EdrFormat;
+use crate::routing::EventKind;
 use crate::smpp::time_format::{DateDigits, format_receipt_date};
 use crate::smpp::{EsmClass, MessageState};
 
 /// The names of the values, in their order.
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 19] = [
+    "event",
     "message_id",
     "kind",
     "account",
@@ -23,7 +25,7 @@ const NAMES: [&str; 18] = [
     "registered_delivery",
     "octets",
     "accepted",
-    "finished",
+    "time",
     "attempts",
     "message_state",
     "error_code",
@@ -81,11 +83,12 @@ pub(super) fn write(
     out: &mut Vec<u8>,
 ) {
     let id = record.message_id.text();
-    let (accepted, finished) = (dates.timestamp(record.accepted), dates.timestamp(record.finished));
+    let (accepted, at) = (dates.timestamp(record.accepted), dates.timestamp(record.at));
     let Address { ton: source_ton, npi: source_npi, .. } = record.source;
     let Address { ton: dest_ton, npi: dest_npi, .. } = record.destination;
     let number = |n: u8| Value::Number(u64::from(n));
-    let values: [Value<'_>; 18] = [
+    let values: [Value<'_>; 19] = [
+        Value::Word(event_name(record.event).as_bytes()),
         Value::Word(id.as_bytes()),
         Value::Word(if record.is_mo { b"mo" } else { b"mt" }),
         Value::Text(account.system_id.as_bytes()),
@@ -100,7 +103,7 @@ pub(super) fn write(
         number(record.registered_delivery),
         Value::Number(u64::from(record.octets)),
         Value::Word(&accepted),
-        Value::Word(&finished),
+        Value::Word(&at),
         Value::Number(u64::from(record.attempts)),
         Value::Word(state_name(record.state).as_bytes()),
         Value::Number(u64::from(record.error)),
@@ -261,6 +264,14 @@ fn set_millis(text: &mut [u8; 24], at: WallTime) {
     }
 }
 
+const fn event_name(event: EventKind) -> &'static str {
+    match event {
+        EventKind::Accepted => "accepted",
+        EventKind::Attempt => "attempt",
+        EventKind::Final => "final",
+    }
+}
+
 const fn state_name(state: MessageState) -> &'static str {
     match state {
         MessageState::Delivered => "DELIVERED",
@@ -283,6 +294,7 @@ mod tests {
 
     fn record(source: &[u8]) -> EventRecord {
         EventRecord {
+            event: EventKind::Final,
             message_id: MessageId::from_u64(0x0123_4567_89AB_CDEF),
             account: AccountId(0),
             is_mo: false,
@@ -290,7 +302,7 @@ mod tests {
             error: 11,
             attempts: 3,
             accepted: WallTime::from_unix_millis(1_795_429_800_007),
-            finished: WallTime::from_unix_millis(1_795_429_812_345),
+            at: WallTime::from_unix_millis(1_795_429_812_345),
             source: Address::new(5, 0, source),
             destination: Address::new(1, 1, b"4470"),
             esm_class: 0x40,
@@ -320,7 +332,7 @@ mod tests {
     fn a_line_of_values_in_the_order_of_the_header() {
         assert_eq!(
             line(EdrFormat::Csv, b"ACME", None),
-            "0123456789ABCDEF,mt,acme,5,0,ACME,1,1,4470,64,8,1,3,2026-11-23T10:30:00.007Z,2026-11-23T10:30:12.345Z,3,UNDELIVERABLE,11\n"
+            "final,0123456789ABCDEF,mt,acme,5,0,ACME,1,1,4470,64,8,1,3,2026-11-23T10:30:00.007Z,2026-11-23T10:30:12.345Z,3,UNDELIVERABLE,11\n"
         );
         let header = header(EdrFormat::Csv, true);
         let with_body = line(EdrFormat::Csv, b"ACME", Some(b"a\x00\xFF"));
@@ -347,7 +359,7 @@ mod tests {
         let text = line(EdrFormat::Jsonl, b"ACME", Some(b"abc"));
         let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!(value["message_id"], "0123456789ABCDEF");
-        assert_eq!(value["finished"], "2026-11-23T10:30:12.345Z");
+        assert_eq!(value["time"], "2026-11-23T10:30:12.345Z");
         assert_eq!((&value["attempts"], &value["error_code"]), (&3.into(), &11.into()));
         assert_eq!(value["message_hex"], "616263");
         assert_eq!(value.as_object().map(serde_json::Map::len), Some(NAMES.len() + BODY.len()));

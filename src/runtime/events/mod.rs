@@ -1,5 +1,4 @@
-//! Event records: a line for each message that has come to its end. Shards put what they know into lanes of bounded size,
-//! once per message and without waiting; one thread of its own formats and writes. A record that finds its lane full, or
+//! Event records: a line for what happens to a message. Shards put what they know into lanes of bounded size, without waiting; one thread of its own formats and writes. A record that finds its lane full, or
 //! can't be written, is lost and counted: no message waits for its record.
 
 mod file;
@@ -20,7 +19,7 @@ use super::lane::{self, LaneReceiver, LaneSender};
 use crate::base::{AccountId, MessageId, WallTime};
 use crate::config::EdrConfig;
 use crate::limits::EVENT_LANE_BLOCKS;
-use crate::routing::MessageEnd;
+use crate::routing::{EventKind, MessageEvent};
 use crate::smpp::MessageState;
 use crate::smpp::text::DefaultAlphabet;
 use crate::stats::{Counter, ThreadCounters};
@@ -32,9 +31,10 @@ const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
 /// Longest address (3.4 section 5.2.8), less its NUL.
 const ADDRESS_OCTETS_MAX: usize = 20;
 
-/// What is recorded of a message. The octets of the message itself, if they are recorded, are the lane's body.
+/// What is recorded of an event. The octets of the message itself, if they are recorded, are the lane's body.
 #[derive(Clone, Copy, Debug)]
 pub struct EventRecord {
+    event: EventKind,
     message_id: MessageId,
     account: AccountId,
     is_mo: bool,
@@ -42,7 +42,7 @@ pub struct EventRecord {
     error: u16,
     attempts: u16,
     accepted: WallTime,
-    finished: WallTime,
+    at: WallTime,
     source: Address,
     destination: Address,
     esm_class: u8,
@@ -82,19 +82,20 @@ pub struct EventLane {
 }
 
 impl EventLane {
-    /// Records the end of a message, or an attempt before it. False: there was no room, and the record is lost.
-    pub fn record(&mut self, end: &MessageEnd<'_>) -> bool {
-        let sm = &end.sm;
+    /// Records what has happened to a message. False: there was no room, and the record is lost.
+    pub fn record(&mut self, event: &MessageEvent<'_>) -> bool {
+        let sm = &event.sm;
         let body = sm.user_data();
         let record = EventRecord {
-            message_id: end.message_id,
-            account: end.account,
-            is_mo: end.is_mo,
-            state: end.state,
-            error: end.error,
-            attempts: end.attempts,
-            accepted: end.accepted,
-            finished: end.finished,
+            event: event.kind,
+            message_id: event.message_id,
+            account: event.account,
+            is_mo: event.is_mo,
+            state: event.state,
+            error: event.error,
+            attempts: event.attempts,
+            accepted: event.accepted,
+            at: event.at,
             source: Address::new(sm.source_addr_ton, sm.source_addr_npi, sm.source_addr),
             destination: Address::new(sm.dest_addr_ton, sm.dest_addr_npi, sm.destination_addr),
             esm_class: sm.esm_class.0,

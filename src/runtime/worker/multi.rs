@@ -167,27 +167,20 @@ impl OpenMultis {
         let shards = self.batches.len() as u16;
         let Some(open) = self.open.get_mut(usize::from(slot)) else { return };
         open.undecided = 0;
-        let mut refused = open.refused.iter().map(|&(index, _)| usize::from(index)).peekable();
         let mut spent = 0;
-        let mut throttled_from = open.destinations.len();
+        // What is refused already is in the order of the destinations; what is refused here is added behind it.
+        let (mut next, known) = (0, open.refused.len());
         for index in 0..open.destinations.len() {
-            if refused.next_if_eq(&index).is_some() {
-                continue;
+            if next < known && open.refused.get(next).is_some_and(|refused| usize::from(refused.0) == index) {
+                next += 1;
+            } else if spent == allowed {
+                open.refuse(index, beyond);
+            } else {
+                let Some((ton, npi, address)) = open.get(index) else { break };
+                let Some(batch) = self.batches.get_mut(usize::from(shard_of(address, shards))) else { break };
+                batch.push(sm, index as u16, ton, npi, address);
+                spent += 1;
             }
-            if spent == allowed {
-                throttled_from = index;
-                break;
-            }
-            let Some((ton, npi, address)) = open.get(index) else { break };
-            let Some(batch) = self.batches.get_mut(usize::from(shard_of(address, shards))) else { break };
-            batch.push(sm, index as u16, ton, npi, address);
-            spent += 1;
-        }
-        let late: Vec<usize> = (throttled_from..open.destinations.len())
-            .filter(|&index| !open.refused.iter().any(|&(refused, _)| usize::from(refused) == index))
-            .collect();
-        for index in late {
-            open.refuse(index, beyond);
         }
         (open.undecided, open.charged) = (spent as u16, spent as u16);
     }
@@ -320,7 +313,8 @@ impl SessionPort<'_> {
                 }
                 (None, Some(host)) => {
                     let multis = &mut *self.multis;
-                    let held = host.submit_multi(&message, octets, self.now, |index, status| {
+                    let stats = &mut *self.output.stats;
+                    let held = host.submit_multi(&message, octets, self.now, stats, |index, status| {
                         multis.refused(name, index, status);
                     });
                     multis.accepted(name, held);

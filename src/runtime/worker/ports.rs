@@ -310,7 +310,7 @@ impl Port for SessionPort<'_> {
             let Some(host) = &mut self.shard else {
                 return Disposition::Answered(Err(CommandStatus::ESME_RSYSERR));
             };
-            let disposition = host.submit(submit, self.now);
+            let disposition = host.submit(submit, self.now, self.output.stats);
             if let (Disposition::Answered(Err(_)), Some(account)) = (disposition, account) {
                 account.refused(1);
             }

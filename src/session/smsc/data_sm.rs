@@ -3,7 +3,7 @@
 
 use super::Session;
 use crate::base::{SubmitOperation, Time};
-use crate::session::port::{Disposition, Fact, Origin, Port, StallReason};
+use crate::session::port::{Origin, Port, StallReason};
 use crate::session::received::Flow;
 use crate::smpp::validate::validate_data_sm;
 use crate::smpp::{CommandStatus, DataSm, DecodeError, Frame, PduBody, SubmitSm};
@@ -23,15 +23,7 @@ impl Session {
             .and_then(|sm| as_submit_sm(&sm));
         let sm = match decoded {
             Ok(sm) => sm,
-            Err(error) => {
-                port.fact(Fact::MalformedPdu);
-                return self.submitted(
-                    operation,
-                    sequence_number,
-                    Disposition::Answered(Err(error.status)),
-                    port,
-                );
-            }
+            Err(error) => return self.malformed(operation, sequence_number, error, port),
         };
         let origin = Origin { session: self.handle, sequence_number, operation, received_at: now };
         let disposition = port.submit_fields(origin, self.account, self.version, &sm);

@@ -41,3 +41,12 @@ pub fn joined(parts: &[Vec<u8>]) -> String {
     }
     text
 }
+
+/// Runs these functions one after another with the daemon's address, each announced when it is through.
+#[macro_export]
+macro_rules! run_cases {
+    ($client:literal, $addr:expr, $($case:ident),+ $(,)?) => {$(
+        $case($addr).await;
+        println!("{}: {} ok", $client, stringify!($case));
+    )+};
+}

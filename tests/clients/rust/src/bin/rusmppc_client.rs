@@ -14,7 +14,7 @@ use rusmpp::values::{GsmFeatures, MessageType, RegisteredDelivery};
 use rusmpp::{CommandStatus, Pdu};
 use rusmppc::error::Error;
 use rusmppc::{Client, ConnectionBuilder, Event};
-use smscd_client_tests::{Receipt, TIMEOUT, check_receipts, joined, long_text};
+use smscd_client_tests::{Receipt, TIMEOUT, check_receipts, joined, long_text, run_cases};
 
 /// A bound client and what it is told.
 struct Esme {
@@ -177,13 +177,9 @@ async fn reconnect_after_a_drop(addr: &str) {
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let addr = std::env::args().nth(1).expect("SMPP_ADDR");
-    macro_rules! run {
-        ($($case:ident),+) => {$(
-            $case(&addr).await;
-            println!("rusmppc: {} ok", stringify!($case));
-        )+};
-    }
-    run!(
+    run_cases!(
+        "rusmppc",
+        &addr,
         wrong_password,
         transceiver,
         transmitter_and_receiver,

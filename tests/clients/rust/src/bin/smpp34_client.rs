@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use futures::future;
 use smpp34::client::{BIND_TYPE, SMSC, SmppClient, SmppClientListener, SubmitSmBuilder};
 use smpp34::{SmppConnectionInformation, deliver_sm, deliver_sm_resp};
-use smscd_client_tests::{Receipt, TIMEOUT, check_receipts, joined, long_text};
+use smscd_client_tests::{Receipt, TIMEOUT, check_receipts, joined, long_text, run_cases};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// Hands on what the library calls it with.
@@ -177,11 +177,13 @@ async fn reconnect_after_a_drop(addr: &str) {
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let addr = std::env::args().nth(1).expect("SMPP_ADDR");
-    macro_rules! run {
-        ($($case:ident),+) => {$(
-            $case(&addr).await;
-            println!("smpp34: {} ok", stringify!($case));
-        )+};
-    }
-    run!(transceiver, transmitter_and_receiver, multipart, unknown_tlv, reconnect_after_a_drop);
+    run_cases!(
+        "smpp34",
+        &addr,
+        transceiver,
+        transmitter_and_receiver,
+        multipart,
+        unknown_tlv,
+        reconnect_after_a_drop
+    );
 }
