@@ -84,6 +84,10 @@ pub const POOL_CHUNKS_PREALLOCATED: usize = 64;
 /// See [`POOL_CHUNKS_PREALLOCATED`].
 pub const POOL_CHUNKS_KEPT: usize = 1_024;
 
+/// Runs of responses, each read at one time, that a connection remembers until its queue is written. A peer that never lets
+/// its queue be written to the end makes no more: later ones count as read with the last.
+pub const RESPONSE_RUNS_MAX: usize = 256;
+
 /// How long a closed session's connection waits for the peer's end after ours, in milliseconds.
 pub const LINGER_MS: u64 = 2_000;
 

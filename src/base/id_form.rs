@@ -28,6 +28,19 @@ pub enum IdForm {
 }
 
 impl IdForm {
+    /// Every form.
+    pub const ALL: [Self; 4] = [Self::Hex, Self::Decimal, Self::Padded, Self::Uuid];
+
+    /// The ids that a text may mean in any form, hex first; digits alone may mean two.
+    pub fn meanings(text: &[u8]) -> impl Iterator<Item = MessageId> {
+        let mut earlier = None;
+        Self::ALL.into_iter().filter_map(move |form| {
+            let id = form.parse(text).filter(|id| Some(*id) != earlier)?;
+            earlier = Some(id);
+            Some(id)
+        })
+    }
+
     /// The text of an id.
     #[inline]
     pub fn text(self, id: MessageId) -> MessageIdText {
@@ -161,7 +174,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const FORMS: [IdForm; 4] = [IdForm::Hex, IdForm::Decimal, IdForm::Padded, IdForm::Uuid];
+    const FORMS: [IdForm; 4] = IdForm::ALL;
     const ID: MessageId = MessageId::from_u64(0x0123_4567_89AB_CDEF);
 
     fn text(form: IdForm, id: MessageId) -> String {
@@ -210,6 +223,20 @@ mod tests {
             assert_eq!(forms.parse(form.text(ID).as_bytes()), Some(ID), "{form:?}");
         }
         assert_eq!(forms.parse(IdForm::Padded.text(ID).as_bytes()), None);
+    }
+
+    #[test]
+    fn a_text_has_every_meaning_that_it_may_have() {
+        let meanings =
+            |text: &str| IdForm::meanings(text.as_bytes()).map(MessageId::as_u64).collect::<Vec<_>>();
+        for form in FORMS {
+            assert_eq!(meanings(&text(form, ID)), [ID.as_u64()], "{form:?}");
+        }
+        // 16 digits: in hex, or in decimal.
+        assert_eq!(meanings("8198552921648689"), [0x8198_5529_2164_8689, 8_198_552_921_648_689]);
+        assert_eq!(meanings("12345678"), [0x1234_5678]);
+        assert!(meanings("01234567-89ab-8cde-bc00-000000000000").is_empty());
+        assert!(meanings("hello").is_empty());
     }
 
     proptest! {

@@ -262,7 +262,7 @@ settings! {
     password_octets_max: u8 = 64;
     /// What the address_range of a bind may be; another one has ESME_RBINDFAIL.
     address_range: AddressRangeRule = AddressRangeRule::Any;
-    /// How long a submit_sm or data_sm over the rate waits, unread, before ESME_RTHROTTLED, in milliseconds.
+    /// How long a submit_sm, data_sm or submit_multi over the rate waits, unread, before ESME_RTHROTTLED, in milliseconds.
     throttle_delay_ms: u32 = 0;
     /// What becomes of a session that leaves a delivery unanswered for `response_timeout_ms`.
     unanswered_delivery: Unanswered = Unanswered::Repeat;

@@ -140,7 +140,10 @@ fn is_live(key: &str) -> bool {
         "limits" | "retry" => true,
         "log" => rest == "level",
         "network" => matches!(rest, "profile" | "area"),
-        "store" => matches!(rest, "validity_default_s" | "validity_max_s" | "receipt_validity_s"),
+        "store" => matches!(
+            rest,
+            "validity_default_s" | "validity_max_s" | "receipt_validity_s" | "transaction_validity_s"
+        ),
         _ => false,
     }
 }
@@ -187,6 +190,7 @@ impl Config {
         after.store.validity_default_s = new.store.validity_default_s;
         after.store.validity_max_s = new.store.validity_max_s;
         after.store.receipt_validity_s = new.store.receipt_validity_s;
+        after.store.transaction_validity_s = new.store.transaction_validity_s;
         // In the order of the file, so that errors name its places.
         after.validate(origin)?;
         after.accounts = number_accounts(&self.accounts, &new.accounts);

@@ -62,6 +62,8 @@ pub struct StoreConfig {
     pub validity_max_s: u64,
     /// How long a receipt is offered to its ESME, from the final state.
     pub receipt_validity_s: u64,
+    /// Longest validity of a message in transaction mode, whose response waits for its delivery.
+    pub transaction_validity_s: u64,
 }
 
 impl Default for StoreConfig {
@@ -78,6 +80,7 @@ impl Default for StoreConfig {
             validity_default_s: 86_400,
             validity_max_s: 604_800,
             receipt_validity_s: 86_400,
+            transaction_validity_s: 30,
         }
     }
 }
@@ -103,5 +106,6 @@ impl StoreConfig {
             (1, self.validity_max_s.max(1)),
         );
         findings.in_range("store.receipt_validity_s", self.receipt_validity_s, (1, VALIDITY_S_MAX));
+        findings.in_range("store.transaction_validity_s", self.transaction_validity_s, (1, 3_600));
     }
 }

@@ -166,6 +166,7 @@ fn errors_name_file_line_and_key() {
         ),
         (account("duplicate_window_ms = 600001"), "f.toml:5: account[0].duplicate_window_ms: 600001"),
         ("[store]\nfinal_history_s = -1".to_owned(), "f.toml:2: store.final_history_s: "),
+        ("[store]\ntransaction_validity_s = 0".to_owned(), "f.toml:2: store.transaction_validity_s: 0"),
         ("[retry.congestion]\nfirst_ms = 1".to_owned(), "f.toml:2: retry.congestion.first_ms: "),
         (account("burst = 5"), "f.toml:5: account[0].burst: has no effect"),
         (account("compat.message_id = \"octal\""), "f.toml:5: account[0].compat.message_id: unknown variant"),

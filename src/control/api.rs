@@ -1,13 +1,15 @@
 //! The HTTP routes: what each answers, who may ask, and the errors.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Json;
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
+use axum::extract::{DefaultBodyLimit, Path, RawQuery, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Serialize;
@@ -18,14 +20,14 @@ use super::exchange::{Answer, NoAnswer};
 use super::metrics::{self, Scrape};
 use super::mo;
 use super::stats;
-use crate::base::{AccountId, MessageId};
+use crate::base::{AccountId, IdForm};
 use crate::config::password;
 use crate::control_lane::{ControlRequest, HeldInfo, MessageInfo, MoRefused, SessionInfo};
 use crate::smpp::MessageState;
 use crate::stats::{CounterTotals, Latency};
 
 /// Largest request body.
-const BODY_BYTES_MAX: usize = 64 * 1024;
+pub(super) const BODY_BYTES_MAX: usize = 64 * 1024;
 /// `/stats` lists the sessions to say what throttles them while there are at most so many.
 const LISTED_SESSIONS_MAX: u64 = 256;
 /// The page may load nothing from elsewhere, and talks to this server only.
@@ -52,6 +54,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
             ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "no such method here")
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), own_name_only))
         .with_state(shared)
 }
 
@@ -211,22 +214,48 @@ async fn inject_mo(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: 
 }
 
 async fn message(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Reply {
-    let Some(message_id) = MessageId::parse(id.as_bytes()) else {
-        return Err(ApiError::new(StatusCode::BAD_REQUEST, "a message id has 8 or 16 hex digits"));
-    };
     let mut threads = shared.shard_ports.clone();
     threads.sort_unstable();
     threads.dedup();
-    let question = |request| ControlRequest::QueryMessage { request, message_id };
-    let answers = shared.exchange.ask(threads, question).await?;
-    let known = answers.into_iter().find_map(|answer| match answer {
-        Answer::Message(message) => message,
-        _ => None,
-    });
-    match known {
-        Some(message) => Ok(Json(message_row(&shared, &message)).into_response()),
-        None => Err(ApiError::new(StatusCode::NOT_FOUND, "no such message, or it is forgotten already")),
+    let mut is_an_id = false;
+    for message_id in IdForm::meanings(id.as_bytes()) {
+        is_an_id = true;
+        let question = |request| ControlRequest::QueryMessage { request, message_id };
+        let answers = shared.exchange.ask(threads.clone(), question).await?;
+        let known = answers.into_iter().find_map(|answer| match answer {
+            Answer::Message(message) => message,
+            _ => None,
+        });
+        if let Some(message) = known {
+            return Ok(Json(message_row(&shared, &message)).into_response());
+        }
     }
+    if is_an_id {
+        return Err(ApiError::new(StatusCode::NOT_FOUND, "no such message, or it is forgotten already"));
+    }
+    Err(ApiError::new(
+        StatusCode::BAD_REQUEST,
+        "not a message id in any form: 8 or 16 hex digits, a decimal number, one padded to 20 digits, or a UUID of ours",
+    ))
+}
+
+/// Where loopback is all that keeps strangers out, a request has to name this machine by address, or as localhost: a page of
+/// another site whose name has come to mean 127.0.0.1 carries that name (DNS rebinding), and is of the same origin to its browser.
+async fn own_name_only(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).map(|value| value.to_str().unwrap_or_default());
+    if shared.config().http.admin_token.is_empty() && !host.is_none_or(is_own_name) {
+        let error = "names another host than this machine's address or localhost; set http.admin_token to be asked by name";
+        return ApiError::new(StatusCode::FORBIDDEN, error).into_response();
+    }
+    next.run(request).await
+}
+
+/// Whether a Host header has an address, or localhost, and maybe a port.
+fn is_own_name(host: &str) -> bool {
+    let is_address = host.parse::<SocketAddr>().is_ok()
+        || host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    is_address || name.eq_ignore_ascii_case("localhost")
 }
 
 /// Refuses a request that a page of another site makes through the operator's browser: those carry their own Origin.

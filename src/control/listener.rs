@@ -1,4 +1,5 @@
-//! The HTTP listener with its bounds: so many connections at once, and none that takes long over a request or an answer.
+//! The HTTP listener with its bounds: so many connections at once, and none that takes long over a request or an answer, or
+//! sends more than any request has.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,11 +14,16 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::api::BODY_BYTES_MAX;
+
 /// Connections served at once; further ones wait in the listener's backlog.
 const CONNECTIONS_MAX: usize = 256;
 /// A connection that has not sent its next request whole, or not taken the whole answer, after this long is closed, however
 /// busy it looks meanwhile.
 const PHASE_MAX: Duration = Duration::from_secs(30);
+
+/// A connection that has sent so many octets without being answered is closed: no head with no body is that long.
+const REQUEST_BYTES_MAX: usize = BODY_BYTES_MAX + 64 * 1024;
 
 /// A listener that admits a bounded number of connections.
 pub(super) struct Bounded {
@@ -42,8 +48,8 @@ impl Listener for Bounded {
         // tokio's own implementation waits and retries when the process is out of file descriptors.
         let (stream, peer) = Listener::accept(&mut self.listener).await;
         let over = Box::pin(sleep(self.phase_max));
-        let phase = Phase::Request;
-        (Admitted { stream, phase, over, phase_max: self.phase_max, _permit: permit }, peer)
+        let (phase, phase_max) = (Phase::Request, self.phase_max);
+        (Admitted { stream, phase, over, received: 0, phase_max, _permit: permit }, peer)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -66,6 +72,8 @@ pub(super) struct Admitted {
     phase: Phase,
     /// Fires when the phase has lasted too long.
     over: Pin<Box<Sleep>>,
+    /// Octets since the last answer.
+    received: usize,
     phase_max: Duration,
     _permit: Option<OwnedSemaphorePermit>,
 }
@@ -80,6 +88,7 @@ impl Admitted {
     ) -> Poll<io::Result<T>> {
         if result.is_ready() && self.phase != phase {
             self.phase = phase;
+            self.received = 0;
             let until = Instant::now() + self.phase_max;
             self.over.as_mut().reset(until);
         }
@@ -96,8 +105,14 @@ impl AsyncRead for Admitted {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
-        self.watch(cx, Phase::Request, result)
+        let result = self.watch(cx, Phase::Request, result);
+        self.received += buf.filled().len() - before;
+        if self.received > REQUEST_BYTES_MAX {
+            return Poll::Ready(Err(io::ErrorKind::FileTooLarge.into()));
+        }
+        result
     }
 }
 
@@ -135,6 +150,34 @@ mod tests {
     use axum::Router;
     use axum::routing::get;
     use std::io::{Read, Write};
+
+    #[test]
+    fn a_request_without_an_end_is_not_read_to_its_end() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut bounded = Bounded::new(TcpListener::bind("127.0.0.1:0").await.unwrap());
+            let addr = bounded.local_addr().unwrap();
+            let sender = std::thread::spawn(move || {
+                let mut stream = std::net::TcpStream::connect(addr).unwrap();
+                while stream.write_all(&[b'x'; 4096]).is_ok() {}
+            });
+            let (mut admitted, _) = bounded.accept().await;
+            let mut octets = [0; 4096];
+            let mut total = 0;
+            let error = loop {
+                let mut buf = ReadBuf::new(&mut octets);
+                let read = std::future::poll_fn(|cx| Pin::new(&mut admitted).poll_read(cx, &mut buf));
+                match read.await {
+                    Ok(()) => total += buf.filled().len(),
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+            assert!((REQUEST_BYTES_MAX - 4096..=REQUEST_BYTES_MAX).contains(&total), "{total}");
+            drop(admitted);
+            sender.join().unwrap();
+        });
+    }
 
     #[test]
     fn slow_connections_are_closed_and_make_room() {

@@ -120,12 +120,24 @@ impl Control {
 
     /// One request on its own connection: status, head and body.
     fn request(&self, method: &str, path: &str, headers: &str, body: &str) -> (u16, String, String) {
+        self.request_to("127.0.0.1", method, path, headers, body)
+    }
+
+    /// The same by another Host header.
+    fn request_to(
+        &self,
+        host: &str,
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: &str,
+    ) -> (u16, String, String) {
         let mut stream = TcpStream::connect(self.http).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let length = body.len();
         write!(
             stream,
-            "{method} {path} HTTP/1.1\r\nHost: smscd\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
         )
         .unwrap();
         let mut answer = String::new();
@@ -430,9 +442,28 @@ fn messages_are_found_on_whichever_thread_has_them() {
     assert_eq!(message["next_attempt_unix_ms"], 1_700_000_005_000u64);
     assert_eq!(message["expires_unix_ms"], 1_700_000_600_000u64);
     assert_eq!((&message["destination_addr"], &message["final_unix_ms"]), (&"200".into(), &Value::Null));
-    assert_eq!(control.get("/messages/FFFFFFFFFFFFFFFF").0, 404);
-    assert_eq!(control.get("/messages/12").0, 400);
-    assert_eq!(control.get("/messages/xyzxyzxy").0, 400);
+    // In every form that an ESME may know it by, its answer has the hex one.
+    for form in crate::base::IdForm::ALL {
+        let text = form.text(MessageId::from_u64(0x0123_4567_89AB_CDEF));
+        let path = format!("/messages/{}", std::str::from_utf8(text.as_bytes()).unwrap());
+        assert_eq!(control.json(&path)["message_id"], "0123456789ABCDEF", "{path}");
+    }
+    for unknown in ["FFFFFFFFFFFFFFFF", "12345678", "81985529216486896", "00081985529216486896"] {
+        let (status, answer) = control.get(&format!("/messages/{unknown}"));
+        assert_eq!(status, 404, "{unknown}: {answer}");
+        assert!(answer.contains("no such message"), "{answer}");
+    }
+    for wrong in [
+        "12",
+        "xyzxyzxy",
+        "081985529216486895",
+        "01234567-89ab-8cde-bc00-000000000000",
+        "99999999999999999999",
+    ] {
+        let (status, answer) = control.get(&format!("/messages/{wrong}"));
+        assert_eq!(status, 400, "{wrong}: {answer}");
+        assert!(answer.contains("not a message id in any form"), "{answer}");
+    }
 }
 
 #[test]
@@ -454,10 +485,30 @@ fn a_token_guards_what_changes_state() {
 fn pages_of_other_sites_change_nothing() {
     let control = Control::start(Config::default());
     let body = r#"{"source_addr":"1","destination_addr":"2","text":"x"}"#;
-    for origin in ["https://example.com", "http://smscd:81", "null"] {
+    for origin in ["https://example.com", "http://127.0.0.1:81", "null"] {
         assert_eq!(control.request("POST", "/mo", &format!("Origin: {origin}\r\n"), body).0, 403, "{origin}");
     }
-    assert_eq!(control.request("POST", "/mo", "Origin: http://smscd\r\n", body).0, 202);
+    assert_eq!(control.request("POST", "/mo", "Origin: http://127.0.0.1\r\n", body).0, 202);
+}
+
+/// A page whose own name has come to mean 127.0.0.1 is of the same origin to its browser (DNS rebinding).
+#[test]
+fn on_loopback_without_a_token_it_answers_to_no_other_name() {
+    let body = r#"{"source_addr":"1","destination_addr":"2","text":"x"}"#;
+    let control = Control::start(Config::default());
+    for name in ["example.com:2780", "example.com", "127.0.0.1.example.com", "localhost.example.com:80", ""] {
+        let origin = format!("Origin: http://{name}\r\n");
+        assert_eq!(control.request_to(name, "POST", "/mo", &origin, body).0, 403, "{name}");
+        assert_eq!(control.request_to(name, "GET", "/sessions", "", "").0, 403, "{name}");
+    }
+    for name in ["127.0.0.1:2780", "localhost:2780", "LocalHost", "[::1]:2780", "[::1]", "192.0.2.7:80"] {
+        assert_eq!(control.request_to(name, "GET", "/sessions", "", "").0, 200, "{name}");
+    }
+    let mut config = Config::default();
+    config.http.admin_token = Secret::new("s3cret");
+    let control = Control::start(config);
+    assert_eq!(control.request_to("smscd.example.com", "GET", "/stats", "", "").0, 200);
+    assert_eq!(control.request_to("smscd.example.com", "POST", "/mo", "", body).0, 401);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::duplicates::Fingerprint;
 use super::message::{Message, NETWORK, NONE, Role, Stage, Turn, seconds_of, version_of};
 use super::policy::Policy;
 use super::sessions::Sessions;
+use super::transaction::is_transaction;
 use super::{Fact, Mo, MoOutcome, MoRefused, Shard, ShardOutput, Submit, SubmitOutcome};
 use crate::base::mobile::MobileNetwork;
 use crate::base::{AccountId, MessageId, Now, PrefixMap, Time};
@@ -35,10 +36,15 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             return SubmitOutcome::Refused(CommandStatus::ESME_RSYSERR);
         }
         let policy = *self.accounts.get(submit.account);
-        let times = match times(sm, &policy, now) {
+        let mut times = match times(sm, &policy, now) {
             Ok(times) => times,
             Err(status) => return SubmitOutcome::Refused(status),
         };
+        let is_awaited = is_transaction(sm, submit.origin.operation, submit.version);
+        if is_awaited {
+            let limit_ms = self.settings.transaction_validity_s.saturating_mul(1_000);
+            times = Times { schedule: None, expires: times.expires.min(now.mono.plus_millis(limit_ms)) };
+        }
         let fingerprint = (policy.duplicate_window_ms > 0)
             .then(|| Fingerprint::of(submit.account, sm, Some(submit.origin.sequence_number)))
             .flatten();
@@ -48,6 +54,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             return outcome;
         }
         if sm.replace_if_present_flag != 0
+            && !is_awaited
             && let Some(outcome) = self.submit_in_place(submit, times, now)
         {
             return outcome;
@@ -73,8 +80,11 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let Some((slot, is_durable)) = self.enter(message, due, submit.body, now) else {
             return SubmitOutcome::Refused(CommandStatus::ESME_RMSGQFUL);
         };
-        if policy.parts_wait_ms > 0 {
+        if policy.parts_wait_ms > 0 && !is_awaited {
             self.join_parts(slot, submit.account, sm, now);
+        }
+        if is_awaited {
+            out.fact(Fact::TransactionAccepted { account: submit.account });
         }
         if let Some(fingerprint) = fingerprint {
             self.duplicates.remember(fingerprint, id, now.mono.plus_millis(policy.duplicate_window_ms));
@@ -87,7 +97,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             None if message.target == NETWORK => self.attempt(slot, Some(sm.destination_addr), now),
             _ => self.open(slot, now),
         }
-        SubmitOutcome::Accepted(id)
+        if is_awaited { SubmitOutcome::Later } else { SubmitOutcome::Accepted(id) }
     }
 
     /// Takes in an MO message.

@@ -17,7 +17,7 @@ use crate::smpp::{AlertNotification, InterfaceVersion, PduBody, RegisteredDelive
 use crate::store::MessageStore;
 
 /// Whose subscriber is awaited: account, source_addr, destination_addr.
-type Flag = (AccountId, Box<[u8]>, Box<[u8]>);
+pub(super) type Flag = (AccountId, Box<[u8]>, Box<[u8]>);
 
 /// The delivery pending flags that are set.
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ pub(super) struct PendingFlags {
     set: HashSet<Flag>,
 }
 
-fn flag_of(account: AccountId, sm: &SmFields<'_>) -> Flag {
+pub(super) fn flag_of(account: AccountId, sm: &SmFields<'_>) -> Flag {
     (account, sm.source_addr.into(), sm.destination_addr.into())
 }
 
@@ -34,7 +34,8 @@ fn may_ask(message: &Message) -> bool {
     message.operation() == SubmitOperation::DataSm || message.speaks(InterfaceVersion::V50)
 }
 
-fn asks(message: &Message, sm: &SmFields<'_>) -> bool {
+/// Whether a message asks for the flag.
+pub(super) fn asks_for_flag(message: &Message, sm: &SmFields<'_>) -> bool {
     may_ask(message) && sm.tlvs.u8(TlvTag::SET_DPF) == Some(1)
 }
 
@@ -42,8 +43,13 @@ impl PendingFlags {
     /// Whether the flag is set that a final message has asked for: dpf_result of its receipt, which has one in 5.0.
     /// `None`: it has asked for none.
     pub(super) fn dpf_result(&self, message: &Message, sm: &SmFields<'_>) -> Option<bool> {
-        (!sm.tlvs.is_empty() && message.role == Role::Receipt && asks(message, sm))
-            .then(|| self.set.contains(&flag_of(message.account, sm)))
+        (!sm.tlvs.is_empty() && message.role == Role::Receipt && asks_for_flag(message, sm))
+            .then(|| self.is_set(&flag_of(message.account, sm)))
+    }
+
+    /// Whether a flag is set.
+    pub(super) fn is_set(&self, flag: &Flag) -> bool {
+        self.set.contains(flag)
     }
 }
 
@@ -61,7 +67,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let account = original.account;
         let mut body = std::mem::take(&mut self.scratch.body);
         let stored = self.store.body(original.location).and_then(|body| SmFields::decode(body).ok());
-        let flag = stored.filter(|sm| asks(original, sm)).map(|sm| {
+        let flag = stored.filter(|sm| asks_for_flag(original, sm)).map(|sm| {
             let addresses = SmFields {
                 source_addr_ton: sm.source_addr_ton,
                 source_addr_npi: sm.source_addr_npi,

@@ -90,7 +90,10 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     ) {
         let Some(message) = self.messages.get_mut(slot) else { return };
         message.error = error;
-        if message.on_failure == OnFailure::GiveUp {
+        if message.on_failure == OnFailure::Answer {
+            message.on_failure = OnFailure::AnswerTemporary;
+        }
+        if matches!(message.on_failure, OnFailure::GiveUp | OnFailure::AnswerTemporary) {
             self.finish(slot, MessageState::Undeliverable, error, now, out);
             return;
         }
@@ -200,8 +203,11 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let Message { id, finished_s, .. } = *message;
         self.history.remember(&FinalRecord { id, account, finished_s, error, state });
         out.fact(Fact::Finished { account, state, nanos: now.mono.nanos_since(message.accepted) });
-        let Message { registered_delivery, parts_settled, .. } = *message;
+        let Message { registered_delivery, parts_settled, on_failure, .. } = *message;
         let mut keeps_receipt = registered_delivery.wants_receipt(state == MessageState::Delivered);
+        if on_failure.is_awaited() {
+            self.note_outcome(slot);
+        }
         self.state_end(slot, state, error, now, out);
         self.end_turn(slot, turn, subscriber, now);
         let group = if parts_settled == 0 { None } else { self.group_of(slot) };
@@ -232,10 +238,16 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         if group.is_none() {
             out.fact(Fact::ReceiptCreated { account });
         }
-        if self.is_held(durability, lsn) {
-            self.receipt_due(slot, now, out);
-        } else {
+        if !self.is_held(durability, lsn) {
             self.await_durable(slot, durability, lsn);
+        } else if on_failure.is_awaited() {
+            // Behind the answer, which the next turn gives.
+            if let Some(message) = self.messages.get_mut(slot) {
+                message.stage = Stage::Ready;
+                self.work.push_back(&mut self.messages, slot);
+            }
+        } else {
+            self.receipt_due(slot, now, out);
         }
         lsn
     }

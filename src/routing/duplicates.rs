@@ -9,6 +9,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::message::{Message, Role, Stage};
+use super::transaction::is_transaction;
 use super::{Origin, Shard, ShardOutput, Submit, SubmitOutcome};
 use crate::base::mobile::MobileNetwork;
 use crate::base::{AccountId, MessageId, Now, Time};
@@ -88,6 +89,20 @@ impl Duplicates {
         }
     }
 
+    /// Lets a duplicate wait for the answer that the message has. `false`: too many wait.
+    pub(super) fn wait(&mut self, id: MessageId, origin: Origin) -> bool {
+        let has_room = self.waiting.len() < DUPLICATES_WAITING_MAX;
+        if has_room {
+            self.waiting.push((id, origin));
+        }
+        has_room
+    }
+
+    /// Those that wait for the answer that this message has, which is given now.
+    pub(super) fn take_waiting(&mut self, id: MessageId) -> impl Iterator<Item = Origin> {
+        self.waiting.extract_if(.., move |waiting| waiting.0 == id).map(|(_, origin)| origin)
+    }
+
     /// Answers the duplicates of a message that is answered itself.
     #[inline]
     pub(super) fn answer(&mut self, id: MessageId, out: &mut impl ShardOutput) {
@@ -111,14 +126,17 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         now: Now,
     ) -> Option<SubmitOutcome> {
         let id = self.duplicates.find(fingerprint, now)?;
+        if is_transaction(submit.sm, submit.origin.operation, submit.version) {
+            return self.as_repeated(submit, id, now);
+        }
         let message = self.find(id).and_then(|slot| self.messages.get(slot));
         if !matches!(message, Some(Message { role: Role::Mt, stage: Stage::AwaitingDurable { .. }, .. })) {
             return Some(SubmitOutcome::Accepted(id));
         }
-        if self.duplicates.waiting.len() == DUPLICATES_WAITING_MAX {
-            return Some(SubmitOutcome::Refused(CommandStatus::ESME_RTHROTTLED));
-        }
-        self.duplicates.waiting.push((id, submit.origin));
-        Some(SubmitOutcome::Later)
+        Some(if self.duplicates.wait(id, submit.origin) {
+            SubmitOutcome::Later
+        } else {
+            SubmitOutcome::Refused(CommandStatus::ESME_RTHROTTLED)
+        })
     }
 }

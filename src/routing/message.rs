@@ -2,6 +2,7 @@
 //! cache lines.
 
 use super::subscribers::SubscriberNames;
+use super::transaction::is_transaction;
 use crate::base::mobile::Outcome;
 use crate::base::{AccountId, MessageId, Now, SessionHandle, SubmitOperation, Time, WallTime};
 use crate::smpp::{InterfaceVersion, MessageState, PduBody, RegisteredDelivery, SmFields};
@@ -85,10 +86,27 @@ pub(super) enum Turn {
 pub(super) enum OnFailure {
     /// No more than one attempt: datagram mode.
     GiveUp,
+    /// The same, and the submission is answered with what comes of it: transaction mode.
+    Answer,
+    /// The same, and that attempt has failed for now.
+    AnswerTemporary,
     /// Another attempt, and an intermediate notification if one is asked for.
     Retry,
     /// Another attempt; the notification has been made.
     RetryNotified,
+}
+
+impl OnFailure {
+    /// Whether its submission is not answered yet.
+    #[inline]
+    pub(super) const fn is_awaited(self) -> bool {
+        matches!(self, Self::Answer | Self::AnswerTemporary)
+    }
+
+    /// Whether the one attempt has failed for now.
+    pub(super) const fn was_temporary(self) -> bool {
+        matches!(self, Self::AnswerTemporary)
+    }
 }
 
 /// What a message waits for. It is on the wheel in exactly the stages that say so, and in a list in exactly those
@@ -284,6 +302,13 @@ impl Message {
         self.version & !OPERATION_MASK == version.octet()
     }
 
+    #[cold]
+    fn is_transaction(&self, sm: &SmFields<'_>) -> bool {
+        let version =
+            if self.speaks(InterfaceVersion::V50) { InterfaceVersion::V50 } else { InterfaceVersion::V34 };
+        is_transaction(sm, self.operation(), version)
+    }
+
     /// Whether it goes by the id of a submit_multi, which stands at the end of its body.
     pub(super) const fn is_part_of_multi(&self) -> bool {
         self.version & OPERATION_MASK == PART_OF_MULTI
@@ -315,8 +340,9 @@ impl Message {
         let datagram = sm.esm_class.is_datagram();
         self.on_failure = match self.on_failure {
             _ if datagram => OnFailure::GiveUp,
-            OnFailure::GiveUp | OnFailure::Retry => OnFailure::Retry,
+            _ if sm.esm_class.is_transaction() && self.is_transaction(sm) => OnFailure::Answer,
             OnFailure::RetryNotified => OnFailure::RetryNotified,
+            _ => OnFailure::Retry,
         };
         self.registered_delivery = if datagram { RegisteredDelivery::NONE } else { sm.registered_delivery };
         self.priority = sm.priority_flag.min(PRIORITY_MAX);
@@ -358,6 +384,10 @@ impl Message {
                 && !message.registered_delivery.wants_receipt(state == MessageState::Delivered)
             {
                 message.expires = now.mono;
+            }
+            // A receipt or notification is tried as any other, and one that asks for an alert has failed for now.
+            if role != Role::Mt {
+                message.on_failure = OnFailure::Retry;
             }
             // It is made when the first attempt fails, so it was.
             if record.attempts > 0 && message.on_failure == OnFailure::Retry {

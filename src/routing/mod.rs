@@ -15,6 +15,7 @@
 //! | `outgoing` | the deliver_sm of a receipt, an MO message, a message from another ESME |
 //! | `sessions`, `address_range` | who is bound, with what credit and which addresses |
 //! | `operations` | query_sm, cancel_sm, replace_sm, replace_if_present_flag |
+//! | `transaction` | submissions that are answered with what comes of their message |
 //! | `duplicates` | submits that repeat another |
 //! | `policy` | what goes for which account |
 //! | `message`, `list` | a message, and the lists that it stands in |
@@ -55,6 +56,7 @@ mod settings;
 mod shard;
 mod split;
 mod subscribers;
+mod transaction;
 mod values;
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use super::parts::Whole;
 use super::split;
 use crate::base::IdForm;
 use crate::base::id_form::ID_TEXT_MAX;
+use crate::smpp::delivery_outcome::NETWORK_TYPE_GSM;
 use crate::smpp::receipt::{RECEIPT_TEXT_MAX, ReceiptExcerpt, ReceiptText};
 use crate::smpp::text::DefaultAlphabet;
 use crate::smpp::time_format::{DateDigits, format_receipt_date};
@@ -20,8 +21,6 @@ const RECEIPT_TLVS_MAX: usize = (4 + ID_TEXT_MAX + 1) + (4 + 1) + (4 + 3) + (4 +
 const _: () = assert!(split::PART_OCTETS_MAX <= RECEIPT_TEXT_MAX);
 /// Most user data that a peer without TLVs can be handed.
 const SHORT_MESSAGE_MAX: usize = 254;
-/// network_error_code's first octet: GSM (3.4 section 5.3.2.31).
-const NETWORK_TYPE_GSM: u8 = 3;
 
 /// Memory for the parts of a deliver_sm that are not in the stored body, and for a body on its way into the store.
 #[derive(Debug)]

@@ -18,6 +18,8 @@ pub struct ShardChange {
     pub validity_max_s: u64,
     /// See [`ShardSettings::receipt_validity_s`].
     pub receipt_validity_s: u64,
+    /// See [`ShardSettings::transaction_validity_s`].
+    pub transaction_validity_s: u64,
     /// See [`ShardSettings::retry_absent`].
     pub retry_absent: RetrySettings,
     /// See [`ShardSettings::retry_congestion`].
@@ -37,6 +39,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             validity_default_s,
             validity_max_s,
             receipt_validity_s,
+            transaction_validity_s,
             retry_absent,
             retry_congestion,
             retry_refused,
@@ -46,6 +49,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             validity_default_s,
             validity_max_s,
             receipt_validity_s,
+            transaction_validity_s,
             retry_absent,
             retry_congestion,
             retry_refused,

@@ -37,6 +37,8 @@ pub struct ShardSettings {
     pub validity_max_s: u64,
     /// How long a receipt is offered to its ESME, in seconds from the final state.
     pub receipt_validity_s: u64,
+    /// The longest validity of a message in transaction mode, in seconds, whatever it names.
+    pub transaction_validity_s: u64,
     /// When an attempt at an absent subscriber is repeated.
     pub retry_absent: RetrySettings,
     /// When an attempt is repeated that met congestion: in the network, or of an ESME that says it is throttled or full.
@@ -67,6 +69,7 @@ impl Default for ShardSettings {
             validity_default_s: 24 * 3_600,
             validity_max_s: 7 * 24 * 3_600,
             receipt_validity_s: 24 * 3_600,
+            transaction_validity_s: 30,
             retry_absent: RetrySettings::default(),
             retry_congestion: RetrySettings::default(),
             retry_refused: RetrySettings::default(),

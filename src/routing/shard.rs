@@ -9,7 +9,7 @@ use super::duplicates::Duplicates;
 use super::history::{FinalHistory, FinalRecord};
 use super::index::IdIndex;
 use super::list::{Lanes, List};
-use super::message::{Message, NONE, Role, Stage, wall_of};
+use super::message::{NONE, Role, Stage, wall_of};
 use super::messages::Messages;
 use super::operations::Answers;
 use super::outgoing::Scratch;
@@ -17,7 +17,8 @@ use super::parts::PartGroups;
 use super::policy::Policies;
 use super::sessions::Sessions;
 use super::subscribers::{SubscriberNames, Subscribers};
-use super::{Bound, Fact, HeldMessage, MessageView, Origin, SettingsError, ShardOutput, ShardSettings};
+use super::transaction::{Transactions, origin_of};
+use super::{Bound, Fact, HeldMessage, MessageView, SettingsError, ShardOutput, ShardSettings};
 use crate::base::mobile::MobileNetwork;
 use crate::base::{
     AccountId, MessageId, MessageIdSource, Now, PrefixMap, SessionHandle, Time, WallTime, Wheel,
@@ -51,6 +52,8 @@ pub struct Shard<S, N> {
     /// disk yet; each in log order.
     pub(super) not_written: List,
     pub(super) not_synced: List,
+    /// What the submitters of messages in transaction mode are to be told.
+    pub(super) transactions: Transactions,
     /// Answers to operations that wait for their log entries.
     pub(super) answers: Answers,
     pub(super) sessions: Sessions,
@@ -99,6 +102,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             work: Lanes::EMPTY,
             not_written: List::EMPTY,
             not_synced: List::EMPTY,
+            transactions: Transactions::default(),
             answers: Answers::default(),
             sessions: Sessions::new(settings.accounts.iter().map(|account| account.claims_by_address_range)),
             flags: PendingFlags::default(),
@@ -166,13 +170,17 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         more |= self.take_mo(now, budget, out);
         more |= self.pump(now, budget, out);
         self.store.commit();
-        more || !self.work.is_empty() || self.sessions.any_ready()
+        more || self.has_work()
+    }
+
+    fn has_work(&self) -> bool {
+        !self.work.is_empty() || self.sessions.any_ready() || !self.transactions.is_empty()
     }
 
     /// When to call [`Shard::turn`] next, if nothing else happens before; `None`: nothing is due ever. Anything put in
     /// from outside, and a log entry that becomes durable, calls for a turn of its own.
     pub fn next_deadline(&self) -> Option<Time> {
-        if !self.work.is_empty() || self.sessions.any_ready() {
+        if self.has_work() {
             return Some(Time::ZERO);
         }
         let deadlines =
@@ -381,12 +389,10 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             }
             match message.role {
                 Role::Mt => {
-                    let Message { submitter: session, sequence_number, .. } = message;
-                    let operation = message.operation();
-                    let received_at = message.accepted;
-                    let origin = Origin { session, sequence_number, operation, received_at };
-                    out.submit_result(origin, Ok(message.id));
-                    self.duplicates.answer(message.id, out);
+                    if !message.on_failure.is_awaited() {
+                        out.submit_result(origin_of(&message), Ok(message.id));
+                        self.duplicates.answer(message.id, out);
+                    }
                     self.open(slot, now);
                 }
                 Role::Mo => {

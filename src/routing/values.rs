@@ -3,7 +3,8 @@
 use super::{Asker, MessageEvent, RecoveredAs};
 use crate::base::{AccountId, DeliveryToken, MessageId, SessionHandle, SubmitOperation, Time, WallTime};
 use crate::smpp::{
-    AlertNotification, CommandStatus, DeliverSm, InterfaceVersion, MessageState, OperationAnswer, SubmitSm,
+    AlertNotification, CommandStatus, DeliverSm, DeliveryOutcome, InterfaceVersion, MessageState,
+    OperationAnswer, SubmitSm,
 };
 
 /// Which request a message came in with.
@@ -41,7 +42,8 @@ pub enum SubmitOutcome {
     Accepted(MessageId),
     /// It is not held, and never will be heard of again.
     Refused(CommandStatus),
-    /// [`ShardOutput::submit_result`] tells once it is durable.
+    /// [`ShardOutput::submit_result`] tells once it is durable, or in transaction mode [`ShardOutput::outcome`] once it is
+    /// final.
     Later,
 }
 
@@ -141,6 +143,11 @@ pub enum Fact {
         /// Whose.
         account: AccountId,
     },
+    /// A message in transaction mode was taken in; its submission is answered when it is final.
+    TransactionAccepted {
+        /// Whose.
+        account: AccountId,
+    },
     /// A receipt or an intermediate notification is owed.
     ReceiptCreated {
         /// To whom.
@@ -227,6 +234,13 @@ pub enum Fact {
 pub trait ShardOutput {
     /// The answer to a submit for which [`SubmitOutcome::Later`] was returned.
     fn submit_result(&mut self, origin: Origin, result: Result<MessageId, CommandStatus>);
+
+    /// The answer to a submit in transaction mode: what has come of the message.
+    fn outcome(&mut self, origin: Origin, outcome: &DeliveryOutcome) {
+        let status = outcome.status();
+        let result = if status.is_ok() { Ok(outcome.message_id) } else { Err(status) };
+        self.submit_result(origin, result);
+    }
 
     /// The answer to an operation for which [`super::OperationOutcome::Later`] was returned.
     fn operation_result(&mut self, asker: Asker, answer: OperationAnswer);

@@ -1,4 +1,4 @@
-//! How many connections there are: in all, per address, and per worker. Shared by the acceptor and the workers.
+//! How many connections there are: in all, per address (of IPv6: per /64), and per worker. Shared by the acceptor and the workers.
 //! Every connection admitted is released exactly once, when its worker drops it.
 
 use std::collections::HashMap;
@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 
+use super::peer_host::PeerHost;
+
 /// The book over all workers.
 #[derive(Debug)]
 pub struct Admission {
@@ -15,7 +17,7 @@ pub struct Admission {
     per_address_max: AtomicU32,
     connections: AtomicU32,
     /// Touched once per connection's start and end, never per PDU.
-    addresses: Mutex<HashMap<IpAddr, u32>>,
+    hosts: Mutex<HashMap<PeerHost, u32>>,
 }
 
 /// Why a connection is not admitted.
@@ -34,7 +36,7 @@ impl Admission {
             connections_max: AtomicU32::new(connections_max),
             per_address_max: AtomicU32::new(per_address_max),
             connections: AtomicU32::new(0),
-            addresses: Mutex::new(HashMap::new()),
+            hosts: Mutex::new(HashMap::new()),
         }
     }
 
@@ -53,27 +55,27 @@ impl Admission {
             return Err(Refused::Connections);
         }
         let per_address_max = self.per_address_max.load(Ordering::Acquire);
-        let mut addresses = self.addresses.lock();
-        let count = addresses.entry(address).or_insert(0);
+        let mut hosts = self.hosts.lock();
+        let count = hosts.entry(address.into()).or_insert(0);
         if per_address_max > 0 && *count >= per_address_max {
             return Err(Refused::PerAddress);
         }
         *count += 1;
-        drop(addresses);
+        drop(hosts);
         self.connections.fetch_add(1, Ordering::AcqRel);
         Ok(())
     }
 
     /// A connection from `address` has ended.
     pub fn release(&self, address: IpAddr) {
-        let mut addresses = self.addresses.lock();
-        if let Some(count) = addresses.get_mut(&address) {
+        let (mut hosts, host) = (self.hosts.lock(), address.into());
+        if let Some(count) = hosts.get_mut(&host) {
             *count -= 1;
             if *count == 0 {
-                addresses.remove(&address);
+                hosts.remove(&host);
             }
         }
-        drop(addresses);
+        drop(hosts);
         self.connections.fetch_sub(1, Ordering::AcqRel);
     }
 
@@ -135,6 +137,18 @@ mod tests {
         assert_eq!(book.admit(b), Ok(()));
         load.take();
         load.release(a);
-        assert_eq!(book.addresses.lock().get(&a), None, "an address without connections is forgotten");
+        assert_eq!(book.hosts.lock().get(&a.into()), None, "an address without connections is forgotten");
+    }
+
+    #[test]
+    fn a_host_with_a_whole_ipv6_network_has_no_more_than_another() {
+        let book = Admission::new(10, 2);
+        let of = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert_eq!(book.admit(of("2001:db8::1")), Ok(()));
+        assert_eq!(book.admit(of("2001:db8::2")), Ok(()));
+        assert_eq!(book.admit(of("2001:db8::3")), Err(Refused::PerAddress));
+        assert_eq!(book.admit(of("2001:db8:0:1::1")), Ok(()));
+        book.release(of("2001:db8::2"));
+        assert_eq!(book.admit(of("2001:db8::3")), Ok(()));
     }
 }

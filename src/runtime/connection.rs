@@ -11,6 +11,7 @@ use super::pool::ChunkPool;
 use super::tls::TlsSession;
 use super::worker::Demand;
 use crate::base::{SessionHandle, Time};
+use crate::limits::RESPONSE_RUNS_MAX;
 use crate::session::{CloseReason, Session, SessionSettings, StallReason};
 use crate::stats::{Latency, LatencySet};
 
@@ -19,6 +20,35 @@ use crate::stats::{Latency, LatencySet};
 struct Run {
     received_at: Time,
     responses: u32,
+}
+
+/// How long octets have waited for a socket to take them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// Since when the socket takes nothing.
+    pub blocked_since: Time,
+    /// Since when there has been something to take, even if the socket has taken some now and then. By this it is decided who
+    /// goes when memory is short: a sip keeps no place.
+    pub since: Time,
+}
+
+impl Backlog {
+    /// There is nothing to take.
+    pub const NONE: Self = Self { blocked_since: Time::NEVER, since: Time::NEVER };
+
+    /// The socket has taken so many octets, and so many are left. True: it is blocked from now on.
+    pub fn note(&mut self, taken: usize, left: usize, now: Time) -> bool {
+        if left == 0 {
+            *self = Self::NONE;
+            return false;
+        }
+        self.since = self.since.min(now);
+        let is_new = taken > 0 || self.blocked_since == Time::NEVER;
+        if is_new {
+            self.blocked_since = now;
+        }
+        is_new
+    }
 }
 
 /// A connection and all that its worker knows of it.
@@ -56,8 +86,8 @@ pub struct Connection {
     pub closing: Option<Closing>,
     /// Since when a PDU is half-read.
     pub fragment_since: Time,
-    /// Since when the socket takes nothing.
-    pub blocked_since: Time,
+    /// Octets that the socket has not taken.
+    pub backlog: Backlog,
     /// Whether any octet was ever received.
     pub heard: bool,
     /// What its entry in the timer wheel is set to.
@@ -109,7 +139,7 @@ impl Connection {
             in_dirty: false,
             closing: None,
             fragment_since: Time::NEVER,
-            blocked_since: Time::NEVER,
+            backlog: Backlog::NONE,
             heard: false,
             armed_for: Time::NEVER,
             tls: None,
@@ -121,8 +151,10 @@ impl Connection {
     /// Notes a response queued for a request that was read at `received_at`.
     #[inline]
     pub fn note_response(runs: &mut ResponseRuns<'_>, received_at: Time) {
+        let is_full = runs.0.len() >= RESPONSE_RUNS_MAX;
         match runs.0.last_mut() {
             Some(run) if run.received_at == received_at => run.responses += 1,
+            Some(run) if is_full => run.responses = run.responses.saturating_add(1),
             _ => runs.0.push(Run { received_at, responses: 1 }),
         }
     }
@@ -157,7 +189,7 @@ impl Connection {
             .next_deadline(settings)
             .min(self.handshake_deadline())
             .min(self.half_read_since().plus_millis(pdu_timeout_ms))
-            .min(self.blocked_since.plus_millis(write_timeout_ms))
+            .min(self.backlog.blocked_since.plus_millis(write_timeout_ms))
     }
 
     /// Why the connection must be dropped at once, if a deadline of its own has passed.
@@ -165,7 +197,7 @@ impl Connection {
         if let Some(closing) = &self.closing {
             return (now >= closing.deadline).then_some(closing.reason);
         }
-        if now >= self.blocked_since.plus_millis(write_timeout_ms) {
+        if now >= self.backlog.blocked_since.plus_millis(write_timeout_ms) {
             return Some(CloseReason::WriteTimeout);
         }
         if now >= self.handshake_deadline() {
@@ -295,6 +327,28 @@ mod tests {
         let len = unread.as_slice().len();
         unread.consume(len, 0, &mut pool);
         assert!(unread.is_empty() && unread.bytes.capacity() == 0);
+    }
+
+    #[test]
+    fn a_socket_that_takes_a_sip_is_not_blocked_and_has_kept_octets_waiting_all_the_same() {
+        let at = Time::from_millis;
+        let mut backlog = Backlog::NONE;
+        assert!(backlog.note(10, 90, at(1)));
+        assert!(!backlog.note(0, 90, at(2)), "it was blocked before");
+        assert!(backlog.note(1, 89, at(3)));
+        assert_eq!(backlog, Backlog { blocked_since: at(3), since: at(1) });
+        assert!(!backlog.note(89, 0, at(4)));
+        assert_eq!(backlog, Backlog::NONE);
+    }
+
+    #[test]
+    fn a_peer_that_never_lets_its_queue_empty_has_no_more_than_so_many_runs() {
+        let mut runs = Vec::new();
+        for ms in 0..100_000 {
+            Connection::note_response(&mut ResponseRuns(&mut runs), Time::from_millis(ms));
+        }
+        assert_eq!(runs.len(), RESPONSE_RUNS_MAX);
+        assert_eq!(runs.iter().map(|run| run.responses).sum::<u32>(), 100_000, "and none is forgotten");
     }
 
     #[test]

@@ -33,6 +33,7 @@ pub mod lane;
 pub mod message_policy;
 pub mod out_queue;
 pub mod outbind;
+pub mod peer_host;
 pub mod pool;
 pub mod reconfigure;
 pub mod segment_folder;

@@ -23,7 +23,8 @@ use crate::routing::{
 };
 use crate::session::{DeliveryResult, Disposition, Origin, SubmitRequest};
 use crate::smpp::{
-    AlertNotification, CommandStatus, DeliverSm, MessageState, Operation, OperationAnswer, PduBody, SubmitSm,
+    AlertNotification, CommandStatus, DeliverSm, DeliveryOutcome, MessageState, Operation, OperationAnswer,
+    PduBody, SubmitSm,
 };
 use crate::stats::{AccountCounter, Counter, Latency};
 use crate::store::journal::{Damage, Failure};
@@ -471,6 +472,15 @@ const fn to_routing(origin: Origin) -> routing::Origin {
     }
 }
 
+const fn to_session(origin: routing::Origin) -> Origin {
+    Origin {
+        session: origin.session,
+        sequence_number: origin.sequence_number,
+        operation: origin.operation,
+        received_at: origin.received_at,
+    }
+}
+
 /// Counts what a shard says has happened.
 fn count(fact: routing::Fact, stats: &mut ThreadStats) {
     use routing::Fact;
@@ -488,6 +498,7 @@ fn count(fact: routing::Fact, stats: &mut ThreadStats) {
         }
         // It was accepted, and will never be delivered.
         Fact::Replaced { account } => (account, AccountCounter::Deleted),
+        Fact::TransactionAccepted { account } => (account, AccountCounter::Accepted),
         Fact::ReceiptCreated { account } => (account, AccountCounter::ReceiptsCreated),
         Fact::ReceiptSettled { account, nanos } => {
             stats.latencies.record(Latency::Receipt, nanos);
@@ -576,15 +587,19 @@ struct TurnOutput<'a> {
 
 impl ShardOutput for TurnOutput<'_> {
     fn submit_result(&mut self, origin: routing::Origin, result: Result<MessageId, CommandStatus>) {
-        let origin = Origin {
-            session: origin.session,
-            sequence_number: origin.sequence_number,
-            operation: origin.operation,
-            received_at: origin.received_at,
-        };
+        let origin = to_session(origin);
         match (lane_to(self.to_workers, origin.session.worker), &mut self.worker) {
             (Some(lane), _) => lane.push_reply(ToWorker::SubmitResult { origin, result }),
             (None, Some(worker)) => worker.submit_result(origin, result, self.stats),
+            (None, None) => debug_assert!(false, "a session of no worker"),
+        }
+    }
+
+    fn outcome(&mut self, origin: routing::Origin, outcome: &DeliveryOutcome) {
+        let (origin, outcome) = (to_session(origin), *outcome);
+        match (lane_to(self.to_workers, origin.session.worker), &mut self.worker) {
+            (Some(lane), _) => lane.push_reply(ToWorker::Outcome { origin, outcome }),
+            (None, Some(worker)) => worker.outcome(origin, &outcome, self.stats),
             (None, None) => debug_assert!(false, "a session of no worker"),
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::base::{AccountId, DeliveryToken, MessageId, SessionHandle};
 use crate::session::{DeliveryResult, Origin};
-use crate::smpp::{CommandId, CommandStatus, InterfaceVersion, OperationAnswer};
+use crate::smpp::{CommandId, CommandStatus, DeliveryOutcome, InterfaceVersion, OperationAnswer};
 
 /// From a worker to a routing shard. The body beside a `Submit` or an `Operate` is the request's.
 #[derive(Clone, Copy, Debug)]
@@ -95,6 +95,13 @@ pub enum ToWorker {
         origin: Origin,
         /// The id it was accepted under, or the status it is refused with.
         result: Result<MessageId, CommandStatus>,
+    },
+    /// The message of a submission in transaction mode is final.
+    Outcome {
+        /// Whose answer.
+        origin: Origin,
+        /// What came of it.
+        outcome: DeliveryOutcome,
     },
     /// The answer to an operation.
     OperationResult {

@@ -178,6 +178,9 @@ pub struct MultiRequest<'a> {
     pub version: InterfaceVersion,
     /// The decoded body.
     pub sm: &'a SubmitMulti<'a>,
+    /// Whether it may wait for its account's rate: then [`Disposition::OverRate`] says that the rate does not allow all of
+    /// its destinations now. Else those that it does not allow are refused.
+    pub may_wait: bool,
 }
 
 /// What became of a submit_multi: the id it was accepted under and the destinations that were not, or why none was.
@@ -188,7 +191,8 @@ pub type MultiResult<'a> = Result<(MessageId, UnsuccessSmes<'a>), CommandStatus>
 pub enum Disposition {
     /// Decided.
     Answered(Result<MessageId, CommandStatus>),
-    /// The answer comes through [`super::Session::submit_result`] or [`super::Session::multi_result`].
+    /// The answer comes through [`super::Session::submit_result`], [`super::Session::multi_result`] or
+    /// [`super::Session::outcome`].
     InFlight,
     /// There is no room: the request stays unread, and so does everything after it.
     Stall(StallReason),

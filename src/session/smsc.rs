@@ -19,6 +19,7 @@ mod refusal;
 mod submit;
 mod throttle;
 mod timers;
+mod transaction;
 mod view;
 
 use std::collections::VecDeque;

@@ -6,6 +6,7 @@
 //! | [`command_id`], [`command_status`], [`version`], [`tlv_tag`], [`message_state`] | the numbers and their names |
 //! | [`pdu`] | every PDU body as a borrowed view, its decoder and its encoder |
 //! | [`operation`] | requests about stored messages, and their answers |
+//! | [`delivery_outcome`] | what a response says that waits for the delivery |
 //! | [`tlv`] | the optional part of a body: ordered, repeats kept |
 //! | [`validate`] | field rules that a decoder does not need in order to read on |
 //! | [`flags`] | the bits of esm_class and registered_delivery |
@@ -28,6 +29,7 @@ pub mod checks;
 mod codes;
 pub mod command_id;
 pub mod command_status;
+pub mod delivery_outcome;
 pub mod error;
 pub(crate) mod fields;
 pub mod flags;
@@ -48,6 +50,7 @@ pub mod version;
 
 pub use command_id::CommandId;
 pub use command_status::CommandStatus;
+pub use delivery_outcome::{DeliveryFailureReason, DeliveryOutcome};
 pub use error::DecodeError;
 pub use flags::{EsmClass, RegisteredDelivery};
 pub use frame::{ForeignProtocol, Frame, FrameError, FrameStep, looks_foreign, next_frame};

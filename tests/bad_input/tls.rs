@@ -89,6 +89,26 @@ fn a_broken_hello_is_answered_by_an_alert() {
 }
 
 #[test]
+fn quirk_36_tls_1_2_and_1_3_are_spoken_and_nothing_older() {
+    let (daemon, healthy) = daemon("", Layout::TLS_AUTOMATIC);
+    for version in [Version::V12, Version::V13] {
+        assert!(is_let_in(&daemon, None, version), "{version:?}");
+    }
+    for minor in 1..=2 {
+        // A whole hello of TLS 1.0 or 1.1: version, random, no session id, two suites, no compression.
+        let hello = [&[3, minor][..], &[7; 32], &[0, 0, 4, 0xC0, 0x09, 0, 0x2F, 1, 0]].concat();
+        let len = hello.len() as u8;
+        let mut stream = raw(&daemon);
+        stream.write_all(&[&[22, 3, 1, 0, len + 4, 1, 0, 0, len][..], &hello].concat()).expect("taken");
+        let answer = drain(&mut stream);
+        // A fatal alert: handshake_failure, for it has no extensions, or protocol_version.
+        assert!(answer[0] == 21 && matches!(answer[5..], [2, 40 | 70]), "{answer:?}");
+        daemon.await_stats(&[("/counters/tls_nothing_in_common", u64::from(minor))]);
+    }
+    healthy.finish();
+}
+
+#[test]
 fn an_unfinished_handshake_is_given_up() {
     for layout in LAYOUTS {
         let (daemon, healthy) = daemon("handshake_timeout_ms = 300", layout);

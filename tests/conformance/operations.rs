@@ -24,11 +24,14 @@ const SOURCE: &[u8] = b"\x01\x0112345\0";
 const DESTINATION: &[u8] = b"\x01\x01447012345678\0";
 
 /// By command_id; one that no version has comes last.
-pub(crate) const OPERATIONS: [Operation; 23] = [
+pub(crate) const OPERATIONS: [Operation; 25] = [
     operation("bind_receiver", BIND_RECEIVER, bind),
     operation("bind_transmitter", BIND_TRANSMITTER, bind),
     operation("query_sm", QUERY_SM, |id| [id.as_bytes(), b"\0", SOURCE].concat()),
     operation("submit_sm", SUBMIT_SM, sm),
+    operation("submit_sm in transaction mode", SUBMIT_SM, |_| {
+        Sm { esm_class: 0x02, ..Sm::new("12345", "447012345678", "hello") }.encode()
+    }),
     operation("deliver_sm", DELIVER_SM, sm),
     operation("unbind", UNBIND, empty),
     operation("replace_sm", REPLACE_SM, |id| [id.as_bytes(), b"\0", SOURCE, b"\0\0\0\0\x05again"].concat()),
@@ -41,6 +44,9 @@ pub(crate) const OPERATIONS: [Operation; 23] = [
     }),
     operation("alert_notification", ALERT_NOTIFICATION, |_| [DESTINATION, SOURCE].concat()),
     operation("data_sm", DATA_SM, |_| [b"\0", SOURCE, DESTINATION, b"\0\0\0\x04\x24\0\x05hello"].concat()),
+    operation("data_sm in transaction mode", DATA_SM, |_| {
+        [b"\0", SOURCE, DESTINATION, b"\x02\0\0\x04\x24\0\x05hello"].concat()
+    }),
     operation("broadcast_sm", BROADCAST_SM, |_| {
         [
             b"\0",

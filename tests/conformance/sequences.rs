@@ -11,6 +11,15 @@ use crate::operations::OPERATIONS;
 use crate::support::esme::*;
 use crate::support::{Daemon, Layout};
 
+/// Half of the messages fail, and each takes its time: what is answered by the outcome (transaction mode) is answered late.
+const NETWORK: &str = r#"
+[[network.profile]]
+prefix = ""
+delay = { distribution = "fixed", mean_ms = 3, max_ms = 3 }
+delivered_per_mille = 500
+undeliverable_per_mille = 500
+"#;
+
 /// Requests that an unbound peer may get wrong: at the fifth it is closed, so here are fewer.
 const UNBOUND_MAX: usize = 4;
 
@@ -120,7 +129,7 @@ fn play(smpp: SocketAddr, message_id: &str, script: &Script) {
 #[test]
 fn any_sequence_of_operations_is_answered_request_by_request() {
     for layout in [Layout::AUTOMATIC, Layout::TWO_BY_TWO] {
-        let daemon = Daemon::start("", layout);
+        let daemon = Daemon::start(NETWORK, layout);
         let mut first = daemon.bind(Mode::Transmitter);
         let waits = Sm { schedule: "000001000000000R".to_owned(), ..Sm::new("12345", "4470", "waits") };
         let message_id = first.submit(&waits);

@@ -68,6 +68,33 @@ fn the_daily_quota_counts_what_was_accepted_over_all_sessions() {
 }
 
 #[test]
+fn a_broadcast_that_is_refused_does_not_count() {
+    let config = accounts("messages_per_day = 1") + "[[network.area]]\nname = \"Dublin\"\ncells = 1\n";
+    for layout in [Layout::ONE_BY_ONE, Layout::TWO_BY_TWO] {
+        let daemon = Daemon::start(&config, layout);
+        let mut esme = RawEsme::connect(daemon.smpp);
+        assert_eq!(esme.try_bind(Mode::Transceiver, "a", "a", 0x50, "").status, ESME_ROK);
+        let mut status = |source: u8, area: &[u8]| {
+            let body = [
+                &[0, 1, 1, source, 0, 0, 0, 0, 0, 0, 0, 0][..],
+                &[0x06, 0x06, 0, area.len() as u8 + 1, 0],
+                area,
+                b"\x06\x01\0\x03\0\0\x30\x06\x04\0\x02\0\x01\x06\x05\0\x03\x09\0\x1f\x04\x24\0\x05hello",
+            ]
+            .concat();
+            esme.request(0x111, &body);
+            esme.receive().status
+        };
+        // Of sources whose broadcasts live on either shard.
+        for source in b'1'..=b'6' {
+            assert_eq!(status(source, b"Atlantis"), 0x108, "{layout:?}");
+        }
+        assert_eq!(status(b'1', b"Dublin"), ESME_ROK);
+        assert_eq!(status(b'1', b"Dublin"), ESME_RSUBMITFAIL);
+    }
+}
+
+#[test]
 fn the_daily_quota_outlives_a_restart_at_every_durability() {
     for durability in ["sync", "none"] {
         let folder = tempfile::tempdir().expect("a temporary folder");

@@ -27,6 +27,7 @@ mod restart;
 mod shutdown;
 mod statistics;
 mod tls;
+mod transactions;
 mod windows;
 
 /// What the scripts' daemons are configured with: small tables, fast retries, and destinations of every kind.

@@ -204,6 +204,31 @@ fn compat_a_submission_over_the_rate_waits_before_it_is_refused() {
     assert!((490..5_000).contains(&took), "five waits of 100 ms took {took} ms");
     daemon.await_stats(&[("/accounts/demo/accepted", 7), ("/accounts/demo/throttled", 0)]);
 
+    // A submit_multi waits until there is room for all of its destinations.
+    let multi = |dests: u8| {
+        let dest = b"\x01\x01\x014470\0";
+        [&b"\0\x01\x0112345\0"[..], &[dests], &dest.repeat(dests.into()), b"\0\0\0\0\0\0\0\0\0\x02hi"]
+            .concat()
+    };
+    let begun = Instant::now();
+    esme.request(0x21, &multi(2));
+    esme.request(0x21, &multi(2));
+    for _ in 0..2 {
+        assert_eq!(esme.expect(0x21 | RESP, ESME_ROK).body[16..], [0, 0], "none refused");
+    }
+    let took = begun.elapsed().as_millis();
+    assert!((290..5_000).contains(&took), "{took} ms");
+    daemon.await_stats(&[("/accounts/demo/accepted", 11), ("/accounts/demo/throttled", 0)]);
+    // With more than ever fit in at once it waits for as long as it may, and then those are refused.
+    let daemon = daemon_with("", "rate_per_s = 1\nburst = 1\ncompat.throttle_delay_ms = 300");
+    let mut esme = daemon.bind(Mode::Transceiver);
+    let begun = Instant::now();
+    esme.request(0x21, &multi(3));
+    let response = esme.expect(0x21 | RESP, ESME_ROK);
+    assert!(begun.elapsed().as_millis() >= 295, "{:?}", begun.elapsed());
+    assert_eq!(response.body[16..18], [0, 2], "one is taken, two are not: {response:02x?}");
+    assert_eq!(response.body[25..29], ESME_RTHROTTLED.to_be_bytes());
+
     // Room comes once in a hundred seconds: after its wait the submission is refused, and so is the next after its own.
     let daemon = daemon_with("", "rate_per_s = 1\nburst = 1\ncompat.throttle_delay_ms = 300");
     let mut esme = daemon.bind(Mode::Transceiver);

@@ -110,6 +110,7 @@ impl InEffect {
             validity_default_s: self.config.store.validity_default_s,
             validity_max_s: VALIDITY_MAX_S,
             receipt_validity_s: RECEIPT_VALIDITY_S,
+            transaction_validity_s: 30,
             retry_absent: RETRY,
             retry_congestion: RETRY,
             retry_refused: RETRY,

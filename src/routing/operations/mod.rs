@@ -118,6 +118,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
 
     /// Gives the answers whose log entries are durable now.
     pub(super) fn release_answers(&mut self, out: &mut impl ShardOutput) {
+        self.release_outcomes(out);
         for account in self.answers.replaced.drain(..) {
             out.fact(Fact::Replaced { account });
         }
@@ -141,7 +142,8 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
 
     /// Whether any answer waits for its log entry.
     pub(super) fn has_answers(&self) -> bool {
-        !self.answers.replaced.is_empty()
+        !self.transactions.is_empty()
+            || !self.answers.replaced.is_empty()
             || !self.answers.not_written.is_empty()
             || !self.answers.not_synced.is_empty()
     }

@@ -2,12 +2,12 @@
 //! id, and stands at the end of the line again.
 
 use super::super::accept::{Times, ahead_ms};
-use super::super::message::{Message, Stage, seconds_of};
+use super::super::message::{Message, Stage, seconds_of, version_of};
 use super::super::{Shard, Submit, SubmitOutcome};
 use super::find::Group;
 use super::{Decided, Unanswered, can_be_changed};
 use crate::base::mobile::MobileNetwork;
-use crate::base::{AccountId, MessageId, Now, SessionHandle, Time};
+use crate::base::{AccountId, MessageId, Now, Time};
 use crate::smpp::{CommandStatus, OperationAnswer, PduBody, ReplaceSm, SmFields, TlvTag, Tlvs, push_tlv};
 use crate::store::{Lsn, MessageStore};
 
@@ -55,9 +55,12 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             destination_addr: submit.sm.destination_addr,
             service_type: Some(submit.sm.service_type),
         };
-        let slot = self.find_group(&group).first().copied()?;
+        let found = self.find_group(&group);
+        let is_awaited =
+            |slot| self.messages.get(slot).is_some_and(|message| message.on_failure.is_awaited());
+        let slot = found.into_iter().find(|&slot| !is_awaited(slot))?;
         let id: MessageId = self.messages.get(slot)?.id;
-        let lsn = match self.put_in_place(slot, submit.body, times, Some(submit.origin.session), now) {
+        let lsn = match self.put_in_place(slot, submit.body, times, Some(submit), now) {
             Ok(lsn) => lsn,
             Err(status) => return Some(SubmitOutcome::Refused(status)),
         };
@@ -108,7 +111,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         slot: u32,
         body: &[u8],
         times: Times,
-        submitter: Option<SessionHandle>,
+        submit: Option<&Submit<'_>>,
         now: Now,
     ) -> Result<Lsn, CommandStatus> {
         let sm = SmFields::decode(body).map_err(|error| error.status)?;
@@ -120,6 +123,10 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             expires: times.expires,
             ..message
         };
+        if let Some(Submit { origin, version, .. }) = submit {
+            replaced.submitter = origin.session;
+            replaced.version = version_of(*version, origin.operation);
+        }
         replaced.set_fields(&sm, self.names);
         let due = times.schedule.unwrap_or(now.mono);
         let durability = self.accounts.get(message.account).durability;
@@ -138,7 +145,8 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             message.on_failure = replaced.on_failure;
             message.priority = replaced.priority;
             message.parts_settled = 0;
-            message.submitter = submitter.unwrap_or(message.submitter);
+            message.submitter = replaced.submitter;
+            message.version = replaced.version;
         }
         self.open(slot, now);
         Ok(stored.lsn)

@@ -15,6 +15,7 @@ mod receipts;
 mod restart;
 mod submit;
 mod times;
+mod transactions;
 
 use std::collections::{HashMap, VecDeque};
 
@@ -22,8 +23,8 @@ use super::*;
 use crate::base::mobile::{MoArrival, MobileNetwork, Outcome, Reach, Verdict};
 use crate::base::{AccountId, DeliveryToken, MessageId, Now, SessionHandle, Time, WallTime};
 use crate::smpp::{
-    AlertNotification, CommandStatus, DeliverSm, InterfaceVersion, MessageState, OperationAnswer, PduBody,
-    RegisteredDelivery, SubmitSm,
+    AlertNotification, CommandStatus, DeliverSm, DeliveryOutcome, InterfaceVersion, MessageState,
+    OperationAnswer, PduBody, RegisteredDelivery, SubmitSm,
 };
 use crate::store::{Durability, Location, Lsn, MemoryStore, MessageStore, Record, StoreFull, Stored};
 
@@ -253,6 +254,9 @@ impl Delivery {
 #[derive(Debug, Default)]
 pub(super) struct Recorder {
     pub(super) results: Vec<(Origin, Result<MessageId, CommandStatus>)>,
+    pub(super) outcomes: Vec<(Origin, DeliveryOutcome)>,
+    /// Deliveries before the last outcome.
+    pub(super) before_outcome: usize,
     pub(super) answers: Vec<(Asker, OperationAnswer)>,
     pub(super) deliveries: Vec<Delivery>,
     pub(super) facts: Vec<Fact>,
@@ -268,6 +272,11 @@ pub(super) struct Recorder {
 impl ShardOutput for Recorder {
     fn submit_result(&mut self, origin: Origin, result: Result<MessageId, CommandStatus>) {
         self.results.push((origin, result));
+    }
+
+    fn outcome(&mut self, origin: Origin, outcome: &DeliveryOutcome) {
+        self.outcomes.push((origin, *outcome));
+        self.before_outcome = self.deliveries.len();
     }
 
     fn operation_result(&mut self, asker: Asker, answer: OperationAnswer) {

@@ -170,13 +170,21 @@ impl Account {
     /// The status to refuse it with.
     pub fn charge_one(&self, now: Now) -> Result<(), CommandStatus> {
         self.charge_rate(1, now.mono)?;
+        self.charge_quota(now)
+    }
+
+    /// Takes one message out of its quota.
+    ///
+    /// # Errors
+    /// The status to refuse it with.
+    pub fn charge_quota(&self, now: Now) -> Result<(), CommandStatus> {
         self.policy.as_ref().map_or(Ok(()), |policy| policy.take_quota(1, &self.live.today, now.wall))
     }
 
-    /// When the rate allows the next message, if nobody else comes first.
+    /// When the rate allows the next `n` messages at once, if nobody else comes first.
     #[cold]
-    pub fn rate_allows_at(&self, now: Time) -> Time {
-        self.rate.allows_at(now, &self.live.full_at)
+    pub fn rate_allows_at(&self, n: u16, now: Time) -> Time {
+        self.rate.allows_at(n, now, &self.live.full_at)
     }
 
     /// Its compatibility settings.

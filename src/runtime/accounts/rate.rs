@@ -44,9 +44,10 @@ impl Rate {
         self.ticks_per_message == 0
     }
 
-    /// When the next message fits in.
-    pub(super) fn allows_at(&self, now: Time, full_at: &AtomicU64) -> Time {
-        let next = full_at.load(Ordering::Acquire).saturating_add(self.ticks_per_message);
+    /// When the next `n` messages fit in.
+    pub(super) fn allows_at(&self, n: u16, now: Time, full_at: &AtomicU64) -> Time {
+        let cost = self.ticks_per_message.saturating_mul(u64::from(n));
+        let next = full_at.load(Ordering::Acquire).saturating_add(cost);
         let at = next.saturating_sub(self.burst_ticks).div_ceil(TICKS_PER_NANO);
         Time::from_nanos(at).max(now)
     }

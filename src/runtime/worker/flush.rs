@@ -7,7 +7,7 @@ use super::super::connection::Closing;
 use super::super::shard_host::ShardHost;
 use super::super::thread::ThreadStats;
 use super::{Worker, log};
-use crate::base::{Now, Time};
+use crate::base::Now;
 use crate::limits::{LINGER_MS, OUT_QUEUE_BYTES_MAX};
 use crate::session::{CloseReason, StallReason};
 use crate::stats::Counter;
@@ -57,9 +57,14 @@ impl Worker {
         stats.counters.add(Counter::BytesSent, written as u64);
         let now = self.clock.time();
         let connection = self.connections.get_mut(slot)?;
-        if connection.unsent_bytes() == 0 {
+        let left = connection.unsent_bytes();
+        if connection.backlog.note(written, left, now) {
+            let at = now.plus_millis(self.write_timeout_ms);
+            self.arm_timer_by(slot, at);
+        }
+        let connection = self.connections.get_mut(slot)?;
+        if left == 0 {
             connection.record_responses(now, &mut stats.latencies);
-            connection.blocked_since = Time::NEVER;
             if let Some(closing) = &mut connection.closing
                 && !closing.shut
             {
@@ -69,12 +74,7 @@ impl Worker {
                     return Some(closing.reason);
                 }
             }
-        } else if written > 0 || connection.blocked_since == Time::NEVER {
-            connection.blocked_since = now;
-            let at = now.plus_millis(self.write_timeout_ms);
-            self.arm_timer_by(slot, at);
         }
-        let connection = self.connections.get_mut(slot)?;
         if connection.stalled == Some(StallReason::PeerNotReading)
             && connection.out.len() <= OUT_QUEUE_BYTES_MAX / 2
         {

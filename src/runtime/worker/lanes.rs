@@ -7,7 +7,7 @@ use super::Worker;
 use crate::base::{DeliveryToken, MessageId, Now, SessionHandle, SubmitOperation};
 use crate::limits::LANE_BLOCKS_PER_TURN;
 use crate::session::{CloseReason, DeliveryResult, Origin, StallReason};
-use crate::smpp::{AsDataSm, CommandId, CommandStatus, DeliverSm, PduBody};
+use crate::smpp::{AsDataSm, CommandId, CommandStatus, DeliverSm, DeliveryOutcome, PduBody};
 
 impl Worker {
     /// Takes a bounded batch from every lane, starting with another one each turn.
@@ -27,6 +27,7 @@ impl Worker {
                         ToWorker::SubmitResult { origin, result } => {
                             self.submit_result(origin, result, stats)
                         }
+                        ToWorker::Outcome { origin, outcome } => self.outcome(origin, &outcome, stats),
                         ToWorker::PauseHeard { session } => self.pause_heard(session),
                         ToWorker::OperationResult { session, ticket, answer } => {
                             self.operation_result(session, ticket, answer, stats)
@@ -79,6 +80,15 @@ impl Worker {
             account.refused(1);
         }
         self.after_answer(origin.session, close.flatten());
+    }
+
+    /// The message of a submission in transaction mode is final.
+    pub fn outcome(&mut self, origin: Origin, outcome: &DeliveryOutcome, stats: &mut ThreadStats) {
+        let Origin { session, operation, sequence_number, received_at } = origin;
+        let close = self.with_output(session, received_at, stats, |session, output| {
+            session.outcome(operation, sequence_number, outcome, output)
+        });
+        self.after_answer(session, close.flatten());
     }
 
     /// A request of a session has been answered: there is room in its window, or it was all that a drain waited for.

@@ -2,6 +2,7 @@
 //! answers are collected here until all are in. What is under way is held in a bounded pool whose memory is used again
 //! and again.
 
+use super::super::accounts::Account;
 use super::super::thread::ThreadStats;
 use super::super::values::ToShard;
 use super::Worker;
@@ -270,8 +271,16 @@ impl SessionPort<'_> {
         }
         let asked = self.multis.open.get(usize::from(slot)).map_or(0, |open| open.undecided);
         if let Some(account) = account.filter(|account| account.is_limited()) {
-            // Each destination is a message. Nothing stalls from here on, so none is charged twice.
-            let charged = (0..asked).map(|_| account.charge_one(self.now)).enumerate();
+            // Each destination is a message. Nothing stalls behind the charge, so none is charged twice.
+            let charge_one = if multi.may_wait {
+                if account.charge_rate(u64::from(asked), self.now.mono).is_err() {
+                    return Disposition::OverRate { until: account.rate_allows_at(asked, self.now.mono) };
+                }
+                Account::charge_quota
+            } else {
+                Account::charge_one
+            };
+            let charged = (0..asked).map(|_| charge_one(account, self.now)).enumerate();
             if let Some((allowed, Err(beyond))) = charged.into_iter().find(|(_, result)| result.is_err()) {
                 self.multis.write_batches(slot, multi.sm, allowed, beyond);
             }

@@ -68,9 +68,15 @@ impl Worker {
         stats: &mut ThreadStats,
     ) {
         let now = self.clock.time();
+        let mut refused = None;
         let close = self.with_output(session, now, stats, |session, output| {
+            // One that is accepted is answered by a body.
+            refused = session.account().filter(|_| session.is_broadcast(ticket));
             session.operation_result(ticket, answer, output)
         });
+        if let Some(account) = refused.and_then(|account| self.accounts.get(account)) {
+            account.refused(1);
+        }
         self.after_answer(session, close.flatten());
     }
 

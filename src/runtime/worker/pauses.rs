@@ -83,7 +83,7 @@ impl Worker {
             let waiting = self
                 .connections
                 .iter()
-                .map(|(slot, connection)| (connection.blocked_since.min(connection.half_read_since()), slot));
+                .map(|(slot, connection)| (connection.backlog.since.min(connection.half_read_since()), slot));
             let longest = waiting.filter(|(since, _)| *since != Time::NEVER).min();
             // Without any, what is lent is on its way.
             let Some((_, slot)) = longest else { return };

@@ -301,7 +301,7 @@ impl Port for SessionPort<'_> {
         {
             return match status {
                 CommandStatus::ESME_RTHROTTLED => {
-                    Disposition::OverRate { until: account.rate_allows_at(self.now.mono) }
+                    Disposition::OverRate { until: account.rate_allows_at(1, self.now.mono) }
                 }
                 status => Disposition::Answered(Err(status)),
             };
@@ -323,12 +323,22 @@ impl Port for SessionPort<'_> {
     }
 
     fn operate(&mut self, request: &OperationRequest<'_>) -> OperationDisposition {
-        let (accounts, now) = (self.accounts, self.now);
-        let admit = || match (request.operation, accounts.get(request.account)) {
-            (Operation::Broadcast(sm), Some(account)) => account.charge_broadcast(sm, now),
-            _ => Ok(()),
+        let now = self.now;
+        let account = self.accounts.get(request.account);
+        let mut charged = None;
+        let admit = || {
+            if let (Operation::Broadcast(sm), Some(account)) = (request.operation, account) {
+                account.charge_broadcast(sm, now)?;
+                charged = Some(account);
+            }
+            Ok(())
         };
-        ask_shards(request, self.links, &mut self.shard, now, self.output.stats, admit)
+        let asked = ask_shards(request, self.links, &mut self.shard, now, self.output.stats, admit);
+        // A broadcast that is accepted is answered later.
+        if let (Some(account), OperationDisposition::Asked { awaited: 0, .. }) = (charged, asked) {
+            account.refused(1);
+        }
+        asked
     }
 
     fn submit_fields(

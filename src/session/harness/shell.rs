@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use super::{ACCOUNT, Host, MESSAGE_ID, bind, header_only, pdus_of, submission, submit, with_body};
 use crate::base::{SubmitOperation, Time, WallTime};
 use crate::session::{Authentication, BindMode, CloseReason, Disposition, Grant, StallReason, Stop};
-use crate::smpp::{CommandId, CommandStatus, MessageState, OperationAnswer, QueriedState, UnsuccessSmes};
+use crate::smpp::{
+    CommandId, CommandStatus, DeliveryOutcome, MessageState, OperationAnswer, QueriedState, UnsuccessSmes,
+};
 
 /// One thing that happens to a session.
 #[derive(Clone, Debug)]
@@ -134,6 +136,17 @@ impl Shell {
             SubmitOperation::SubmitMulti => {
                 let result = if ok { Ok((MESSAGE_ID, UnsuccessSmes::default())) } else { Err(status) };
                 session.multi_result(sequence_number, &result, *now, port)
+            }
+            // Decided by what came of the message.
+            _ if sequence_number % 2 == 1 => {
+                let outcome = DeliveryOutcome {
+                    message_id: MESSAGE_ID,
+                    state: if ok { MessageState::Delivered } else { MessageState::Undeliverable },
+                    error: 27,
+                    is_temporary: true,
+                    dpf_result: Some(true),
+                };
+                session.outcome(operation, sequence_number, &outcome, port)
             }
             _ => {
                 let result = if ok { Ok(MESSAGE_ID) } else { Err(status) };

@@ -84,8 +84,11 @@ impl Session {
             operation: crate::base::SubmitOperation::SubmitMulti,
             received_at: now,
         };
-        let request = MultiRequest { origin, account: self.account, version: self.version, sm: &sm };
-        match port.submit_multi(&request) {
+        let may_wait = self.may_wait(now);
+        let request =
+            MultiRequest { origin, account: self.account, version: self.version, sm: &sm, may_wait };
+        let disposition = port.submit_multi(&request);
+        match self.throttled(disposition, now) {
             Disposition::Answered(Ok(message_id)) => {
                 let result = Ok((message_id, UnsuccessSmes::default()));
                 self.answer_multi(sequence_number, &result, port);
@@ -135,7 +138,8 @@ impl Session {
             Ok((message_id, unsuccess)) => {
                 let text = self.compat.ids.response.text(*message_id);
                 let octets = unsuccess.as_bytes();
-                let len = HEADER_LEN + text.as_bytes().len() + 2 + octets.len();
+                let congestion = self.congestion_tlv(port);
+                let len = HEADER_LEN + text.as_bytes().len() + 2 + octets.len() + congestion.as_bytes().len();
                 port.send(len, |out| {
                     let status = CommandStatus::ESME_ROK;
                     let header = header(CommandId::SUBMIT_MULTI_RESP, status, sequence_number, len);
@@ -143,6 +147,7 @@ impl Session {
                     out.extend_from_slice(text.as_bytes());
                     out.extend_from_slice(&[0, unsuccess.no_unsuccess()]);
                     out.extend_from_slice(octets);
+                    out.extend_from_slice(congestion.as_bytes());
                 });
             }
             Err(status) => self.refuse(CommandId::SUBMIT_MULTI_RESP, *status, sequence_number, port),

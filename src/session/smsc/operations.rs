@@ -99,6 +99,13 @@ impl Session {
         Flow::Next
     }
 
+    /// Whether that operation, under way, is a broadcast_sm: a message of the account.
+    pub fn is_broadcast(&self, ticket: u32) -> bool {
+        let broadcast =
+            |open: &OpenOperation| open.ticket == ticket && open.command_id == CommandId::BROADCAST_SM;
+        self.operations.iter().any(broadcast)
+    }
+
     /// One of the answers to an operation that was asked for. Returns why to close, if that was all a drain waited for.
     pub fn operation_result(
         &mut self,

@@ -79,10 +79,7 @@ impl Session {
         result: Result<MessageId, CommandStatus>,
         port: &mut impl Output,
     ) {
-        let command_id = match operation {
-            SubmitOperation::SubmitSm | SubmitOperation::SubmitMulti => CommandId::SUBMIT_SM_RESP,
-            SubmitOperation::DataSm => CommandId::DATA_SM_RESP,
-        };
+        let command_id = response_to(operation);
         match result {
             Ok(message_id) => {
                 let text = self.compat.ids.response.text(message_id);
@@ -119,5 +116,13 @@ impl Session {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.answer_submit(operation, sequence_number, result, port);
         self.finish_drain(port)
+    }
+}
+
+/// The response to a submission that is no submit_multi.
+pub(super) const fn response_to(operation: SubmitOperation) -> CommandId {
+    match operation {
+        SubmitOperation::SubmitSm | SubmitOperation::SubmitMulti => CommandId::SUBMIT_SM_RESP,
+        SubmitOperation::DataSm => CommandId::DATA_SM_RESP,
     }
 }

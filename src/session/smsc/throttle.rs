@@ -35,6 +35,17 @@ impl Throttle {
 }
 
 impl Session {
+    /// Since when the submission at hand waits for the rate, and until when it may.
+    fn waits_from_to(&self, now: Time) -> (Time, Time) {
+        let since = self.throttle.since.min(now);
+        (since, since.plus_millis(u64::from(self.compat.throttle_delay_ms)))
+    }
+
+    /// Whether the submission at hand may wait for the rate, still.
+    pub(super) fn may_wait(&self, now: Time) -> bool {
+        now < self.waits_from_to(now).1
+    }
+
     /// Makes of a submission that is over its rate one that waits, or that is refused once it has waited for long enough.
     #[inline]
     pub(super) fn throttled(&mut self, disposition: Disposition, now: Time) -> Disposition {
@@ -44,8 +55,7 @@ impl Session {
             }
             return disposition;
         };
-        let since = self.throttle.since.min(now);
-        let last = since.plus_millis(u64::from(self.compat.throttle_delay_ms));
+        let (since, last) = self.waits_from_to(now);
         if now >= last {
             self.throttle = Throttle::new();
             return Disposition::Answered(Err(CommandStatus::ESME_RTHROTTLED));

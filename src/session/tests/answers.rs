@@ -1,7 +1,7 @@
 //! What each request gets in each state (5.0 table 2-1, and the policy for errors), binds, and the submit window.
 
 use super::*;
-use crate::base::WallTime;
+use crate::base::{SubmitOperation, WallTime};
 use crate::session::StallReason;
 use crate::smpp::{MessageState, OperationAnswer, PduBody, QueriedState, QuerySm};
 
@@ -132,6 +132,8 @@ fn congestion_state_is_told_to_5_0_peers_only() {
         host.port.congestion_state = Some(85);
         host.feed(&submit(3));
         assert_eq!(host.sent()[0].body, [b"0123456789ABCDEF\0", tlv].concat(), "{version:x}");
+        host.feed(&submission(SubmitOperation::SubmitMulti, 3));
+        assert_eq!(host.sent()[0].body, [b"0123456789ABCDEF\0\0", tlv].concat(), "{version:x}");
         host.port.disposition = Disposition::InFlight;
         for answer in [OperationAnswer::Done, OperationAnswer::NotFound] {
             host.feed(&query(4));

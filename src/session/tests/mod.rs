@@ -12,8 +12,8 @@ mod unbind;
 mod vectors;
 
 use super::harness::{
-    ACCOUNT, HANDLE, Host, MESSAGE_ID, OK, Sent, bind, header_only, pdus_of, request, submit, submit_body,
-    token, with_body,
+    ACCOUNT, HANDLE, Host, MESSAGE_ID, OK, Sent, bind, header_only, pdus_of, request, submission, submit,
+    submit_body, token, with_body,
 };
 use super::{Authentication, BindMode, CloseReason, DeliveryResult, Disposition, Fact, Grant, Stop};
 use crate::base::{DeliveryToken, MessageId, Time};
