@@ -1,7 +1,7 @@
 //! A bounded table of values by slot. Memory comes in chunks that never move, so growth copies nothing and costs
 //! the same at the first and at the millionth entry; freed slots are reused last in, first out (the warmest first).
 
-use super::prefetch::prefetch;
+use super::prefetch::{CACHE_LINE_BYTES, prefetch};
 
 const CHUNK_BITS: u32 = 12;
 /// Slots of one chunk.
@@ -12,10 +12,18 @@ const PREFETCHED_AHEAD: u32 = 8;
 /// Ends the list of free slots; never a slot.
 const NONE: u32 = u32::MAX;
 
+/// Slots with this alignment begin with a cache line: for values that fill whole ones, so that none has a part in one more.
 #[derive(Debug)]
-struct Slot<T> {
+#[repr(align(64))]
+pub struct CacheLine;
+
+const _: () = assert!(align_of::<CacheLine>() == CACHE_LINE_BYTES);
+
+#[derive(Debug)]
+struct Slot<T, A> {
     generation: u32,
     value: Option<T>,
+    _alignment: [A; 0],
 }
 
 /// The freed slots, the last one first. Beside the slots and not in them: to take one for a new value must not wait
@@ -57,12 +65,12 @@ impl FreeSlots {
     }
 }
 
-/// A bounded slab. Slots are dense from 0; `u32::MAX` is never one.
+/// A bounded slab. Slots are dense from 0; `u32::MAX` is never one. They are aligned as a value is, or as `A`.
 #[derive(Debug)]
-pub struct Slab<T> {
+pub struct Slab<T, A = ()> {
     /// Each is reserved in full and then filled slot by slot: untouched slots cost no resident memory, and no push
     /// ever moves one.
-    chunks: Vec<Vec<Slot<T>>>,
+    chunks: Vec<Vec<Slot<T, A>>>,
     free: FreeSlots,
     len: u32,
     /// Slots ever used.
@@ -70,7 +78,7 @@ pub struct Slab<T> {
     maximum: u32,
 }
 
-impl<T> Slab<T> {
+impl<T, A> Slab<T, A> {
     /// An empty slab for at most `maximum` entries. Allocates nothing yet.
     ///
     /// # Panics
@@ -133,7 +141,11 @@ impl<T> Slab<T> {
             let left = (self.maximum - slot) as usize;
             self.chunks.push(Vec::with_capacity(left.min(CHUNK_SLOTS)));
         }
-        self.chunks[(slot >> CHUNK_BITS) as usize].push(Slot { generation: 0, value: Some(value) });
+        self.chunks[(slot >> CHUNK_BITS) as usize].push(Slot {
+            generation: 0,
+            value: Some(value),
+            _alignment: [],
+        });
         self.touched += 1;
         self.len += 1;
         slot
@@ -188,12 +200,12 @@ impl<T> Slab<T> {
     }
 
     #[inline]
-    fn place(&self, slot: u32) -> Option<&Slot<T>> {
+    fn place(&self, slot: u32) -> Option<&Slot<T, A>> {
         self.chunks.get((slot >> CHUNK_BITS) as usize)?.get((slot & CHUNK_MASK) as usize)
     }
 
     #[inline]
-    fn place_mut(&mut self, slot: u32) -> Option<&mut Slot<T>> {
+    fn place_mut(&mut self, slot: u32) -> Option<&mut Slot<T, A>> {
         self.chunks.get_mut((slot >> CHUNK_BITS) as usize)?.get_mut((slot & CHUNK_MASK) as usize)
     }
 }
@@ -206,7 +218,7 @@ mod tests {
 
     #[test]
     fn is_bounded_and_reuses_the_last_freed_slot() {
-        let mut slab = Slab::new(3);
+        let mut slab: Slab<_> = Slab::new(3);
         assert_eq!([slab.insert('a'), slab.insert('b'), slab.insert('c')], [Some(0), Some(1), Some(2)]);
         assert!(slab.is_full());
         assert_eq!(slab.insert('d'), None);
@@ -218,7 +230,7 @@ mod tests {
 
     #[test]
     fn growth_moves_nothing() {
-        let mut slab = Slab::new(3 * CHUNK_SLOTS as u32);
+        let mut slab: Slab<_> = Slab::new(3 * CHUNK_SLOTS as u32);
         let first = slab.insert(1u64).unwrap();
         let before: *const u64 = slab.get(first).unwrap();
         while slab.insert(2).is_some() {}
@@ -231,7 +243,7 @@ mod tests {
         /// Against a map from slot to value: contents, count and generations agree after any sequence of steps.
         #[test]
         fn behaves_as_a_map(steps in prop::collection::vec((any::<bool>(), 0u32..12), 1..200)) {
-            let mut slab = Slab::new(8);
+            let mut slab: Slab<_> = Slab::new(8);
             let mut model: HashMap<u32, usize> = HashMap::new();
             let mut vacated: HashMap<u32, u32> = HashMap::new();
             for (step, &(insert, slot)) in steps.iter().enumerate() {

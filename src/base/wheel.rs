@@ -6,6 +6,7 @@
 //! beyond waits in the farthest slot and is placed again from there.
 
 use super::Time;
+use super::prefetch::prefetch;
 
 const LEVELS: usize = 4;
 const SLOT_BITS: u32 = 8;
@@ -157,14 +158,25 @@ impl Wheel {
         }
     }
 
-    /// The timers that [`Wheel::pop_due`] takes next, as far as they share the tick of the first: so that the caller may
-    /// have their owners' memory fetched together.
-    pub fn next_due(&self) -> impl Iterator<Item = u32> {
-        let first = self.heads[(self.current & SLOT_MASK) as usize];
-        std::iter::successors((first != NONE).then_some(first), |&key| {
-            let next = self.node(key).next;
-            (next != NONE).then_some(next)
-        })
+    /// The timer that [`Wheel::pop_due`] takes next, as far as one has the tick where the wheel is.
+    #[inline]
+    pub fn first(&self) -> Option<u32> {
+        let key = self.heads[(self.current & SLOT_MASK) as usize];
+        (key != NONE).then_some(key)
+    }
+
+    /// The timer that is taken after that of `key`, if it has the same tick. A key without a timer leads anywhere.
+    #[inline]
+    pub fn after(&self, key: u32) -> Option<u32> {
+        self.seen(key).map(|node| node.next).filter(|&next| next != NONE)
+    }
+
+    /// Has the memory of a key's timer fetched.
+    #[inline]
+    pub fn prefetch(&self, key: u32) {
+        if let Some(node) = self.seen(key) {
+            prefetch(node);
+        }
     }
 
     /// When to call [`Wheel::pop_due`] next: the next timer's tick, or earlier when that timer is more than 256

@@ -1,5 +1,6 @@
 //! Taking messages in: room, validity and schedule, owner, id, and the first step on their way.
 
+use super::attempt::Fresh;
 use super::duplicates::Fingerprint;
 use super::message::{Message, NETWORK, NONE, Role, Stage, Turn, seconds_of, version_of};
 use super::policy::Policy;
@@ -76,6 +77,8 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             ..Message::blank(id, submit.account, Role::Mt, now)
         };
         message.set_fields(sm, self.names);
+        let (target, subscriber) = (message.target, message.subscriber);
+        self.subscribers.prefetch(subscriber);
         let due = times.schedule.unwrap_or(now.mono);
         let Some((slot, is_durable)) = self.enter(message, due, submit.body, now) else {
             return SubmitOutcome::Refused(CommandStatus::ESME_RMSGQFUL);
@@ -94,7 +97,10 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         }
         self.state_acceptance(slot, now, out);
         match times.schedule {
-            None if message.target == NETWORK => self.attempt(slot, Some(sm.destination_addr), now),
+            None if target == NETWORK => {
+                let fresh = Fresh { destination_addr: sm.destination_addr, subscriber };
+                self.attempt(slot, Some(fresh), now);
+            }
             _ => self.open(slot, now),
         }
         if is_awaited { SubmitOutcome::Later } else { SubmitOutcome::Accepted(id) }
@@ -203,6 +209,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let durability = self.accounts.get(message.account).durability;
         // First of all: the copy waits for every store before it, and those of the body are slow.
         let slot = self.messages.insert(message)?;
+        self.wheel.prefetch(slot);
         let Ok(stored) = self.store.put_with(|| message.record(due, now), body, durability) else {
             self.messages.remove(slot);
             return None;

@@ -10,6 +10,13 @@ use crate::base::{Now, Time};
 use crate::smpp::{MessageState, PduBody, SmFields};
 use crate::store::{Durability, Ending, Lsn, MessageStore};
 
+/// What is at hand of a message that has just come in, and slow to read where it was written a moment ago.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fresh<'a> {
+    pub(super) destination_addr: &'a [u8],
+    pub(super) subscriber: u32,
+}
+
 impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     /// Makes the next attempt for a message in hand.
     pub(super) fn start(&mut self, slot: u32, now: Now, out: &mut impl ShardOutput) {
@@ -27,15 +34,19 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
 
     /// Opens an attempt at the network for a message in hand, if it is its turn with the subscriber. There is never more
     /// than one open: the message leaves this stage only by the network's report, and its turn ends later still.
-    /// `destination_addr`: if it is at hand.
+    /// `fresh`: of one that has just come in.
     #[inline]
-    pub(super) fn attempt(&mut self, slot: u32, destination_addr: Option<&[u8]>, now: Now) {
-        if !self.take_turn(slot, now) {
+    pub(super) fn attempt(&mut self, slot: u32, fresh: Option<Fresh<'_>>, now: Now) {
+        let has_turn = match fresh {
+            Some(Fresh { subscriber, .. }) => self.take_first_turn(slot, subscriber, now),
+            None => self.take_turn(slot, now),
+        };
+        if !has_turn {
             return;
         }
         let Some(message) = self.messages.get_mut(slot) else { return };
         message.attempts = message.attempts.saturating_add(1);
-        let destination_addr = destination_addr.or_else(|| {
+        let destination_addr = fresh.map(|fresh| fresh.destination_addr).or_else(|| {
             let body = self.store.body(message.location)?;
             SmFields::decode(body).map(|sm| sm.destination_addr).ok()
         });

@@ -5,6 +5,7 @@
 use super::message::{Message, NONE};
 use super::parked::Parked;
 use crate::base::Slab;
+use crate::base::slab::CacheLine;
 
 /// Set in a link to a parked message.
 const PARKED: u32 = 1 << 31;
@@ -21,7 +22,7 @@ pub(super) enum Table {
 /// The messages.
 #[derive(Debug)]
 pub(super) struct Messages {
-    active: Slab<Message>,
+    active: Slab<Message, CacheLine>,
     /// Those that wait long.
     pub(super) parked: Parked,
 }

@@ -6,6 +6,7 @@
 //! knows. What the destinations share comes once.
 
 use super::accept::{Times, owner_of, times};
+use super::attempt::Fresh;
 use super::message::{Message, NAMES_MULTI, NETWORK, PART_OF_MULTI, Role, Stage};
 use super::{Origin, Shard, ShardOutput};
 use crate::base::mobile::MobileNetwork;
@@ -164,9 +165,12 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             match outcome {
                 Ok(((slot, true), times)) => {
                     self.state_acceptance(slot, now, out);
-                    let goes_to_network = self.messages.get(slot).is_some_and(|it| it.target == NETWORK);
-                    match times.schedule {
-                        None if goes_to_network => self.attempt(slot, Some(destination.address), now),
+                    let network = self.messages.get(slot).filter(|message| message.target == NETWORK);
+                    match (times.schedule, network.map(|message| message.subscriber)) {
+                        (None, Some(subscriber)) => {
+                            let fresh = Fresh { destination_addr: destination.address, subscriber };
+                            self.attempt(slot, Some(fresh), now);
+                        }
                         _ => self.open(slot, now),
                     }
                     held += 1;

@@ -26,8 +26,26 @@ use crate::base::{
 use crate::smpp::{PduBody, SmFields};
 use crate::store::{Durability, Ended, Lsn, MessageStore};
 
-/// Of how many messages that are due the memory is fetched together.
+/// How many messages ahead of its turn the memory of a message that is due is fetched.
 const PREFETCHED: usize = 16;
+
+/// How far that has come. All of it only hints: what happens meanwhile may have made it wrong.
+#[derive(Debug)]
+struct DueAhead {
+    /// The one fetched last; [`NONE`]: the next is the first on the wheel.
+    last: u32,
+    /// Those fetched lately, from `at` on.
+    slots: [u32; PREFETCHED / 2],
+    at: usize,
+    /// So many turns until there is more to fetch.
+    pause: usize,
+}
+
+impl Default for DueAhead {
+    fn default() -> Self {
+        Self { last: NONE, slots: [NONE; PREFETCHED / 2], at: 0, pause: 0 }
+    }
+}
 
 /// A routing shard over a store and a mobile network. All memory is bounded by the settings; nothing is allocated
 /// per message once the tables have reached the size that the traffic needs.
@@ -277,25 +295,42 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
 
     /// Acts on the messages whose time has come.
     fn run_timers(&mut self, now: Now, budget: usize, out: &mut impl ShardOutput) -> bool {
-        for round in 0..budget {
-            if round % PREFETCHED == 0 {
-                self.prefetch_due();
-            }
+        let mut ahead = DueAhead::default();
+        for _ in 0..budget {
+            self.prefetch_due(&mut ahead);
             let Some(slot) = self.wheel.pop_due(now.mono) else { return false };
             self.act(slot, now, out);
         }
         true
     }
 
-    /// Has fetched what the next messages on the wheel need: they lie anywhere, and their memory has left the caches while
-    /// they waited. Several at once, so that they are waited for together.
-    fn prefetch_due(&self) {
-        for slot in self.wheel.next_due().take(PREFETCHED) {
-            self.messages.prefetch(slot);
-        }
-        for message in self.wheel.next_due().take(PREFETCHED).filter_map(|slot| self.messages.get(slot)) {
-            self.history.prefetch(message.id);
-            self.subscribers.prefetch(message.subscriber);
+    /// Has memory fetched that the messages next on the wheel need: they lie anywhere, and it has left the caches while they
+    /// waited. First the message and what leads to the one after it, and halfway to its turn what it leads to.
+    #[inline]
+    fn prefetch_due(&self, ahead: &mut DueAhead) {
+        let steps = if ahead.pause == 0 && ahead.last == NONE { PREFETCHED } else { 1 };
+        for _ in 0..steps {
+            let next = match ahead.last {
+                _ if ahead.pause > 0 => None,
+                NONE => self.wheel.first(),
+                last => self.wheel.after(last),
+            };
+            match next {
+                Some(slot) => {
+                    self.wheel.prefetch(slot);
+                    self.messages.prefetch(slot);
+                }
+                None if ahead.pause > 0 => ahead.pause -= 1,
+                // Those fetched have their turn before anything else is first.
+                None => ahead.pause = PREFETCHED - 1,
+            }
+            ahead.last = next.unwrap_or(NONE);
+            let halfway = std::mem::replace(&mut ahead.slots[ahead.at], ahead.last);
+            ahead.at = (ahead.at + 1) % ahead.slots.len();
+            if let Some(message) = self.messages.get(halfway) {
+                self.history.prefetch(message.id);
+                self.subscribers.prefetch(message.subscriber);
+            }
         }
     }
 

@@ -69,6 +69,17 @@ const LINES_MIN: usize = 1 << 6;
 const EMPTY: u32 = u32::MAX;
 /// Set in a place that has further messages: most look-ups then end without touching a message.
 const MORE: u32 = 1 << 31;
+/// Places for each message, as long as they are few: two at one place lead to each other through memory that is far off.
+/// There is one for each beyond that.
+const ROOM: usize = 4;
+const ROOMY_PLACES_MAX: usize = 1 << 18;
+
+/// Places that so many messages should have.
+#[inline]
+fn places_for(messages: u32) -> usize {
+    (messages as usize * ROOM).min(ROOMY_PLACES_MAX).max(messages as usize + 1)
+}
+
 /// Messages at one place from which on those that wait for their schedule are not parked there.
 const CROWD: usize = 16;
 
@@ -115,7 +126,7 @@ impl Subscribers {
     /// Makes room for so many messages at once. The table must be empty.
     pub(super) fn expect(&mut self, count: u32) {
         debug_assert_eq!(self.len, 0);
-        let lines = (count as usize / PLACES + 1).clamp(LINES_MIN, self.lines_max);
+        let lines = (places_for(count) / PLACES + 1).clamp(LINES_MIN, self.lines_max);
         if lines * PLACES > self.places.len() {
             self.places.resize(lines * PLACES, EMPTY);
             self.mask = (1 << lines.ilog2()) - 1;
@@ -198,7 +209,7 @@ impl Subscribers {
     fn add_at(&mut self, messages: &mut Messages, link: u32, subscriber: u32, place: usize) {
         self.push(messages, link, subscriber, place);
         self.len += 1;
-        if self.len as usize >= self.places.len() && self.places.len() < self.lines_max * PLACES {
+        if self.places.len() < places_for(self.len).min(self.lines_max * PLACES) {
             self.grow(messages);
         }
     }
@@ -406,8 +417,16 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         if message.turn != Turn::No {
             return true;
         }
-        message.turn = Turn::Yes;
         let subscriber = message.subscriber;
+        self.take_first_turn(slot, subscriber, now)
+    }
+
+    /// As [`Self::take_turn`] for one that has not got it.
+    #[inline]
+    pub(super) fn take_first_turn(&mut self, slot: u32, subscriber: u32, now: Now) -> bool {
+        if let Some(message) = self.messages.get_mut(slot) {
+            message.turn = Turn::Yes;
+        }
         match self.subscribers.claim(&mut self.messages, slot, subscriber) {
             None => true,
             Some(holder) => match parked_at(holder) {

@@ -136,10 +136,10 @@ impl ShardHost {
     pub fn take(&mut self, message: ToShard, body: &[u8], now: Now, stats: &mut ThreadStats) {
         match message {
             ToShard::Submit { origin, account, version } => {
-                let result = match SubmitSm::decode(body) {
+                let result = match &SubmitSm::decode(body) {
                     Ok(sm) => {
                         let submit =
-                            routing::Submit { origin: to_routing(origin), account, version, sm: &sm, body };
+                            routing::Submit { origin: to_routing(origin), account, version, sm, body };
                         match self.shard.submit(&submit, now, &mut FactsOnly { stats }) {
                             SubmitOutcome::Accepted(message_id) => Ok(message_id),
                             SubmitOutcome::Refused(status) => Err(status),

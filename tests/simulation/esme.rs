@@ -36,6 +36,8 @@ pub(crate) struct Connection {
     pub(crate) number: u32,
     pub(crate) is_bound: bool,
     pub(crate) may_submit: bool,
+    /// interface_version of its bind.
+    pub(crate) version: u8,
     next_sequence: u32,
     pub(crate) pending: BTreeMap<u32, Pending>,
     pub(crate) is_unbinding: bool,
@@ -83,9 +85,16 @@ impl Esme {
         let may_submit = mode != raw::Mode::Receiver;
         // Numbers of different connections differ, so that an answer that goes astray is seen.
         let next_sequence = number * 10_000 + 1;
-        let mut connection = Connection { number, may_submit, next_sequence, ..Connection::default() };
+        // One of each account always speaks a version that has everything.
+        let version = match self.manner {
+            Manner::Good => 0x34,
+            Manner::Dribbler => 0x50,
+            _ => [0x33, 0x34, 0x50][below(rng, 3) as usize],
+        };
+        let mut connection =
+            Connection { number, may_submit, version, next_sequence, ..Connection::default() };
         let password = if is_right { PASSWORD } else { "guess" };
-        let body = raw::bind_body(ACCOUNTS[self.account], password, 0x34, "");
+        let body = raw::bind_body(ACCOUNTS[self.account], password, version, "");
         connection.request(mode.command_id(), &body, Pending::Bind { is_right });
         self.connection = Some(connection);
     }
@@ -150,6 +159,20 @@ impl Esme {
     }
 }
 
+/// The message_state that a receipt's text says.
+fn state_of(text: &str) -> u8 {
+    let word = text.split_once(" stat:").and_then(|(_, rest)| rest.split(' ').next());
+    match word {
+        Some("ENROUTE") => 1,
+        Some("DELIVRD") => 2,
+        Some("EXPIRED") => 3,
+        Some("DELETED") => 4,
+        Some("UNDELIV") => 5,
+        Some("REJECTD") => 8,
+        other => panic!("stat:{other:?}"),
+    }
+}
+
 impl Connection {
     pub(crate) fn request(&mut self, id: u32, body: &[u8], pending: Pending) {
         let sequence = self.next_sequence;
@@ -204,34 +227,62 @@ impl Connection {
             raw::DELIVER_SM => {
                 self.owed.push_back((pdu.id, pdu.sequence));
                 let sm = raw::Sm::decode(&pdu.body);
-                if sm.esm_class & 0x3C == 0x04 {
-                    let (number, _) = model.find(&sm.text, Kind::Receipt, sm.source.as_bytes());
-                    model.receives(account, self.number, number, Kind::Receipt);
-                    let state = sm.tlv(raw::MESSAGE_STATE).expect("a state")[0];
-                    model.told(number, &sm.receipted_id(), state);
+                if sm.esm_class & 0x3C != 0 {
+                    let state = self.tells(account, sm.esm_class, &sm.source, &sm.text, model);
+                    // Below 3.4 nothing is sent that it does not have.
+                    let in_tlv = sm.tlv(raw::MESSAGE_STATE).map(|value| value[0]);
+                    assert_eq!(in_tlv, (self.version >= 0x34).then_some(state), "{sm:?}");
                 } else {
+                    assert!(self.version >= 0x34 || sm.tlvs.is_empty(), "{sm:?}");
                     let text = sm.tlv(raw::MESSAGE_PAYLOAD).unwrap_or(&sm.text);
                     let (number, _) = model.find(text, Kind::Message, sm.dest.as_bytes());
                     model.receives(account, self.number, number, Kind::Message);
                 }
             }
             raw::DATA_SM => {
+                assert!(self.version >= 0x34, "3.3 has no data_sm");
                 self.owed.push_back((pdu.id, pdu.sequence));
                 let mut fields = raw::Fields(&pdu.body);
                 fields.text();
                 fields.take(2);
-                fields.text();
+                let source = fields.text();
                 fields.take(2);
                 let dest = fields.text();
-                fields.take(3);
+                let esm_class = fields.octet();
+                fields.take(2);
                 let tlvs = fields.tlvs();
                 let (_, text) =
                     tlvs.iter().find(|(tag, _)| *tag == raw::MESSAGE_PAYLOAD).expect("message_payload");
+                if esm_class & 0x3C != 0 {
+                    self.tells(account, esm_class, &source, text, model);
+                    return;
+                }
                 let (number, _) = model.find(text, Kind::Message, dest.as_bytes());
                 model.receives(account, self.number, number, Kind::Message);
             }
+            raw::ALERT_NOTIFICATION => {
+                assert!(self.version >= 0x34, "3.3 has no alert_notification");
+                let mut fields = raw::Fields(&pdu.body);
+                fields.take(2);
+                let subscriber = fields.text();
+                model.alerted(account, &subscriber);
+            }
             id => panic!("an unexpected request {id:#x}"),
         }
+    }
+
+    /// A receipt or an intermediate notification has come: the state that it tells.
+    fn tells(&self, account: usize, esm_class: u8, source: &str, text: &[u8], model: &mut Model) -> u8 {
+        let kind = if esm_class & 0x3C == 0x04 { Kind::Receipt } else { Kind::Notification };
+        let (number, _) = model.find(text, kind, source.as_bytes());
+        model.receives(account, self.number, number, kind);
+        let sm = raw::Sm { text: text.to_vec(), ..raw::Sm::default() };
+        let state = state_of(sm.text());
+        match kind {
+            Kind::Receipt => model.told(number, &sm.receipted_id(), state),
+            _ => assert_eq!(state, 1, "a notification of an end: {}", sm.text()),
+        }
+        state
     }
 
     /// Answers deliveries, in any order.

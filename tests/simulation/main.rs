@@ -26,8 +26,8 @@
 //! | promise | held up by |
 //! |---|---|
 //! | 1: one answer per request, with its number | `Connection::answered` (an answer to no request, unbound with requests open), `Model::answered`, `Model::check_end` (never answered) |
-//! | 2: acknowledged is held | `World::crash` (every acknowledged message of which something is owed is known after a restart), `Model::queried`, `cancelled`, `replaced` (it is known at any time), `Model::check_end` (it has ended) |
-//! | 3: one final state; a receipt exactly if asked for | `Model::ends`, `hands_out`, `told`, `queried`, `cancelled`, `Message::check_end` (no state without its cause: DELETED only if cancelled, EXPIRED only after its time, nothing before its schedule), `Model::check_end` |
+//! | 2: acknowledged is held | `Model::answered` (a shard has stated it before), `World::crash` (every acknowledged message of which something is owed is known after a restart), `Model::queried`, `cancelled`, `replaced` (it is known at any time), `Model::check_end` (it has ended) |
+//! | 3: one final state; a receipt exactly if asked for | `Model::holds` (a message is taken in once, however often it comes), `Model::ends`, `hands_out`, `told`, `queried`, `cancelled`, `Message::check_end` (no state without its cause: DELETED only if cancelled, EXPIRED only after its time, nothing before its schedule), `Model::check_end` |
 //! | 4: no receipt before its response | `Model::receives`, for submit_multi too |
 //! | 5: to the session that submitted, else to any of the account; once | `Model::receives` (not past a session that takes it), `hands_out` (not again after its answer), `check_end` (all settled) |
 //! | 6: everything is bounded | `Model::hands_out` (credit), `SimPort::send` (out-queue), `Worker::read` (windows), `Lane` (backlog), `World::shard` (messages), `World::check_sessions` (places taken are sessions bound) |
@@ -38,7 +38,10 @@
 //!
 //! Beside them: a bind is let in exactly if the configuration in effect says so (`SimPort::check_verdict`); messages go
 //! where the configuration of their shard said when they came (`Routes`); a submission is refused exactly for wrong times or
-//! a full shard (`check_refusal`); texts that were replaced are never seen again (`Message::check_revision`); each shard's own
+//! a full shard (`check_refusal`); one that comes again gets its first id and nothing else where duplicates are suppressed
+//! (`Host::take_again`); an alert goes to the account that asked, no more often than an absence was met (`Model::alerts`),
+//! and so does an intermediate notification (`Model::hands_out`);
+//! binds of 3.3 get no TLV, data_sm or alert, and short ids; texts that were replaced are never seen again (`Message::check_revision`); each shard's own
 //! invariants hold after every turn.
 //!
 //! # Planted bugs
@@ -64,8 +67,7 @@
 //!
 //! # Not here yet
 //!
-//! TLS, connectors, binds as 3.3 and 5.0, replace_if_present_flag, duplicates, intermediate notifications, distribution
-//! lists.
+//! TLS, connectors, replace_if_present_flag, broadcasts, forms of message ids.
 
 #[path = "../store_simulation/disk.rs"]
 #[allow(dead_code, reason = "the store's own simulation uses more of it")]

@@ -16,6 +16,8 @@ const LATE_MAX_MS: u64 = 300_000;
 pub(crate) enum Kind {
     Message,
     Receipt,
+    /// An intermediate notification.
+    Notification,
 }
 
 /// What whoever has sent a message knows of it.
@@ -65,11 +67,15 @@ pub(crate) struct Asked {
     pub(crate) account: usize,
     /// The connection that it comes on.
     pub(crate) connection: u32,
+    /// interface_version of its bind.
+    pub(crate) version: u8,
     pub(crate) to: &'static str,
     pub(crate) registered_delivery: u8,
     pub(crate) schedule: When,
     pub(crate) validity: When,
     pub(crate) is_mo: bool,
+    /// set_dpf: to be told when an absent subscriber is back.
+    pub(crate) wants_alert: bool,
 }
 
 /// Why a shard has to refuse a message.
@@ -97,13 +103,20 @@ pub(crate) struct Message {
     pub(crate) settled: bool,
     pub(crate) settled_ever: bool,
     /// Times that each kind was handed out and has arrived.
-    pub(crate) handed: [u32; 2],
-    pub(crate) seen: [u32; 2],
+    pub(crate) handed: [u32; 3],
+    pub(crate) seen: [u32; 3],
     /// Whose ESMEs get it, once a shard has taken it in; `None`: the network does.
     target: Option<Option<usize>>,
     times: Option<Times>,
     /// Somebody has asked to cancel it.
     pub(crate) may_be_deleted: bool,
+    /// A shard has stated that it holds it.
+    pub(crate) held_ever: bool,
+    /// Attempts that failed for now.
+    pub(crate) failures: u32,
+    /// The request, where it may be repeated; and until when its shard remembers it, in which run.
+    pub(crate) request: Option<Vec<u8>>,
+    pub(crate) remembered: Option<(u64, u32)>,
     /// Which text it has, and which a replace_sm without an answer may have given it.
     pub(crate) revision: u32,
     pub(crate) maybe: Option<u32>,
@@ -122,14 +135,23 @@ impl Message {
             told: None,
             settled: false,
             settled_ever: false,
-            handed: [0; 2],
-            seen: [0; 2],
+            handed: [0; 3],
+            seen: [0; 3],
             target: None,
             times: None,
             may_be_deleted: false,
+            held_ever: false,
+            failures: 0,
+            request: None,
+            remembered: None,
             revision: 0,
             maybe: None,
         }
+    }
+
+    /// 3.4 section 5.2.17, bit 4: to be told of an attempt that has failed for now.
+    pub(crate) const fn wants_notification(&self) -> bool {
+        self.asked.registered_delivery & 0x10 != 0
     }
 
     /// 3.4 section 5.2.17, bits 1 and 0.
@@ -171,6 +193,11 @@ impl Message {
             () if not_before >= expires => Some(Wrong::Schedule),
             () => None,
         }
+    }
+
+    /// Whether a shard has taken it in.
+    pub(crate) const fn is_taken(&self) -> bool {
+        self.target.is_some()
     }
 
     /// Whose ESMEs get it.

@@ -39,6 +39,10 @@ pub(crate) struct Seen {
     pub(crate) cancelled: u64,
     pub(crate) replaced: u64,
     pub(crate) multis: u64,
+    pub(crate) lists: u64,
+    pub(crate) repeated: u64,
+    pub(crate) alerts: u64,
+    pub(crate) notifications: u64,
     pub(crate) binds_refused: u64,
     pub(crate) asked_to_unbind: u64,
     pub(crate) changes: u64,
@@ -59,7 +63,7 @@ impl Seen {
         copy.counts_mut().into_iter().map(|(name, count)| (name, *count)).collect()
     }
 
-    fn counts_mut(&mut self) -> [(&'static str, &mut u64); 19] {
+    fn counts_mut(&mut self) -> [(&'static str, &mut u64); 23] {
         [
             ("submitted", &mut self.submitted),
             ("receipts", &mut self.receipts),
@@ -76,6 +80,10 @@ impl Seen {
             ("cancelled", &mut self.cancelled),
             ("replaced", &mut self.replaced),
             ("submit_multi", &mut self.multis),
+            ("distribution lists", &mut self.lists),
+            ("repeated", &mut self.repeated),
+            ("alerts", &mut self.alerts),
+            ("notifications", &mut self.notifications),
             ("binds refused", &mut self.binds_refused),
             ("asked to unbind", &mut self.asked_to_unbind),
             ("changes", &mut self.changes),
@@ -109,6 +117,8 @@ pub(crate) struct Model {
     pub(crate) routes: Vec<Routes>,
     /// Accounts and destinations of which everything may be cancelled at once.
     cancelled_groups: BTreeSet<(usize, &'static str)>,
+    /// Alerts that were handed out and that have arrived, by account and subscriber.
+    alerts: BTreeMap<(usize, String), [u32; 2]>,
     /// Sessions bound, by account.
     pub(crate) sessions: [u32; 2],
     /// Since the world began, whatever its clocks say.
@@ -157,7 +167,7 @@ impl Model {
 
     /// The message that a text and its destination name.
     pub(crate) fn find(&self, text: &[u8], kind: Kind, to: &[u8]) -> (u32, u32) {
-        let text = if kind == Kind::Receipt { excerpt(text) } else { text };
+        let text = if kind == Kind::Message { text } else { excerpt(text) };
         let (first, revision) = parse(text);
         let parts = self.messages.get(first as usize).expect("a message of ours").parts;
         let number =
@@ -184,21 +194,104 @@ impl Model {
         assert_eq!(message.answer, Answer::Awaited, "promise 1: m{number} is answered once");
         if status != 0 {
             message.answer = Answer::Refused;
-            assert!(message.ended_ever.is_none() && message.handed == [0; 2], "a refused message lives");
+            assert!(message.ended_ever.is_none() && message.handed == [0; 3], "a refused message lives");
             self.seen.refused += 1;
             return;
         }
         message.answer = Answer::Accepted;
+        assert!(message.held_ever, "promise 2: m{number} is acknowledged and not held");
+        self.has_id(number, id);
+    }
+
+    /// Whoever has sent a message again has the answer: what the first one has got, or would have.
+    pub(crate) fn answered_again(&mut self, number: u32, id: &str) {
+        self.note(&[12, u64::from(number)]);
+        self.seen.repeated += 1;
         self.has_id(number, id);
     }
 
     fn has_id(&mut self, number: u32, id: &str) {
         let message = self.message(number);
         let group = message.group;
+        let digits = if message.asked.version == 0x33 { 8 } else { 16 };
+        assert_eq!(id.len(), digits, "m{number} has the id {id}");
         let known = message.id.get_or_insert_with(|| id.to_owned());
         assert_eq!(known, id, "m{number} has two ids");
         let other = *self.ids.entry(id.to_owned()).or_insert(group);
         assert_eq!(other, group, "the id {id} was given twice");
+    }
+
+    /// A shard states that it holds a message: no more than once, whatever happens.
+    pub(crate) fn holds(&mut self, number: u32) {
+        self.note(&[11, u64::from(number)]);
+        let message = self.message(number);
+        assert!(!message.held_ever, "promise 3: m{number} was taken in twice");
+        assert!(
+            message.ended_ever.is_none() && message.handed == [0; 3],
+            "{message:?} was on its way before"
+        );
+        message.held_ever = true;
+    }
+
+    /// A submit_sm of this account, not long ago, that is answered or whose answer is lost.
+    pub(crate) fn repeatable(&self, account: usize, rng: &mut Xoshiro256PlusPlus) -> Option<(u32, Vec<u8>)> {
+        let newest = self.messages.len().saturating_sub((rng.next_u64() % 8) as usize);
+        let may_come_again = |message: &Message| {
+            message.asked.account == account && matches!(message.answer, Answer::Accepted | Answer::Lost)
+        };
+        let recent = self.messages[..newest].iter().enumerate().rev().take(40);
+        let (number, message) =
+            recent.into_iter().find(|(_, message)| may_come_again(message) && message.request.is_some())?;
+        Some((number as u32, message.request.clone()?))
+    }
+
+    /// A message that was taken in comes again. Whether its shard has to know it: it may have forgotten it, or go by a
+    /// configuration that does not ask for that.
+    pub(crate) fn is_remembered(&mut self, shard: u16, number: u32) -> bool {
+        let (now_ms, crashes) = (self.now_ms, self.crashes);
+        let account = self.message(number).asked.account;
+        let is_on = self.routes[usize::from(shard)].duplicate_window_ms[account] > 0;
+        let remembered = self.message(number).remembered;
+        is_on && remembered.is_some_and(|(until_ms, run)| now_ms < until_ms && run == crashes)
+    }
+
+    /// A shard has taken a message in, or will have when it is durable: it knows it if it comes again.
+    pub(crate) fn remembers(&mut self, shard: u16, number: u32) {
+        let (now_ms, crashes) = (self.now_ms, self.crashes);
+        let account = self.message(number).asked.account;
+        let window_ms = self.routes[usize::from(shard)].duplicate_window_ms[account];
+        self.message(number).remembered = Some((now_ms + window_ms, crashes));
+    }
+
+    /// An attempt has failed for now.
+    pub(crate) fn attempt_failed(&mut self, number: u32) {
+        self.message(number).failures += 1;
+    }
+
+    /// A shard tells a session that a subscriber is back: to the account that has asked, and no more often than it met
+    /// an absence, or told so before a crash.
+    pub(crate) fn alerts(&mut self, shard: u16, to: SessionHandle, subscriber: &[u8]) {
+        self.note(&[13, u64::from(to.slot)]);
+        let session = self.bound.get(&key(shard, to));
+        let &(_, account) = session.expect("promise 10: a stale handle got an alert");
+        let has_asked = |message: &&Message| {
+            message.asked.account == account
+                && message.asked.wants_alert
+                && message.asked.to.as_bytes() == subscriber
+        };
+        let failures: u32 = self.messages.iter().filter(has_asked).map(|message| message.failures).sum();
+        let subscriber = String::from_utf8_lossy(subscriber).into_owned();
+        let [handed, _] = self.alerts.entry((account, subscriber)).or_default();
+        *handed += 1;
+        assert!(*handed <= failures + self.crashes, "nobody has asked to be told so often");
+    }
+
+    /// An ESME of `account` has read an alert.
+    pub(crate) fn alerted(&mut self, account: usize, subscriber: &str) {
+        self.seen.alerts += 1;
+        let [handed, arrived] = self.alerts.entry((account, subscriber.to_owned())).or_default();
+        *arrived += 1;
+        assert!(arrived <= handed, "promise 10: an alert for another account");
     }
 
     /// The connection is gone with the answer due.
@@ -272,7 +365,8 @@ impl Model {
             return;
         }
         match state {
-            1 => assert!(!question.had_ended, "promise 3: m{number} had ended, and is on its way again"),
+            // Scheduled, as 5.0 says it, or on its way.
+            0 | 1 => assert!(!question.had_ended, "promise 3: m{number} had ended, and is on its way again"),
             _ => {
                 assert_eq!(message.ended_ever, Some(state), "promise 3: m{number} was shown in another state")
             }
@@ -387,12 +481,16 @@ impl Model {
         let open = self.open.iter().filter(|(at, handed)| at.0 == token.shard && handed.to == to).count();
         assert!(open < credit as usize, "promise 6: more deliveries than the session has credit for");
         let is_open = self.open.values().any(|handed| handed.number == number && handed.kind == kind);
-        assert!(!is_open, "m{number} was handed out twice at once ({kind:?})");
+        // Of several attempts in several runs, each may have been the first.
+        assert!(!is_open || kind == Kind::Notification, "m{number} was handed out twice at once ({kind:?})");
         let (now_ms, crashes) = (self.now_ms, self.crashes);
         let message = self.message(number);
         assert_ne!(message.answer, Answer::Refused, "promise 3: m{number} was refused");
         message.handed[kind as usize] += 1;
-        message.check_revision(revision);
+        if kind != Kind::Notification {
+            // A notification has the text of its time.
+            message.check_revision(revision);
+        }
         match kind {
             Kind::Message => {
                 assert!(message.ended.is_none(), "m{number} was delivered after its end");
@@ -403,6 +501,13 @@ impl Model {
                     "promise 10: m{number} is not theirs: {message:?}"
                 );
                 message.check_schedule(now_ms, crashes);
+            }
+            Kind::Notification => {
+                assert_eq!(message.asked.account, account, "promise 10: told of another account's m{number}");
+                assert!(
+                    message.wants_notification() && message.failures > 0,
+                    "nobody asked to be told: {message:?}"
+                );
             }
             Kind::Receipt => {
                 assert!(
@@ -471,7 +576,8 @@ impl Model {
             self.seen.mo += u64::from(message.asked.is_mo);
             return;
         }
-        self.seen.receipts += 1;
+        self.seen.receipts += u64::from(kind == Kind::Receipt);
+        self.seen.notifications += u64::from(kind == Kind::Notification);
         let asked = message.asked;
         assert_eq!(account, asked.account, "promise 10: the receipt of m{number} went to another account");
         if connection == asked.connection {

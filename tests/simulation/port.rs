@@ -181,22 +181,31 @@ impl Port for SimPort<'_> {
         let account = self.in_effect.table.get(multi.account).expect("a bound session's");
         let (mut destinations, mut refused) = (Vec::new(), Vec::new());
         let mut beyond = None;
-        for (index, destination) in (0..).zip(multi.sm.dest_address) {
-            let DestAddress::Sme { dest_addr_ton, dest_addr_npi, destination_addr } = destination else {
-                panic!("nobody here has distribution lists");
-            };
-            destinations.push(destination_addr.to_vec());
+        let mut members = Vec::new();
+        for destination in multi.sm.dest_address {
+            match destination {
+                DestAddress::Sme { dest_addr_ton, dest_addr_npi, destination_addr } => {
+                    members.push((dest_addr_ton, dest_addr_npi, destination_addr.to_vec()));
+                }
+                DestAddress::DistributionList { dl_name } => {
+                    members.extend_from_slice(account.distribution_list(dl_name).expect("one that it has"));
+                }
+            }
+        }
+        for (index, (ton, npi, destination_addr)) in (0..).zip(&members) {
+            destinations.push(destination_addr.clone());
             beyond = beyond.or_else(|| account.charge_one(self.now).err());
             if let Some(status) = beyond {
                 refused.push((index, status));
                 continue;
             }
             let (batch, parts) = &mut batches[usize::from(shard_of(destination_addr, shards as u16))];
-            batch.push(multi.sm, index, dest_addr_ton, dest_addr_npi, destination_addr);
+            batch.push(multi.sm, index, *ton, *npi, destination_addr);
             let (number, _) = self.model.find(multi.sm.user_data(), Kind::Message, destination_addr);
             parts.push((index, number));
         }
-        let message_id = self.multis.ids.next_long();
+        let ids = &mut self.multis.ids;
+        let message_id = if multi.version.has_tlvs() { ids.next_long() } else { ids.next_short() };
         let request = self.multis.begin(multi.origin, message_id, destinations, refused);
         let origin = Origin { sequence_number: request, ..multi.origin };
         let mut names_first = true;

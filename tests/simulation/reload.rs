@@ -6,10 +6,12 @@ use std::sync::Arc;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::Rng;
 use smscd::config::password;
-use smscd::config::{AccountConfig, Change, Config, DeliverBy, Origin, Secret};
+use smscd::config::{AccountConfig, Change, Config, DeliverBy, DistributionListConfig, Origin, Secret};
 use smscd::routing::{AccountRouting, RetrySettings, ShardChange};
 use smscd::runtime::accounts::AccountTable;
 use smscd::smpp::CommandStatus;
+
+use super::requests::{LIST, LIST_NAME};
 
 pub(crate) const ACCOUNTS: [&str; 2] = ["alice", "bob"];
 pub(crate) const PASSWORD: &str = "secret";
@@ -29,6 +31,8 @@ pub(crate) struct InEffect {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Routes {
     prefixes: Vec<(String, usize)>,
+    /// By account; 0: those of it are messages like any other.
+    pub(crate) duplicate_window_ms: Vec<u64>,
     pub(crate) validity_default_ms: u64,
 }
 
@@ -39,6 +43,7 @@ impl Routes {
         };
         Self {
             prefixes: config.accounts.iter().enumerate().flat_map(owned).collect(),
+            duplicate_window_ms: config.accounts.iter().map(|it| it.duplicate_window_ms).collect(),
             validity_default_ms: config.store.validity_default_s * 1_000,
         }
     }
@@ -55,6 +60,11 @@ fn account(system_id: &str) -> AccountConfig {
         sessions_max: 10,
         window: 3,
         deliver_window: 2,
+        duplicate_window_ms: 60_000,
+        distribution_lists: vec![DistributionListConfig {
+            name: LIST_NAME.to_owned(),
+            members: LIST.map(str::to_owned).to_vec(),
+        }],
         ..AccountConfig::default()
     }
 }
@@ -99,6 +109,7 @@ impl InEffect {
     pub(crate) fn account_routing(&self) -> Vec<AccountRouting> {
         let routing = |account: &AccountConfig| AccountRouting {
             prefixes: account.prefixes.iter().map(|prefix| prefix.clone().into_bytes()).collect(),
+            duplicate_window_ms: account.duplicate_window_ms,
             ..AccountRouting::default()
         };
         self.config.accounts.iter().map(routing).collect()
@@ -140,6 +151,10 @@ impl InEffect {
             account.deliver_window = 1 + below(rng, 3) as u32;
             account.compat.deliver_by =
                 Some([DeliverBy::DeliverSm, DeliverBy::DataSm][below(rng, 2) as usize]);
+            account.compat.receipts_by =
+                Some([DeliverBy::DeliverSm, DeliverBy::DataSm][below(rng, 2) as usize]);
+            account.compat.error_response_body = Some(below(rng, 2) == 0);
+            account.duplicate_window_ms = [0, 20_000, 120_000][below(rng, 3) as usize];
             let prefixes = &owned[index][..below(rng, 3) as usize];
             account.prefixes = prefixes.iter().map(|&prefix| prefix.to_owned()).collect();
         }

@@ -21,6 +21,10 @@ const SOURCE: &str = "100";
 /// Subscribers, then addresses that alice or bob own in some configurations.
 const DESTINATIONS: [&str; 9] =
     ["447700900001", "447700900002", "447700900003", "331", "332", "8001", "8002", "8101", "7001"];
+/// The members of the one distribution list of every account.
+pub(crate) const LIST: [&str; 3] = ["447700900002", "331", "8001"];
+pub(crate) const LIST_NAME: &str = "staff";
+const SET_DPF: u16 = 0x0421;
 /// Where everything may be cancelled at once.
 const CANCELLED_TO: &str = "447700900003";
 
@@ -35,6 +39,8 @@ pub(crate) enum Pending {
         answer: u32,
         number: u32,
     },
+    /// A submit_sm that was sent before.
+    Repeat(u32),
     Multi {
         first: u32,
         parts: u32,
@@ -124,6 +130,7 @@ impl Connection {
                 self.request(raw::SUBMIT_SM, &body, pending);
             }
             8..=17 => self.operate(account, model, rng),
+            22 | 23 if self.version >= 0x34 => self.repeat(account, model, rng),
             18..=21 => self.submit_multi(account, model, rng),
             number => self.submit(number < 27, account, model, rng),
         }
@@ -132,8 +139,9 @@ impl Connection {
     fn asked(&self, account: usize, model: &Model, rng: &mut Xoshiro256PlusPlus) -> Asked {
         Asked {
             account,
+            version: self.version,
             connection: self.number,
-            registered_delivery: [1, 1, 0, 2][below(rng, 4) as usize],
+            registered_delivery: [1, 1, 0, 2, 0x11, 0x10][below(rng, 6) as usize],
             schedule: any_time(20, model.wall_ms, rng),
             validity: any_time(40, model.wall_ms, rng),
             ..Asked::default()
@@ -143,6 +151,9 @@ impl Connection {
     fn submit(&mut self, by_data_sm: bool, account: usize, model: &mut Model, rng: &mut Xoshiro256PlusPlus) {
         let mut asked = self.asked(account, model, rng);
         let to = DESTINATIONS[below(rng, DESTINATIONS.len() as u64) as usize];
+        // Only these can, by these.
+        let by_data_sm = by_data_sm && self.version >= 0x34;
+        asked.wants_alert = (by_data_sm || self.version >= 0x50) && below(rng, 2) == 0;
         if by_data_sm {
             (asked.schedule, asked.validity) = (When::Unsaid, When::Unsaid);
         }
@@ -156,36 +167,67 @@ impl Connection {
             body.extend(raw::MESSAGE_PAYLOAD.to_be_bytes());
             body.extend((text.len() as u16).to_be_bytes());
             body.extend(text.as_bytes());
+            if asked.wants_alert {
+                body.extend(SET_DPF.to_be_bytes());
+                body.extend([0, 1, 1]);
+            }
             return self.request(
                 raw::DATA_SM,
                 &body,
                 Pending::Submit { answer: raw::DATA_SM | raw::RESP, number },
             );
         }
-        let sm = raw::Sm {
+        let mut sm = raw::Sm {
             registered_delivery: asked.registered_delivery,
             priority: below(rng, 4) as u8,
             schedule: time_text(asked.schedule),
             validity: time_text(asked.validity),
             ..raw::Sm::new(SOURCE, to, &text)
         };
+        if self.version >= 0x34 {
+            sm.tlvs.push((raw::USER_MESSAGE_REFERENCE, (number as u16).to_be_bytes().to_vec()));
+        }
+        if asked.wants_alert {
+            sm.tlvs.push((SET_DPF, vec![1]));
+        }
+        let body = sm.encode();
         let answer = raw::SUBMIT_SM | raw::RESP;
-        self.request(raw::SUBMIT_SM, &sm.encode(), Pending::Submit { answer, number });
+        self.request(raw::SUBMIT_SM, &body, Pending::Submit { answer, number });
+        if self.version >= 0x34 {
+            model.message(number).request = Some(body);
+        }
+    }
+
+    /// Sends a submit_sm once more, as one does that has lost its response.
+    fn repeat(&mut self, account: usize, model: &Model, rng: &mut Xoshiro256PlusPlus) {
+        if let Some((number, body)) = model.repeatable(account, rng) {
+            self.request(raw::SUBMIT_SM, &body, Pending::Repeat(number));
+        }
     }
 
     fn submit_multi(&mut self, account: usize, model: &mut Model, rng: &mut Xoshiro256PlusPlus) {
         let asked = self.asked(account, model, rng);
         let at = below(rng, DESTINATIONS.len() as u64) as usize;
         let parts = 1 + below(rng, 4) as usize;
-        let to: Vec<&'static str> =
-            (at..at + parts).map(|at| DESTINATIONS[at % DESTINATIONS.len()]).collect();
+        let by_list = below(rng, 4) == 0;
+        let to: Vec<&'static str> = match by_list {
+            true => LIST.to_vec(),
+            false => (at..at + parts).map(|at| DESTINATIONS[at % DESTINATIONS.len()]).collect(),
+        };
+        let parts = to.len();
         let first = model.submits(asked, &to);
         let mut body = vec![0];
         address(&mut body, SOURCE);
-        body.push(parts as u8);
-        for to in to {
-            body.push(1);
-            address(&mut body, to);
+        if by_list {
+            model.seen.lists += 1;
+            body.extend([1, 2]);
+            c_octets(&mut body, LIST_NAME);
+        } else {
+            body.push(parts as u8);
+            for to in to {
+                body.push(1);
+                address(&mut body, to);
+            }
         }
         body.extend([0, 0, below(rng, 4) as u8]);
         c_octets(&mut body, &time_text(asked.schedule));
@@ -253,6 +295,13 @@ impl Connection {
                 let id = if pdu.body.is_empty() { String::new() } else { fields.text() };
                 model.answered(number, pdu.status, &id);
             }
+            Pending::Repeat(number) => {
+                assert_eq!(pdu.id, raw::SUBMIT_SM | raw::RESP);
+                assert!(SUBMIT_STATUSES.contains(&pdu.status), "{pdu:?}");
+                if pdu.status == raw::ESME_ROK {
+                    model.answered_again(number, &fields.text());
+                }
+            }
             Pending::Multi { first, parts } => {
                 assert_eq!(pdu.id, raw::SUBMIT_MULTI | raw::RESP);
                 assert!(SUBMIT_STATUSES.contains(&pdu.status), "{pdu:?}");
@@ -282,6 +331,7 @@ impl Connection {
                     fields.octet()
                 });
                 assert!(state.is_some() || pdu.status == raw::ESME_RINVMSGID, "{pdu:?}");
+                assert!(state != Some(0) || self.version >= 0x50, "only 5.0 has SCHEDULED: {pdu:?}");
                 model.queried(question, state);
             }
             Pending::Cancel(question) => {

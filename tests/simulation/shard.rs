@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use smscd::base::{AccountId, DeliveryToken, MessageId, Now, SessionHandle};
 use smscd::network::Network;
 use smscd::routing::{
-    self, Asker, Fact, MessageEvent, Mo, MoOutcome, Multi, OperationOutcome, OperationRequest, Shard,
-    ShardOutput, SubmitOutcome,
+    self, Asker, EventKind, Fact, MessageEvent, Mo, MoOutcome, Multi, OperationOutcome, OperationRequest,
+    Shard, ShardOutput, SubmitOutcome,
 };
 use smscd::session::{DeliveryResult, Origin};
 use smscd::smpp::{
-    CommandId, CommandStatus, DeliverSm, InterfaceVersion, Operation, OperationAnswer, PduBody, SubmitSm,
+    AlertNotification, CommandId, CommandStatus, DeliverSm, InterfaceVersion, Operation, OperationAnswer,
+    PduBody, SubmitSm,
 };
 use smscd::store::Journal;
 
@@ -80,6 +81,7 @@ pub(crate) enum ToWorker {
     MultiAccepted { request: u32, count: u16 },
     MultiRefused { request: u32, index: u16, status: CommandStatus },
     Deliver { session: SessionHandle, token: DeliveryToken, body: Vec<u8> },
+    Alert { session: SessionHandle, body: Vec<u8> },
     PauseHeard { session: SessionHandle },
 }
 
@@ -95,6 +97,7 @@ pub(crate) struct Host {
 pub(crate) struct Output<'a> {
     pub(crate) to_workers: &'a mut [Lane<ToWorker>],
     pub(crate) model: &'a mut Model,
+    pub(crate) shard: u16,
     /// MO messages whose sender waits until they are held, by id.
     pub(crate) mo_waiting: &'a mut BTreeMap<String, u32>,
     /// Deliveries go out in turns only.
@@ -129,9 +132,10 @@ impl ShardOutput for Output<'_> {
         if !self.may_deliver || !lane.has_room() {
             return false;
         }
-        let (kind, subscriber) = match deliver_sm.esm_class.is_receipt() {
-            true => (Kind::Receipt, deliver_sm.source_addr),
-            false => (Kind::Message, deliver_sm.destination_addr),
+        let (kind, subscriber) = match deliver_sm.esm_class {
+            of if of.is_receipt() => (Kind::Receipt, deliver_sm.source_addr),
+            of if of.is_intermediate() => (Kind::Notification, deliver_sm.source_addr),
+            _ => (Kind::Message, deliver_sm.destination_addr),
         };
         let named = self.model.find(deliver_sm.user_data(), kind, subscriber);
         self.model.hands_out(to, token, named, kind);
@@ -140,9 +144,24 @@ impl ShardOutput for Output<'_> {
         lane.push_request(ToWorker::Deliver { session: to, token, body })
     }
 
+    fn alert(&mut self, to: SessionHandle, alert: &AlertNotification<'_>) -> bool {
+        let lane = &mut self.to_workers[usize::from(to.worker)];
+        if !self.may_deliver || !lane.has_room() {
+            return false;
+        }
+        self.model.alerts(self.shard, to, alert.source_addr);
+        let mut body = Vec::new();
+        alert.encode_body(&mut body);
+        lane.push_request(ToWorker::Alert { session: to, body })
+    }
+
     fn message_event(&mut self, event: &MessageEvent<'_>) {
         let named = self.model.find(event.sm.user_data(), Kind::Message, event.sm.destination_addr);
-        self.model.ends(named, event.state.octet());
+        match event.kind {
+            EventKind::Accepted => self.model.holds(named.0),
+            EventKind::Attempt => self.model.attempt_failed(named.0),
+            EventKind::Final => self.model.ends(named, event.state.octet()),
+        }
     }
 
     fn fact(&mut self, fact: Fact) {
@@ -167,7 +186,9 @@ impl Host {
         model: &mut Model,
     ) {
         let mut mo_waiting = std::mem::take(&mut self.mo_waiting);
-        let output = &mut Output { to_workers, model, mo_waiting: &mut mo_waiting, may_deliver: false };
+        let shard = self.shard.index();
+        let output =
+            &mut Output { to_workers, model, shard, mo_waiting: &mut mo_waiting, may_deliver: false };
         self.shard.store_mut().poll(now.mono, |_, _| {});
         for (worker, lane) in from_workers.into_iter().enumerate() {
             if output.to_workers[worker].backlog() == 0
@@ -194,16 +215,27 @@ impl Host {
                     received_at: origin.received_at,
                 };
                 let (number, _) = output.model.find(sm.user_data(), Kind::Message, sm.destination_addr);
-                let wrong = output.model.taken(index, number);
                 let submit = routing::Submit { origin: to_routing, account, version, sm: &sm, body: &body };
-                let result = match self.shard.submit(&submit, now, output) {
-                    SubmitOutcome::Accepted(id) => Ok(id),
-                    SubmitOutcome::Refused(status) => Err(status),
-                    SubmitOutcome::Later => return check_refusal(wrong, None),
+                let result = if output.model.message(number).is_taken() {
+                    self.take_again(number, &submit, now, output)
+                } else {
+                    let wrong = output.model.taken(index, number);
+                    let outcome = self.shard.submit(&submit, now, output);
+                    let result = match outcome {
+                        SubmitOutcome::Accepted(id) => Some(Ok(id)),
+                        SubmitOutcome::Refused(status) => Some(Err(status)),
+                        SubmitOutcome::Later => None,
+                    };
+                    check_refusal(wrong, result.and_then(Result::err));
+                    if !matches!(outcome, SubmitOutcome::Refused(_)) {
+                        output.model.remembers(index, number);
+                    }
+                    result
                 };
-                check_refusal(wrong, result.err());
-                let worker = usize::from(origin.session.worker);
-                output.to_workers[worker].push_reply(ToWorker::SubmitResult { origin, result });
+                if let Some(result) = result {
+                    let worker = usize::from(origin.session.worker);
+                    output.to_workers[worker].push_reply(ToWorker::SubmitResult { origin, result });
+                }
             }
             ToShard::Operate { session, ticket, account, version, command_id, body } => {
                 let operation = Operation::decode(command_id, &body, version);
@@ -246,6 +278,32 @@ impl Host {
                 output.model.unbound(index, session);
                 self.shard.session_unbound(session);
             }
+        }
+    }
+
+    /// A submit_sm comes again. Where the shard need not know it any more it is turned away here, for what came of it
+    /// would be a second message of the same name.
+    fn take_again(
+        &mut self,
+        number: u32,
+        submit: &routing::Submit<'_>,
+        now: Now,
+        output: &mut Output<'_>,
+    ) -> Option<Result<MessageId, CommandStatus>> {
+        if !output.model.is_remembered(self.shard.index(), number) {
+            return Some(Err(CommandStatus::ESME_RTHROTTLED));
+        }
+        let pending = self.shard.pending();
+        let outcome = self.shard.submit(submit, now, output);
+        assert_eq!(self.shard.pending(), pending, "promise 3: m{number} was taken in twice");
+        match outcome {
+            SubmitOutcome::Accepted(id) => Some(Ok(id)),
+            SubmitOutcome::Later => None,
+            // Its times are past by now.
+            SubmitOutcome::Refused(
+                status @ (CommandStatus::ESME_RINVEXPIRY | CommandStatus::ESME_RINVSCHED),
+            ) => Some(Err(status)),
+            SubmitOutcome::Refused(status) => panic!("m{number} comes again and is refused with {status}"),
         }
     }
 

@@ -86,7 +86,7 @@ fn shard_settings(
         retry_refused: RETRY,
         id_high_water,
         final_history_records: 1 << 16,
-        events: EventKinds { end: true, ..EventKinds::default() },
+        events: EventKinds { accepted: true, attempt: true, end: true },
         accounts: in_effect.account_routing(),
         ..ShardSettings::default()
     }
@@ -133,7 +133,7 @@ impl World {
             ],
             session_settings: SessionSettings {
                 system_id: b"smscd".to_vec(),
-                version_max: InterfaceVersion::V34,
+                version_max: InterfaceVersion::V50,
                 session_init_timeout_ms: 20_000,
                 enquire_link_interval_ms: 30_000,
                 inactivity_timeout_ms: 100_000,
@@ -185,6 +185,7 @@ impl World {
             let mut output = Output {
                 to_workers,
                 model: &mut self.model,
+                shard: index as u16,
                 mo_waiting: &mut mo_waiting,
                 may_deliver: false,
             };
@@ -272,7 +273,13 @@ impl World {
             self.model.submits(Asked { account: usize::MAX, is_mo: true, ..Asked::default() }, &[to]);
         let Host { shard, mo_waiting, .. } = &mut self.hosts[index];
         let to_workers = &mut self.to_workers[index];
-        let mut output = Output { to_workers, model: &mut self.model, mo_waiting, may_deliver: false };
+        let mut output = Output {
+            to_workers,
+            model: &mut self.model,
+            shard: index as u16,
+            mo_waiting,
+            may_deliver: false,
+        };
         super::shard::bring(shard, number, to, self.now, &mut output);
     }
 

@@ -26,9 +26,9 @@ impl Session {
             Err(error) => return self.malformed(operation, sequence_number, error, port),
         };
         let origin = Origin { session: self.handle, sequence_number, operation, received_at: now };
-        let disposition = port.submit_fields(origin, self.account, self.version, &sm);
-        let disposition = self.throttled(disposition, now);
-        self.submitted(operation, sequence_number, disposition, port)
+        let mut disposition = port.submit_fields(origin, self.account, self.version, &sm);
+        self.throttled(&mut disposition, now);
+        self.submitted(operation, sequence_number, &disposition, port)
     }
 }
 

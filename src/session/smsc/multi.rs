@@ -87,8 +87,9 @@ impl Session {
         let may_wait = self.may_wait(now);
         let request =
             MultiRequest { origin, account: self.account, version: self.version, sm: &sm, may_wait };
-        let disposition = port.submit_multi(&request);
-        match self.throttled(disposition, now) {
+        let mut disposition = port.submit_multi(&request);
+        self.throttled(&mut disposition, now);
+        match disposition {
             Disposition::Answered(Ok(message_id)) => {
                 let result = Ok((message_id, UnsuccessSmes::default()));
                 self.answer_multi(sequence_number, &result, port);

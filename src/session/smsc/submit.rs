@@ -23,18 +23,21 @@ impl Session {
         }
         let operation = SubmitOperation::SubmitSm;
         let sequence_number = frame.header.sequence_number;
-        let decoded = SubmitSm::decode(frame.body)
-            .and_then(|sm| crate::smpp::validate_submit(&sm, self.version).map(|()| sm));
-        let sm = match decoded {
+        // Looked at where they are: what a function has just written is slow to copy.
+        let decoded = SubmitSm::decode(frame.body);
+        let sm = match &decoded {
             Ok(sm) => sm,
-            Err(error) => return self.malformed(operation, sequence_number, error, port),
+            Err(error) => return self.malformed(operation, sequence_number, *error, port),
         };
+        if let Err(error) = crate::smpp::validate_submit(sm, self.version) {
+            return self.malformed(operation, sequence_number, error, port);
+        }
         let origin = Origin { session: self.handle, sequence_number, operation, received_at: now };
         let request =
-            SubmitRequest { origin, account: self.account, version: self.version, sm: &sm, body: frame.body };
-        let disposition = port.submit(&request);
-        let disposition = self.throttled(disposition, now);
-        self.submitted(operation, sequence_number, disposition, port)
+            SubmitRequest { origin, account: self.account, version: self.version, sm, body: frame.body };
+        let mut disposition = port.submit(&request);
+        self.throttled(&mut disposition, now);
+        self.submitted(operation, sequence_number, &disposition, port)
     }
 
     /// Answers a submission whose body is not one.
@@ -46,7 +49,7 @@ impl Session {
         port: &mut impl Port,
     ) -> Flow {
         port.fact(Fact::MalformedPdu);
-        self.submitted(operation, sequence_number, Disposition::Answered(Err(error.status)), port)
+        self.submitted(operation, sequence_number, &Disposition::Answered(Err(error.status)), port)
     }
 
     /// Counts a submission, and answers it if it is decided. One that stalls comes again.
@@ -55,10 +58,10 @@ impl Session {
         &mut self,
         operation: SubmitOperation,
         sequence_number: u32,
-        disposition: Disposition,
+        disposition: &Disposition,
         port: &mut impl Port,
     ) -> Flow {
-        match disposition {
+        match *disposition {
             Disposition::Answered(result) => self.answer_submit(operation, sequence_number, result, port),
             Disposition::InFlight => self.in_flight += 1,
             Disposition::Stall(reason) => return Flow::Stall(reason),

@@ -48,20 +48,21 @@ impl Session {
 
     /// Makes of a submission that is over its rate one that waits, or that is refused once it has waited for long enough.
     #[inline]
-    pub(super) fn throttled(&mut self, disposition: Disposition, now: Time) -> Disposition {
-        let Disposition::OverRate { until } = disposition else {
+    pub(super) fn throttled(&mut self, disposition: &mut Disposition, now: Time) {
+        let Disposition::OverRate { until } = *disposition else {
             if self.throttle.since != Time::NEVER {
                 self.throttle = Throttle::new();
             }
-            return disposition;
+            return;
         };
         let (since, last) = self.waits_from_to(now);
         if now >= last {
             self.throttle = Throttle::new();
-            return Disposition::Answered(Err(CommandStatus::ESME_RTHROTTLED));
+            *disposition = Disposition::Answered(Err(CommandStatus::ESME_RTHROTTLED));
+            return;
         }
         self.throttle = Throttle { since, retry_at: until.min(last) };
         self.deadline_moved = true;
-        Disposition::Stall(StallReason::Rate)
+        *disposition = Disposition::Stall(StallReason::Rate);
     }
 }
