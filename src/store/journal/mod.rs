@@ -12,6 +12,7 @@
 
 mod accounts;
 mod append;
+mod assembly;
 mod batch;
 mod cleaner;
 mod close;
@@ -25,6 +26,7 @@ mod link;
 mod message_store;
 mod packed;
 mod recovery;
+mod report;
 mod ring;
 mod saved;
 mod segments;
@@ -42,7 +44,8 @@ pub use batch::Batch;
 pub use disk::{Disk, SegmentFile};
 pub use failure::{Doing, Failure};
 pub use link::{Answer, Keeper, Link, Progress, Request, Stopped, Writer};
-pub use recovery::{Access, Damage, OpenError, Recovered, RecoveryReport, open};
+pub use recovery::{Access, OpenError, Recovered, open};
+pub use report::{Damage, RecoveryReport};
 pub use settings::JournalSettings;
 pub use stats::StoreStats;
 
