@@ -99,6 +99,7 @@ fn what_became_of_a_message_is_known_afterwards() {
         if kills {
             daemon.kill();
         } else {
+            esme.unbind();
             daemon.signal(Signal::TERM);
             assert!(daemon.wait().success());
         }
@@ -126,6 +127,7 @@ fn eight_digit_ids_go_on_too() {
         if kills {
             daemon.kill();
         } else {
+            esme.unbind();
             daemon.signal(Signal::TERM);
             assert!(daemon.wait().success());
         }
