@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Serialize;
 use serde_json::{Value, json};
+use tracing::info;
 
 use super::Shared;
 use super::exchange::{Answer, NoAnswer};
@@ -24,10 +25,12 @@ use crate::base::{AccountId, IdForm};
 use crate::config::password;
 use crate::control_lane::{ControlRequest, HeldInfo, MessageInfo, MoRefused, SessionInfo};
 use crate::smpp::MessageState;
-use crate::stats::{CounterTotals, Latency};
+use crate::stats::{Counter, CounterTotals, Latency};
 
 /// Largest request body.
 pub(super) const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Characters of a refused request's path that are logged.
+const LOGGED_PATH_MAX: usize = 64;
 /// `/stats` lists the sessions to say what throttles them while there are at most so many.
 const LISTED_SESSIONS_MAX: u64 = 256;
 /// The page may load nothing from elsewhere, and talks to this server only.
@@ -54,7 +57,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
             ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "no such method here")
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::from_fn_with_state(Arc::clone(&shared), own_name_only))
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), guard))
         .with_state(shared)
 }
 
@@ -239,15 +242,36 @@ async fn message(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> R
     ))
 }
 
+/// Answers a request unless it is one of a page that has no business here; counts and logs what is refused.
+async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let response = match own_name_only(&shared, request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    };
+    let status = response.status();
+    let counter = match status {
+        StatusCode::UNAUTHORIZED => Counter::HttpUnauthorized,
+        StatusCode::FORBIDDEN | StatusCode::PAYLOAD_TOO_LARGE => Counter::HttpRefused,
+        _ => return response,
+    };
+    shared.own_counters.add(counter, 1);
+    let path: String = path.chars().take(LOGGED_PATH_MAX).collect();
+    info!(status = status.as_u16(), %method, ?path, "HTTP request refused");
+    response
+}
+
 /// Where loopback is all that keeps strangers out, a request has to name this machine by address, or as localhost: a page of
 /// another site whose name has come to mean 127.0.0.1 carries that name (DNS rebinding), and is of the same origin to its browser.
-async fn own_name_only(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST).map(|value| value.to_str().unwrap_or_default());
+fn own_name_only(shared: &Shared, headers: &HeaderMap) -> Result<(), ApiError> {
+    let host = headers.get(header::HOST).map(|value| value.to_str().unwrap_or_default());
     if shared.config().http.admin_token.is_empty() && !host.is_none_or(is_own_name) {
-        let error = "names another host than this machine's address or localhost; set http.admin_token to be asked by name";
-        return ApiError::new(StatusCode::FORBIDDEN, error).into_response();
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "names another host than this machine's address or localhost; set http.admin_token to be asked by name",
+        ));
     }
-    next.run(request).await
+    Ok(())
 }
 
 /// Whether a Host header has an address, or localhost, and maybe a port.

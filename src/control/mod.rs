@@ -75,6 +75,8 @@ struct Shared {
     reconfigured: Notify,
     reload: Arc<dyn Reload>,
     counters: Vec<Arc<ThreadCounters>>,
+    /// Its own, the last of those.
+    own_counters: Arc<ThreadCounters>,
     shard_ports: Vec<usize>,
     shard_of: fn(&[u8], u16) -> u16,
     shards: u16,
@@ -148,11 +150,13 @@ async fn serve(
     let listener = tokio::net::TcpListener::from_std(setup.http).context("preparing the HTTP listener")?;
     let threads = setup.ports.len();
     let unbind_timeout = Duration::from_millis(setup.config.smpp.unbind_timeout_ms);
+    let own_counters = Arc::new(ThreadCounters::new(0));
     let shared = Arc::new(Shared {
         config: RwLock::new(setup.config),
         reconfigured: Notify::new(),
         reload: setup.reload,
-        counters: setup.counters,
+        counters: setup.counters.into_iter().chain([Arc::clone(&own_counters)]).collect(),
+        own_counters,
         shard_ports: setup.shard_ports,
         shard_of: setup.shard_of,
         shards: setup.shards,

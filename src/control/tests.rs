@@ -478,7 +478,8 @@ fn a_token_guards_what_changes_state() {
         assert_eq!(control.request("POST", "/mo", headers, body).0, 401, "{headers}");
     }
     assert_eq!(control.request("POST", "/mo", "Authorization: Bearer s3cret\r\n", body).0, 202);
-    assert_eq!(control.get("/stats").0, 200);
+    let counters = control.json("/stats")["counters"].clone();
+    assert_eq!((&counters["http_unauthorized"], &counters["http_refused"]), (&4.into(), &0.into()));
 }
 
 #[test]
@@ -489,6 +490,7 @@ fn pages_of_other_sites_change_nothing() {
         assert_eq!(control.request("POST", "/mo", &format!("Origin: {origin}\r\n"), body).0, 403, "{origin}");
     }
     assert_eq!(control.request("POST", "/mo", "Origin: http://127.0.0.1\r\n", body).0, 202);
+    assert_eq!(control.json("/stats")["counters"]["http_refused"], 3);
 }
 
 /// A page whose own name has come to mean 127.0.0.1 is of the same origin to its browser (DNS rebinding).

@@ -307,6 +307,8 @@ pub enum Fact {
     UnknownCommand,
     /// A request with a malformed body came.
     MalformedPdu,
+    /// An operation named a message that is nobody's, or another account's.
+    UnknownMessage,
     /// A response came that matches no request.
     UnmatchedResponse,
     /// A request of ours was answered after this many nanoseconds.

@@ -54,6 +54,16 @@ counters! {
         MemoryEvictions => "memory_evictions",
         /// Times that deliveries to a session paused because its peer did not read.
         DeliveriesPaused => "deliveries_paused",
+        /// Times that nothing more was read from a peer because it did not read its responses.
+        ReadsPaused => "reads_paused",
+        /// Times that nothing more was read from a session because its window was full.
+        WindowsFull => "windows_full",
+        /// Operations on a message that is nobody's, or another account's.
+        UnknownMessages => "unknown_messages",
+        /// HTTP requests refused for their token: none, or a wrong one.
+        HttpUnauthorized => "http_unauthorized",
+        /// HTTP requests refused for where they come from, or for their size.
+        HttpRefused => "http_refused",
         /// Requests of ours that got no response in time.
         ResponseTimeouts => "response_timeouts",
         /// Sessions bound as transmitter.

@@ -109,6 +109,7 @@ fn a_peer_that_never_reads_is_closed_and_holds_up_only_itself() {
     // Until nothing more is taken: the answers are not read, so the daemon has stopped reading the requests.
     while deaf.send_some(&octets) {}
     daemon.await_stats(&[("/counters/write_timeouts", 1), ("/sessions/bound", 1)]);
+    assert!(daemon.stat("/counters/reads_paused") > 0);
     healthy.finish();
 }
 

@@ -185,6 +185,7 @@ fn nobody_learns_of_another_accounts_messages(daemon: &Daemon) {
         assert_eq!(replace(&mut bank, id, "", b"theirs", None), ESME_RINVMSGID);
     }
     assert_eq!(cancel(&mut bank, "", SOURCE, "44600"), ESME_RCANCELFAIL);
+    daemon.await_stats(&[("/counters/unknown_messages", 6)]);
     assert_eq!((state(&mut esme, &pending).1, state(&mut esme, &done).1), (1, 2));
 }
 

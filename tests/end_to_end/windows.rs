@@ -99,6 +99,7 @@ fn a_session_beyond_its_window_goes_on() {
         assert_eq!(answered, sequences, "{layout:?}");
         let sessions = daemon.get("/sessions").json();
         assert_eq!(sessions["sessions"][0]["window"]["max"], 2, "{sessions}");
+        assert!(daemon.stat("/counters/windows_full") > 0, "{layout:?}");
         esme.enquire();
     }
 }

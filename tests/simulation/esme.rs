@@ -163,6 +163,7 @@ impl Esme {
 fn state_of(text: &str) -> u8 {
     let word = text.split_once(" stat:").and_then(|(_, rest)| rest.split(' ').next());
     match word {
+        Some("ENROUTE") => 1,
         Some("DELIVRD") => 2,
         Some("EXPIRED") => 3,
         Some("DELETED") => 4,
@@ -226,14 +227,11 @@ impl Connection {
             raw::DELIVER_SM => {
                 self.owed.push_back((pdu.id, pdu.sequence));
                 let sm = raw::Sm::decode(&pdu.body);
-                if sm.esm_class & 0x3C == 0x04 {
-                    let (number, _) = model.find(&sm.text, Kind::Receipt, sm.source.as_bytes());
-                    model.receives(account, self.number, number, Kind::Receipt);
-                    let state = state_of(sm.text());
+                if sm.esm_class & 0x3C != 0 {
+                    let state = self.tells(account, sm.esm_class, &sm.source, &sm.text, model);
                     // Below 3.4 nothing is sent that it does not have.
                     let in_tlv = sm.tlv(raw::MESSAGE_STATE).map(|value| value[0]);
                     assert_eq!(in_tlv, (self.version >= 0x34).then_some(state), "{sm:?}");
-                    model.told(number, &sm.receipted_id(), state);
                 } else {
                     assert!(self.version >= 0x34 || sm.tlvs.is_empty(), "{sm:?}");
                     let text = sm.tlv(raw::MESSAGE_PAYLOAD).unwrap_or(&sm.text);
@@ -255,11 +253,8 @@ impl Connection {
                 let tlvs = fields.tlvs();
                 let (_, text) =
                     tlvs.iter().find(|(tag, _)| *tag == raw::MESSAGE_PAYLOAD).expect("message_payload");
-                if esm_class & 0x3C == 0x04 {
-                    let (number, _) = model.find(text, Kind::Receipt, source.as_bytes());
-                    model.receives(account, self.number, number, Kind::Receipt);
-                    let receipt = raw::Sm { text: text.clone(), ..raw::Sm::default() };
-                    model.told(number, &receipt.receipted_id(), state_of(receipt.text()));
+                if esm_class & 0x3C != 0 {
+                    self.tells(account, esm_class, &source, text, model);
                     return;
                 }
                 let (number, _) = model.find(text, Kind::Message, dest.as_bytes());
@@ -274,6 +269,20 @@ impl Connection {
             }
             id => panic!("an unexpected request {id:#x}"),
         }
+    }
+
+    /// A receipt or an intermediate notification has come: the state that it tells.
+    fn tells(&self, account: usize, esm_class: u8, source: &str, text: &[u8], model: &mut Model) -> u8 {
+        let kind = if esm_class & 0x3C == 0x04 { Kind::Receipt } else { Kind::Notification };
+        let (number, _) = model.find(text, kind, source.as_bytes());
+        model.receives(account, self.number, number, kind);
+        let sm = raw::Sm { text: text.to_vec(), ..raw::Sm::default() };
+        let state = state_of(sm.text());
+        match kind {
+            Kind::Receipt => model.told(number, &sm.receipted_id(), state),
+            _ => assert_eq!(state, 1, "a notification of an end: {}", sm.text()),
+        }
+        state
     }
 
     /// Answers deliveries, in any order.

@@ -39,7 +39,8 @@
 //! Beside them: a bind is let in exactly if the configuration in effect says so (`SimPort::check_verdict`); messages go
 //! where the configuration of their shard said when they came (`Routes`); a submission is refused exactly for wrong times or
 //! a full shard (`check_refusal`); one that comes again gets its first id and nothing else where duplicates are suppressed
-//! (`Host::take_again`); an alert goes to the account that asked, no more often than an absence was met (`Model::alerts`);
+//! (`Host::take_again`); an alert goes to the account that asked, no more often than an absence was met (`Model::alerts`),
+//! and so does an intermediate notification (`Model::hands_out`);
 //! binds of 3.3 get no TLV, data_sm or alert, and short ids; texts that were replaced are never seen again (`Message::check_revision`); each shard's own
 //! invariants hold after every turn.
 //!
@@ -66,7 +67,7 @@
 //!
 //! # Not here yet
 //!
-//! TLS, connectors, replace_if_present_flag, intermediate notifications, broadcasts, forms of message ids.
+//! TLS, connectors, replace_if_present_flag, broadcasts, forms of message ids.
 
 #[path = "../store_simulation/disk.rs"]
 #[allow(dead_code, reason = "the store's own simulation uses more of it")]

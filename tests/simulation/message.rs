@@ -16,6 +16,8 @@ const LATE_MAX_MS: u64 = 300_000;
 pub(crate) enum Kind {
     Message,
     Receipt,
+    /// An intermediate notification.
+    Notification,
 }
 
 /// What whoever has sent a message knows of it.
@@ -101,8 +103,8 @@ pub(crate) struct Message {
     pub(crate) settled: bool,
     pub(crate) settled_ever: bool,
     /// Times that each kind was handed out and has arrived.
-    pub(crate) handed: [u32; 2],
-    pub(crate) seen: [u32; 2],
+    pub(crate) handed: [u32; 3],
+    pub(crate) seen: [u32; 3],
     /// Whose ESMEs get it, once a shard has taken it in; `None`: the network does.
     target: Option<Option<usize>>,
     times: Option<Times>,
@@ -133,8 +135,8 @@ impl Message {
             told: None,
             settled: false,
             settled_ever: false,
-            handed: [0; 2],
-            seen: [0; 2],
+            handed: [0; 3],
+            seen: [0; 3],
             target: None,
             times: None,
             may_be_deleted: false,
@@ -145,6 +147,11 @@ impl Message {
             revision: 0,
             maybe: None,
         }
+    }
+
+    /// 3.4 section 5.2.17, bit 4: to be told of an attempt that has failed for now.
+    pub(crate) const fn wants_notification(&self) -> bool {
+        self.asked.registered_delivery & 0x10 != 0
     }
 
     /// 3.4 section 5.2.17, bits 1 and 0.

@@ -21,6 +21,9 @@ struct Handed {
     kind: Kind,
 }
 
+/// One that takes no deliveries.
+const NO_CONNECTION: u32 = 0;
+
 /// What was seen, to show that a run does something.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Seen {
@@ -42,6 +45,7 @@ pub(crate) struct Seen {
     pub(crate) lists: u64,
     pub(crate) repeated: u64,
     pub(crate) alerts: u64,
+    pub(crate) notifications: u64,
     pub(crate) binds_refused: u64,
     pub(crate) asked_to_unbind: u64,
     pub(crate) changes: u64,
@@ -62,7 +66,7 @@ impl Seen {
         copy.counts_mut().into_iter().map(|(name, count)| (name, *count)).collect()
     }
 
-    fn counts_mut(&mut self) -> [(&'static str, &mut u64); 22] {
+    fn counts_mut(&mut self) -> [(&'static str, &mut u64); 23] {
         [
             ("submitted", &mut self.submitted),
             ("receipts", &mut self.receipts),
@@ -82,6 +86,7 @@ impl Seen {
             ("distribution lists", &mut self.lists),
             ("repeated", &mut self.repeated),
             ("alerts", &mut self.alerts),
+            ("notifications", &mut self.notifications),
             ("binds refused", &mut self.binds_refused),
             ("asked to unbind", &mut self.asked_to_unbind),
             ("changes", &mut self.changes),
@@ -165,7 +170,7 @@ impl Model {
 
     /// The message that a text and its destination name.
     pub(crate) fn find(&self, text: &[u8], kind: Kind, to: &[u8]) -> (u32, u32) {
-        let text = if kind == Kind::Receipt { excerpt(text) } else { text };
+        let text = if kind == Kind::Message { text } else { excerpt(text) };
         let (first, revision) = parse(text);
         let parts = self.messages.get(first as usize).expect("a message of ours").parts;
         let number =
@@ -192,7 +197,7 @@ impl Model {
         assert_eq!(message.answer, Answer::Awaited, "promise 1: m{number} is answered once");
         if status != 0 {
             message.answer = Answer::Refused;
-            assert!(message.ended_ever.is_none() && message.handed == [0; 2], "a refused message lives");
+            assert!(message.ended_ever.is_none() && message.handed == [0; 3], "a refused message lives");
             self.seen.refused += 1;
             return;
         }
@@ -225,7 +230,7 @@ impl Model {
         let message = self.message(number);
         assert!(!message.held_ever, "promise 3: m{number} was taken in twice");
         assert!(
-            message.ended_ever.is_none() && message.handed == [0; 2],
+            message.ended_ever.is_none() && message.handed == [0; 3],
             "{message:?} was on its way before"
         );
         message.held_ever = true;
@@ -303,6 +308,10 @@ impl Model {
     pub(crate) fn taken(&mut self, shard: u16, number: u32) -> Option<Wrong> {
         let Self { messages, routes, wall_ms, now_ms, crashes, .. } = self;
         let message = messages.get_mut(number as usize).expect("a message of ours");
+        if message.answer == Answer::Lost {
+            // It may be what was sent again on another connection, before what is left of the first has been read.
+            message.asked.connection = NO_CONNECTION;
+        }
         message.taken(&routes[usize::from(shard)], *wall_ms, *now_ms, *crashes)
     }
 
@@ -479,12 +488,16 @@ impl Model {
         let open = self.open.iter().filter(|(at, handed)| at.0 == token.shard && handed.to == to).count();
         assert!(open < credit as usize, "promise 6: more deliveries than the session has credit for");
         let is_open = self.open.values().any(|handed| handed.number == number && handed.kind == kind);
-        assert!(!is_open, "m{number} was handed out twice at once ({kind:?})");
+        // Of several attempts in several runs, each may have been the first.
+        assert!(!is_open || kind == Kind::Notification, "m{number} was handed out twice at once ({kind:?})");
         let (now_ms, crashes) = (self.now_ms, self.crashes);
         let message = self.message(number);
         assert_ne!(message.answer, Answer::Refused, "promise 3: m{number} was refused");
         message.handed[kind as usize] += 1;
-        message.check_revision(revision);
+        if kind != Kind::Notification {
+            // A notification has the text of its time.
+            message.check_revision(revision);
+        }
         match kind {
             Kind::Message => {
                 assert!(message.ended.is_none(), "m{number} was delivered after its end");
@@ -495,6 +508,13 @@ impl Model {
                     "promise 10: m{number} is not theirs: {message:?}"
                 );
                 message.check_schedule(now_ms, crashes);
+            }
+            Kind::Notification => {
+                assert_eq!(message.asked.account, account, "promise 10: told of another account's m{number}");
+                assert!(
+                    message.wants_notification() && message.failures > 0,
+                    "nobody asked to be told: {message:?}"
+                );
             }
             Kind::Receipt => {
                 assert!(
@@ -563,7 +583,8 @@ impl Model {
             self.seen.mo += u64::from(message.asked.is_mo);
             return;
         }
-        self.seen.receipts += 1;
+        self.seen.receipts += u64::from(kind == Kind::Receipt);
+        self.seen.notifications += u64::from(kind == Kind::Notification);
         let asked = message.asked;
         assert_eq!(account, asked.account, "promise 10: the receipt of m{number} went to another account");
         if connection == asked.connection {

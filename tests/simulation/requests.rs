@@ -141,7 +141,7 @@ impl Connection {
             account,
             version: self.version,
             connection: self.number,
-            registered_delivery: [1, 1, 0, 2][below(rng, 4) as usize],
+            registered_delivery: [1, 1, 0, 2, 0x11, 0x10][below(rng, 6) as usize],
             schedule: any_time(20, model.wall_ms, rng),
             validity: any_time(40, model.wall_ms, rng),
             ..Asked::default()

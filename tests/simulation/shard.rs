@@ -132,9 +132,10 @@ impl ShardOutput for Output<'_> {
         if !self.may_deliver || !lane.has_room() {
             return false;
         }
-        let (kind, subscriber) = match deliver_sm.esm_class.is_receipt() {
-            true => (Kind::Receipt, deliver_sm.source_addr),
-            false => (Kind::Message, deliver_sm.destination_addr),
+        let (kind, subscriber) = match deliver_sm.esm_class {
+            of if of.is_receipt() => (Kind::Receipt, deliver_sm.source_addr),
+            of if of.is_intermediate() => (Kind::Notification, deliver_sm.source_addr),
+            _ => (Kind::Message, deliver_sm.destination_addr),
         };
         let named = self.model.find(deliver_sm.user_data(), kind, subscriber);
         self.model.hands_out(to, token, named, kind);

@@ -275,11 +275,12 @@ impl Worker {
         let is_paused = self.connection(to).is_some_and(|connection| connection.is_paused);
         let now = around.now.mono;
         let deliver_sm = DeliverSm::decode(body).expect("the shard has encoded it");
+        let tells_of_another = deliver_sm.esm_class.is_receipt() || deliver_sm.esm_class.is_intermediate();
         let taken = self.with(to, around, |session, port| {
             if is_paused {
                 return false;
             }
-            let by = session.delivers_by(deliver_sm.esm_class.is_receipt());
+            let by = session.delivers_by(tells_of_another);
             let mut octets = Vec::new();
             match by {
                 CommandId::DATA_SM => AsDataSm(&deliver_sm).encode_body(&mut octets),

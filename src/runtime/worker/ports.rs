@@ -164,6 +164,7 @@ impl Output for SessionOutput<'_> {
             Fact::WrongState => Counter::WrongState,
             Fact::UnknownCommand => Counter::UnknownCommands,
             Fact::MalformedPdu => Counter::MalformedPdus,
+            Fact::UnknownMessage => Counter::UnknownMessages,
             Fact::UnmatchedResponse => Counter::UnmatchedResponses,
             Fact::ResponseTimeout => Counter::ResponseTimeouts,
         };

@@ -264,7 +264,9 @@ impl Worker {
     ) -> Option<Left> {
         let connection = self.connections.get_mut(slot)?;
         if connection.out.len() > OUT_QUEUE_BYTES_MAX {
-            connection.stalled = Some(StallReason::PeerNotReading);
+            if connection.stalled.replace(StallReason::PeerNotReading) != Some(StallReason::PeerNotReading) {
+                stats.counters.add(Counter::ReadsPaused, 1);
+            }
             return Some(Left::Idle);
         }
         if connection.unread.is_empty() || connection.unread.missing() > 0 {
@@ -280,7 +282,7 @@ impl Worker {
         let needed = if let Stop::NeedMore(needed) = received.stop { needed } else { 0 };
         connection.unread.consume(received.consumed, needed, &mut self.pool);
         connection.note_fragment(&received, now);
-        self.after(slot, &received)
+        self.after(slot, &received, stats)
     }
 
     /// Hands over `len` octets just read. `None`: go on reading.
@@ -332,7 +334,7 @@ impl Worker {
             connection.note_fragment(&received, now);
         }
         self.scratch = scratch;
-        self.after(slot, &received)
+        self.after(slot, &received, stats)
     }
 
     fn receive(
@@ -358,7 +360,7 @@ impl Worker {
     }
 
     /// What a stop means for the session's go. `None`: go on reading.
-    fn after(&mut self, slot: u32, received: &Received) -> Option<Left> {
+    fn after(&mut self, slot: u32, received: &Received, stats: &ThreadStats) -> Option<Left> {
         let connection = self.connections.get_mut(slot)?;
         match received.stop {
             Stop::NeedMore(_) => {
@@ -375,7 +377,10 @@ impl Worker {
                 Some(Left::NextTurn)
             }
             Stop::Stalled(reason) => {
-                connection.stalled = Some(reason);
+                let before = connection.stalled.replace(reason);
+                if reason == StallReason::Window && before != Some(reason) {
+                    stats.counters.add(Counter::WindowsFull, 1);
+                }
                 Some(if reason == StallReason::Lane { Left::LaneFull } else { Left::Idle })
             }
             Stop::Close(reason) => Some(Left::Close(reason)),

@@ -159,6 +159,9 @@ impl Session {
         }
         match open.answer {
             OperationAnswer::NotFound => {
+                if open.names_one {
+                    port.fact(Fact::UnknownMessage);
+                }
                 self.refuse_operation(command_id, sequence_number, open.not_found, port);
             }
             OperationAnswer::Refused(status) => {
