@@ -21,6 +21,9 @@ struct Handed {
     kind: Kind,
 }
 
+/// One that takes no deliveries.
+const NO_CONNECTION: u32 = 0;
+
 /// What was seen, to show that a run does something.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Seen {
@@ -305,6 +308,10 @@ impl Model {
     pub(crate) fn taken(&mut self, shard: u16, number: u32) -> Option<Wrong> {
         let Self { messages, routes, wall_ms, now_ms, crashes, .. } = self;
         let message = messages.get_mut(number as usize).expect("a message of ours");
+        if message.answer == Answer::Lost {
+            // It may be what was sent again on another connection, before what is left of the first has been read.
+            message.asked.connection = NO_CONNECTION;
+        }
         message.taken(&routes[usize::from(shard)], *wall_ms, *now_ms, *crashes)
     }
 
