@@ -29,8 +29,9 @@ const SYNC_INTERVAL: Duration = Duration::from_millis(20);
 const HERE_ENTRIES_MAX: u32 = 16;
 /// A commit that takes longer holds up what else the shard's thread has to do, so the next ones are left to the committer.
 const HERE_NANOS_MAX: u64 = 2_000_000;
-/// For so long.
-const HERE_PAUSE_MS: u64 = 1_000;
+/// For so many times as long: a disk that is slow now and then, as disks are, costs its thread no more than that share, and
+/// one that always is has the committer.
+const HERE_PAUSE_FACTOR: u64 = 10;
 /// Rests between the parts of a spare segment that is being filled: 256 KiB each, so at most 100 MiB/s.
 const FILL_PAUSE: Duration = Duration::from_micros(2_500);
 /// Batches on their way back. Never full while the shard lives: it submits fewer than this between two looks.
@@ -102,8 +103,10 @@ impl<F: SegmentFile> ChannelLink<F> {
             // A failure shows in the progress, as everything does.
             if writer.write(&mut batch).and_then(|()| writer.sync()).is_ok() {
                 batch.done = self.clock.time();
-                if batch.done.nanos_since(started) > HERE_NANOS_MAX {
-                    self.here_at = batch.done.plus_millis(HERE_PAUSE_MS);
+                let taken_nanos = batch.done.nanos_since(started);
+                if taken_nanos > HERE_NANOS_MAX {
+                    let pause_nanos = taken_nanos.saturating_mul(HERE_PAUSE_FACTOR);
+                    self.here_at = Time::from_nanos(batch.done.as_nanos().saturating_add(pause_nanos));
                 }
                 self.committed = Some(batch);
             }

@@ -1,10 +1,14 @@
 //! Hosts one routing shard on a runtime thread: its lanes from and to the workers, and the counting of its facts.
 
+mod control;
+mod output;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::{error, warn};
+use tracing::error;
 
+use self::output::{FactsOnly, TurnOutput};
 use super::congestion::Congestion;
 use super::hosted_store::HostedStore;
 use super::lane::{LaneReceiver, LaneSender};
@@ -13,20 +17,14 @@ use super::reconfigure::ShardsChange;
 use super::thread::{ThreadStats, ThreadWaker};
 use super::values::{ToShard, ToWorker};
 use super::worker::Worker;
-use crate::base::{AccountId, DeliveryToken, MessageId, Now, SessionHandle, Time, WallTime};
-use crate::control_lane::{HeldInfo, MessageInfo, MoMessage, MoRefused, StoreStats, Wake};
+use crate::base::{MessageId, Now, Time};
+use crate::control_lane::{StoreStats, Wake};
 use crate::limits::{LANE_BLOCKS_PER_TURN, SHARD_SHARE_ITEMS_MAX, SHARD_TURN_MESSAGES_MAX};
 use crate::network::Network;
-use crate::routing::{
-    self, Asker, MessageEvent, MoOutcome, Multi, OperationOutcome, RecoveredAs, Shard, ShardOutput,
-    SubmitOutcome, TooManyMessages,
-};
+use crate::routing::{self, Asker, Multi, OperationOutcome, Shard, SubmitOutcome, TooManyMessages};
 use crate::session::{DeliveryResult, Disposition, Origin, SubmitRequest};
-use crate::smpp::{
-    AlertNotification, CommandStatus, DeliverSm, DeliveryOutcome, MessageState, Operation, OperationAnswer,
-    PduBody, SubmitSm,
-};
-use crate::stats::{AccountCounter, Counter, Latency};
+use crate::smpp::{CommandStatus, Operation, OperationAnswer, PduBody, SubmitSm};
+use crate::stats::{Counter, Latency};
 use crate::store::journal::{Damage, Failure};
 
 /// Between two looks at a committer that is busy, when everything is to be handed to it.
@@ -352,94 +350,6 @@ impl ShardHost {
     pub fn next_deadline(&self) -> Option<Time> {
         self.shard.next_deadline()
     }
-
-    /// Takes an MO message in. `None`: [`ShardHost::held_mo`] tells of `request` once it is held.
-    ///
-    /// # Errors
-    /// Why it is not taken.
-    pub fn inject_mo(
-        &mut self,
-        request: u64,
-        message: &MoMessage,
-        now: Now,
-        stats: &mut ThreadStats,
-    ) -> Result<Option<MessageId>, MoRefused> {
-        let result = self.shard.inject_mo(&mo_of(message), now, &mut FactsOnly { stats });
-        self.taken_in(request, result)
-    }
-
-    /// Takes a message in for an account's receiving sessions. `None`: as for [`ShardHost::inject_mo`].
-    ///
-    /// # Errors
-    /// Why it is not taken.
-    pub fn notify_account(
-        &mut self,
-        request: u64,
-        (account, validity_ms): (AccountId, u64),
-        message: &MoMessage,
-        now: Now,
-        stats: &mut ThreadStats,
-    ) -> Result<Option<MessageId>, MoRefused> {
-        let mo = mo_of(message);
-        let result = self.shard.notify_account(account, validity_ms, &mo, now, &mut FactsOnly { stats });
-        self.taken_in(request, result)
-    }
-
-    fn taken_in(
-        &mut self,
-        request: u64,
-        result: Result<MoOutcome, routing::MoRefused>,
-    ) -> Result<Option<MessageId>, MoRefused> {
-        match result {
-            Ok(MoOutcome::Accepted(message_id)) => Ok(Some(message_id)),
-            Ok(MoOutcome::Later(message_id)) => {
-                self.mo_waiting.push((message_id, request));
-                Ok(None)
-            }
-            Err(routing::MoRefused::NoOwner) => Err(MoRefused::NoOwner),
-            Err(routing::MoRefused::NobodyReceives) => Err(MoRefused::NobodyReceives),
-            Err(routing::MoRefused::Full) => Err(MoRefused::Full),
-        }
-    }
-
-    /// The MO messages that are held since the last call, with their requests.
-    pub fn held_mo(&mut self) -> impl Iterator<Item = (MessageId, u64)> {
-        self.mo_held.drain(..)
-    }
-
-    /// What is known of a message.
-    pub fn message(&mut self, message_id: MessageId, now: Now) -> Option<MessageInfo> {
-        let view = self.shard.query(message_id, now)?;
-        let text = |addr: &[u8]| String::from_utf8_lossy(addr).into_owned();
-        Some(MessageInfo {
-            message_id,
-            message_state: view.state as u8,
-            error_code: view.error,
-            final_unix_ms: view.finished.map_or(0, WallTime::unix_millis),
-            held: view.held.map(|held| HeldInfo {
-                account: held.account,
-                role: held.role,
-                waits_for: held.waits_for,
-                priority: held.priority,
-                attempts: held.attempts,
-                accepted_unix_ms: held.accepted.unix_millis(),
-                scheduled_unix_ms: held.scheduled.map_or(0, WallTime::unix_millis),
-                next_attempt_unix_ms: held.next_attempt.map_or(0, WallTime::unix_millis),
-                expires_unix_ms: held.expires.unix_millis(),
-                addresses: held.addresses.map(|(source, destination)| (text(&source), text(&destination))),
-            }),
-        })
-    }
-}
-
-fn mo_of(message: &MoMessage) -> routing::Mo<'_> {
-    routing::Mo {
-        source_addr: &message.source_addr,
-        destination_addr: &message.destination_addr,
-        data_coding: message.data_coding,
-        esm_class: message.esm_class,
-        short_message: &message.short_message,
-    }
 }
 
 fn take_multi(
@@ -477,203 +387,5 @@ const fn to_session(origin: routing::Origin) -> Origin {
         sequence_number: origin.sequence_number,
         operation: origin.operation,
         received_at: origin.received_at,
-    }
-}
-
-/// Counts what a shard says has happened.
-fn count(fact: routing::Fact, stats: &mut ThreadStats) {
-    use routing::Fact;
-    let (account, counter) = match fact {
-        Fact::Finished { account, state, nanos } => {
-            stats.latencies.record(Latency::EndToEnd, nanos);
-            let counter = match state {
-                MessageState::Delivered => AccountCounter::Delivered,
-                MessageState::Expired => AccountCounter::Expired,
-                MessageState::Deleted => AccountCounter::Deleted,
-                MessageState::Rejected => AccountCounter::RejectedByNetwork,
-                _ => AccountCounter::Undeliverable,
-            };
-            (account, counter)
-        }
-        // It was accepted, and will never be delivered.
-        Fact::Replaced { account } => (account, AccountCounter::Deleted),
-        Fact::TransactionAccepted { account } => (account, AccountCounter::Accepted),
-        Fact::ReceiptCreated { account } => (account, AccountCounter::ReceiptsCreated),
-        Fact::ReceiptSettled { account, nanos } => {
-            stats.latencies.record(Latency::Receipt, nanos);
-            (account, AccountCounter::ReceiptsSent)
-        }
-        Fact::ReceiptFailed { account } => (account, AccountCounter::ReceiptsFailed),
-        Fact::AlertSent { .. } => return stats.counters.add(Counter::AlertsSent, 1),
-        Fact::AlertDropped { .. } => return stats.counters.add(Counter::AlertsDropped, 1),
-        Fact::MoAccepted { account } => (account, AccountCounter::MoAccepted),
-        Fact::MoDelivered { account, .. } => (account, AccountCounter::MoDelivered),
-        Fact::MoFailed { account } => (account, AccountCounter::MoFailed),
-        Fact::Attempt => return stats.counters.add(Counter::DeliveryAttempts, 1),
-        Fact::Retry => return stats.counters.add(Counter::DeliveryRetries, 1),
-        Fact::StaleToken => return stats.counters.add(Counter::StaleDeliveryTokens, 1),
-        Fact::NotificationSkipped { .. } => return stats.counters.add(Counter::NotificationsSkipped, 1),
-        Fact::MoRefused(_) => return stats.counters.add(Counter::MoRefused, 1),
-        Fact::BadAddressRange { .. } => return stats.counters.add(Counter::BadAddressRanges, 1),
-        Fact::Recovered { account, recovered_as } => match recovered_as {
-            RecoveredAs::Mt => (account, AccountCounter::Recovered),
-            RecoveredAs::Mo => (account, AccountCounter::MoRecovered),
-            RecoveredAs::Receipt => (account, AccountCounter::ReceiptsRecovered),
-            RecoveredAs::Alert => return,
-        },
-        Fact::Unrecoverable { message_id } => {
-            return warn!(%message_id, "the store holds a message that makes no sense; it is left there");
-        }
-        Fact::BodyMissing { message_id } => return warn!(%message_id, "the store has lost a message's body"),
-    };
-    stats.counters.add_account(account, counter, 1);
-}
-
-/// Puts what has happened to a message on record.
-fn record(event: &MessageEvent<'_>, stats: &mut ThreadStats) {
-    if let Some(events) = &mut stats.events
-        && !events.record(event)
-    {
-        stats.counters.add(Counter::EventRecordsLost, 1);
-    }
-}
-
-/// The output while a worker's session core is busy on this thread: only facts. Deliveries wait for the turn.
-struct FactsOnly<'a> {
-    stats: &'a mut ThreadStats,
-}
-
-impl ShardOutput for FactsOnly<'_> {
-    fn submit_result(&mut self, origin: routing::Origin, result: Result<MessageId, CommandStatus>) {
-        debug_assert!(false, "a late answer outside of a turn: {origin:?} {result:?}");
-    }
-
-    fn operation_result(&mut self, asker: Asker, answer: OperationAnswer) {
-        debug_assert!(false, "a late answer outside of a turn: {asker:?} {answer:?}");
-    }
-
-    fn mo_held(&mut self, message_id: MessageId) {
-        debug_assert!(false, "held outside of a turn: {message_id}");
-    }
-
-    fn deliver(&mut self, _: SessionHandle, _: DeliveryToken, _: &DeliverSm<'_>) -> bool {
-        false
-    }
-
-    fn alert(&mut self, _: SessionHandle, _: &AlertNotification<'_>) -> bool {
-        false
-    }
-
-    fn message_event(&mut self, event: &MessageEvent<'_>) {
-        record(event, self.stats);
-    }
-
-    #[inline]
-    fn fact(&mut self, fact: routing::Fact) {
-        count(fact, self.stats);
-    }
-}
-
-/// The output of a turn: to the worker on this thread directly, to the others by lane.
-struct TurnOutput<'a> {
-    to_workers: &'a mut [ToWorkerLane],
-    worker: &'a mut Option<Worker>,
-    now: Now,
-    stats: &'a mut ThreadStats,
-    mo_waiting: &'a mut Vec<(MessageId, u64)>,
-    mo_held: &'a mut Vec<(MessageId, u64)>,
-}
-
-impl ShardOutput for TurnOutput<'_> {
-    fn submit_result(&mut self, origin: routing::Origin, result: Result<MessageId, CommandStatus>) {
-        let origin = to_session(origin);
-        match (lane_to(self.to_workers, origin.session.worker), &mut self.worker) {
-            (Some(lane), _) => lane.push_reply(ToWorker::SubmitResult { origin, result }),
-            (None, Some(worker)) => worker.submit_result(origin, result, self.stats),
-            (None, None) => debug_assert!(false, "a session of no worker"),
-        }
-    }
-
-    fn outcome(&mut self, origin: routing::Origin, outcome: &DeliveryOutcome) {
-        let (origin, outcome) = (to_session(origin), *outcome);
-        match (lane_to(self.to_workers, origin.session.worker), &mut self.worker) {
-            (Some(lane), _) => lane.push_reply(ToWorker::Outcome { origin, outcome }),
-            (None, Some(worker)) => worker.outcome(origin, &outcome, self.stats),
-            (None, None) => debug_assert!(false, "a session of no worker"),
-        }
-    }
-
-    fn operation_result(&mut self, asker: Asker, answer: OperationAnswer) {
-        let Asker { session, ticket } = asker;
-        match (lane_to(self.to_workers, session.worker), &mut self.worker) {
-            (Some(lane), _) => lane.push_reply(ToWorker::OperationResult { session, ticket, answer }),
-            (None, Some(worker)) => worker.operation_result(session, ticket, answer, self.stats),
-            (None, None) => debug_assert!(false, "a session of no worker"),
-        }
-    }
-
-    fn operation_body(&mut self, asker: Asker, body: &[u8]) -> bool {
-        let Asker { session, ticket } = asker;
-        match (lane_to(self.to_workers, session.worker), &mut self.worker) {
-            (Some(lane), _) => {
-                let message = ToWorker::OperationBody { session, ticket };
-                lane.push_request(message, body.len(), |out| out.extend_from_slice(body))
-            }
-            (None, Some(worker)) => {
-                worker.operation_body(session, ticket, body, self.stats);
-                true
-            }
-            (None, None) => true,
-        }
-    }
-
-    fn mo_held(&mut self, message_id: MessageId) {
-        // One that the network brought is nobody's request.
-        if let Some(index) = self.mo_waiting.iter().position(|waiting| waiting.0 == message_id) {
-            self.mo_held.push(self.mo_waiting.remove(index));
-        }
-    }
-
-    #[inline]
-    fn deliver(&mut self, to: SessionHandle, token: DeliveryToken, deliver_sm: &DeliverSm<'_>) -> bool {
-        match (lane_to(self.to_workers, to.worker), &mut self.worker) {
-            (Some(lane), _) => {
-                let message = ToWorker::Deliver { session: to, token };
-                lane.push_request(message, deliver_sm.body_len(), |out| deliver_sm.encode_body(out))
-            }
-            (None, Some(worker)) => worker.deliver(to, token, deliver_sm, self.now, self.stats),
-            (None, None) => false,
-        }
-    }
-
-    fn alert(&mut self, to: SessionHandle, alert: &AlertNotification<'_>) -> bool {
-        match (lane_to(self.to_workers, to.worker), &mut self.worker) {
-            (Some(lane), _) => {
-                let message = ToWorker::Alert { session: to };
-                lane.push_request(message, alert.body_len(), |out| alert.encode_body(out))
-            }
-            (None, Some(worker)) => {
-                let write = |out: &mut Vec<u8>| alert.encode_body(out);
-                worker.alert(to, alert.body_len(), self.now, self.stats, write)
-            }
-            (None, None) => false,
-        }
-    }
-
-    #[inline]
-    fn is_full(&mut self, session: SessionHandle) -> bool {
-        match (lane_to(self.to_workers, session.worker), &self.worker) {
-            (None, Some(worker)) => worker.is_paused(session),
-            _ => false,
-        }
-    }
-
-    fn message_event(&mut self, event: &MessageEvent<'_>) {
-        record(event, self.stats);
-    }
-
-    #[inline]
-    fn fact(&mut self, fact: routing::Fact) {
-        count(fact, self.stats);
     }
 }
