@@ -63,9 +63,11 @@ def write_store_recovery() -> None:
     """Scripts as the target reads them: an operation, then its octets."""
     put = bytes([0, 1, 7, 5]) + b"hello"
     update, remove, note, raw = bytes([5, 1, 8]), bytes([7, 1]), bytes([10]), bytes([11, 3, 1, 2, 3])
+    end = bytes([9, 1, 2, 3])
     sealed, next_file, clean_stop = bytes([12, 0]), bytes([14, 0]), bytes([15, 0])
     write("store_recovery", "one_put", put + sealed)
     write("store_recovery", "life_of_a_message", put + sealed + update + sealed + remove + note + clean_stop)
+    write("store_recovery", "end_of_a_message", put + sealed + end + sealed + put + update + remove + clean_stop)
     write("store_recovery", "two_segments", put + next_file + put.replace(b"\1", b"\2") + remove + clean_stop)
     write("store_recovery", "no_entry", put + raw + sealed + put + sealed)
     for name, kind in [
@@ -73,6 +75,24 @@ def write_store_recovery() -> None:
     ]:
         twisted = bytes([12, kind | 1 << 3])
         write("store_recovery", f"twisted_{name}", put + sealed + update + twisted + put + next_file + put + sealed)
+
+
+def write_saved_index() -> None:
+    """As the target reads them: the kind, then changes to the index that belongs there, each a place and an octet."""
+    write("saved_index", "as_it_is", bytes([1]))
+    write("saved_index", "none_at_all", bytes([0]) + b"SMX2")
+    write("saved_index", "wrong_checksum", bytes([1, 60, 0, 7]))
+    write("saved_index", "cut_off", bytes([3, 100, 0, 0xFF]))
+    # Of the first block: its length, and what it says before and of the first segment.
+    for name, at in [
+        ("length", 28), ("last_frame", 32), ("next_offset", 36), ("oldest", 40), ("touched", 44), ("blocks", 48),
+        ("file", 52), ("end", 56), ("last_lsn", 60), ("damaged", 68),
+    ]:
+        write("saved_index", f"changed_{name}", bytes([2, at, 0, 0x7F]))
+        write("saved_index", f"changed_{name}_high", bytes([2, at + 3, 0, 0x7F]))
+    # Further on, where slots and endings are.
+    for at in range(200, 2_000, 60):
+        write("saved_index", f"changed_at_{at}", bytes([2]) + at.to_bytes(2, "little") + bytes([0x7F]))
 
 
 def main() -> None:
@@ -90,6 +110,7 @@ def main() -> None:
     write_versions(vectors)
     write_config()
     write_store_recovery()
+    write_saved_index()
 
 
 if __name__ == "__main__":

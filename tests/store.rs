@@ -174,9 +174,9 @@ fn a_folder_that_cannot_be_used_is_refused_by_name() {
     // Of an older and of a newer version.
     let manifest = data.join("store.toml");
     let text = fs::read_to_string(&manifest).expect("readable");
-    for format in ["1", "3"] {
-        fs::write(&manifest, text.replace("format = 2", &format!("format = {format}"))).expect("written");
-        refused(&data, &format!("the store has format {format}, this version of smscd reads format 2 only"));
+    for format in ["2", "4"] {
+        fs::write(&manifest, text.replace("format = 3", &format!("format = {format}"))).expect("written");
+        refused(&data, &format!("the store has format {format}, this version of smscd reads format 3 only"));
         assert_eq!(tool("check", &data, &[]).0, Some(1));
     }
     // A file where the shard's folder should be: not to be written, whoever asks.

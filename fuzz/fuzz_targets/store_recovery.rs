@@ -3,75 +3,21 @@
 //! and what it hands out can be handed out again by the next one.
 #![no_main]
 
-use std::io;
-use std::sync::{Arc, Mutex};
+mod memory_disk;
 
-use smscd::store::journal::entry::{RecordBytes, SlotName, push_note, push_put, push_remove, push_update};
+use memory_disk::MemoryDisk;
+use smscd::store::Ending;
+use smscd::store::journal::entry::{
+    RecordBytes, SlotName, push_end, push_note, push_put, push_remove, push_update,
+};
 use smscd::store::journal::frame::{FRAME_ALIGN, HEADER_BYTES, Header, seal};
-use smscd::store::journal::{Access, Disk, JournalSettings, SegmentFile, open};
+use smscd::store::journal::{Access, JournalSettings, open};
 
 const STORE_ID: u64 = 1;
 /// Less than the slots that a script can name.
 const MESSAGES_MAX: u32 = 24;
 /// As much as a file gets, in octets.
 const FILE_BYTES_MAX: usize = 256 * 1024;
-
-#[derive(Debug)]
-struct MemoryFile(Mutex<Vec<u8>>);
-
-impl SegmentFile for MemoryFile {
-    fn len(&self) -> u32 {
-        self.0.lock().map_or(0, |bytes| bytes.len() as u32)
-    }
-
-    fn write_at(&self, bytes: &[u8], offset: u32) -> io::Result<usize> {
-        let mut file = self.0.lock().map_err(|_| io::ErrorKind::Other)?;
-        let start = offset as usize;
-        file.get_mut(start..start + bytes.len()).ok_or(io::ErrorKind::StorageFull)?.copy_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn read_at(&self, bytes: &mut [u8], offset: u32) -> io::Result<usize> {
-        let file = self.0.lock().map_err(|_| io::ErrorKind::Other)?;
-        let rest = file.get(offset as usize..).unwrap_or_default();
-        let len = rest.len().min(bytes.len());
-        bytes[..len].copy_from_slice(&rest[..len]);
-        Ok(len)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-#[derive(Debug)]
-struct MemoryDisk(Vec<(u32, Arc<MemoryFile>)>);
-
-impl Disk for MemoryDisk {
-    type File = MemoryFile;
-
-    fn create(&mut self, number: u32, bytes: u32) -> io::Result<Arc<MemoryFile>> {
-        let file = Arc::new(MemoryFile(Mutex::new(vec![0; bytes as usize])));
-        self.0.push((number, Arc::clone(&file)));
-        Ok(file)
-    }
-
-    fn delete(&mut self, number: u32) -> io::Result<()> {
-        self.0.retain(|(have, _)| *have != number);
-        Ok(())
-    }
-
-    fn files(&mut self) -> io::Result<Vec<(u32, Arc<MemoryFile>)>> {
-        Ok(self.0.clone())
-    }
-
-    fn side_by_side(ahead: impl FnOnce() + Send, here: impl FnOnce()) {
-        std::thread::scope(|scope| {
-            scope.spawn(ahead);
-            here();
-        });
-    }
-}
 
 /// Segments being written.
 struct Script {
@@ -165,9 +111,14 @@ fn write(octets: &[u8]) -> Vec<Vec<u8>> {
                 let record: RecordBytes = [octet(); _];
                 script.entry(|out| push_update(out, name, &record));
             }
-            7..=9 => {
+            7 | 8 => {
                 let name = name();
                 script.entry(|out| push_remove(out, name));
+            }
+            9 => {
+                let name = name();
+                let ending = Ending { state: octet(), error: 0, finished_s: u32::from(octet()) };
+                script.entry(|out| push_end(out, name, &ending));
             }
             10 => script.entry(push_note),
             11 => {
@@ -187,13 +138,11 @@ fn write(octets: &[u8]) -> Vec<Vec<u8>> {
 }
 
 libfuzzer_sys::fuzz_target!(|octets: &[u8]| {
-    let files = write(octets);
-    let files =
-        files.into_iter().zip(1..).map(|(file, number)| (number, Arc::new(MemoryFile(Mutex::new(file)))));
-    let mut disk = MemoryDisk(files.collect());
+    let mut disk = MemoryDisk::holding(write(octets), None);
     let settings = JournalSettings {
         messages_max: MESSAGES_MAX,
         segment_bytes: 64 * 1024,
+        endings_max: 8,
         ..JournalSettings::new(STORE_ID)
     };
     let Ok(first) = open(&mut disk, &settings, Access::Write) else { return };

@@ -5,15 +5,15 @@
 //! (milliseconds since 2024-01-01, times 2048) or above the stored high-water mark, whichever is later, and
 //! grows by one per message, so ids repeat neither across restarts nor across nodes and shards.
 //! Layout of a short id (8 hex digits, for interface_version up to 0x33): `node:5 | counter:27`, the counter
-//! striped over the shards and workers. A long id is never below 2^32, so the two kinds can't be confused.
-//! There are only 134 million short ids, so they come round: within a run after all have been given; over a restart
-//! sooner, for that begins where the clock says, 20 further for each second of it. Whoever takes more than 20 a second on
-//! average from binds below 3.4 gets ids again after a restart that were given in the time before. One that still names
-//! a pending message is never given again.
+//! handed out in blocks to the shards and workers. A long id is never below 2^32, so the two kinds can't be confused.
+//! There are only 134 million short ids, so they come round when all have been given, over restarts too, for whoever
+//! starts the process says where the counter was. One that still names a pending message is never given again.
 //! The id of a submit_multi is made by a worker: a long id with the top bit of the counter set and the worker's index
 //! in place of the shard's.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::id_form::ID_TEXT_MAX;
 use super::time::WallTime;
@@ -136,58 +136,76 @@ impl MessageIdText {
     }
 }
 
+/// The short ids of one process, from which each source takes a block at a time. Clones are the same ones.
+#[derive(Clone, Debug, Default)]
+pub struct ShortIds(Arc<AtomicU32>);
+
+impl ShortIds {
+    /// Short ids that a source takes at once.
+    const BLOCK: u32 = 64;
+
+    /// Begins at this counter, or the next one at which a block may begin.
+    pub fn starting_at(counter: u32) -> Self {
+        // Counters go round at a multiple of what ids hold.
+        Self(Arc::new(AtomicU32::new(counter.checked_next_multiple_of(Self::BLOCK).unwrap_or(0))))
+    }
+
+    /// Begins where a clock says: for a process that knows of none before it.
+    pub fn starting_by(wall: WallTime) -> Self {
+        // 20 for each second.
+        Self::starting_at((wall.unix_seconds() * 20) as u32)
+    }
+
+    /// Counters below this, back to half of what an id holds, may have been handed out. Goes round at 2^32.
+    pub fn counter(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn take_block(&self) -> u32 {
+        self.0.fetch_add(Self::BLOCK, Ordering::Relaxed)
+    }
+}
+
 /// Hands out the ids of one shard.
 #[derive(Debug)]
 pub struct MessageIdSource {
     prefix: u64,
     next: u64,
     node: u8,
+    short_ids: ShortIds,
+    /// The next of the block.
     short_next: u32,
-    short_stride: u32,
+    /// How many are left of it.
+    short_left: u32,
 }
 
 impl MessageIdSource {
     /// A source for shard `shard` on node `node`, starting after `wall` and after `high_water` (the highest counter that
-    /// an earlier run may have used; 0 if none). `stripes` sources, shards and then workers, share the short ids.
+    /// an earlier run may have used; 0 if none).
     ///
     /// # Panics
-    /// When `node`, `shard` or `stripes` exceed what an id can hold: configuration is checked before.
-    pub fn new(node: u8, shard: u16, stripes: u16, wall: WallTime, high_water: u64) -> Self {
-        assert!(shard <= SHARD_MAX);
-        Self::striped(node, shard, shard, stripes, wall, high_water)
+    /// When `node` or `shard` exceed what an id can hold: configuration is checked before.
+    pub fn new(node: u8, shard: u16, short_ids: ShortIds, wall: WallTime, high_water: u64) -> Self {
+        assert!(node <= NODE_MAX && shard <= SHARD_MAX);
+        // Long ids stay above every short one even if the clock claims to be before 2024.
+        let next = clock_counter(wall).max(high_water + 1).max(1 << 32);
+        Self {
+            prefix: (u64::from(node) << (COUNTER_BITS + SHARD_BITS)) | (u64::from(shard) << COUNTER_BITS),
+            next,
+            node,
+            short_ids,
+            short_next: 0,
+            short_left: 0,
+        }
     }
 
-    /// A source for worker `worker` beside `shards` shards and `workers` workers in all: of ids for whole requests, not
-    /// for single messages.
+    /// A source for worker `worker`: of ids for whole requests, not for single messages.
     ///
     /// # Panics
     /// As [`MessageIdSource::new`].
-    pub fn for_worker(
-        node: u8,
-        worker: u16,
-        shards: u16,
-        workers: u16,
-        wall: WallTime,
-        high_water: u64,
-    ) -> Self {
-        assert!(worker <= SHARD_MAX);
-        let source = Self::striped(node, worker, shards + worker, shards + workers, wall, high_water);
+    pub fn for_worker(node: u8, worker: u16, short_ids: ShortIds, wall: WallTime, high_water: u64) -> Self {
+        let source = Self::new(node, worker, short_ids, wall, high_water);
         Self { prefix: source.prefix | WORKER_BIT, ..source }
-    }
-
-    fn striped(node: u8, index: u16, stripe: u16, stripes: u16, wall: WallTime, high_water: u64) -> Self {
-        assert!(node <= NODE_MAX && stripe < stripes && stripes <= 2 * (SHARD_MAX + 1));
-        // Long ids stay above every short one even if the clock claims to be before 2024.
-        let next = clock_counter(wall).max(high_water + 1).max(1 << 32);
-        // 20 short ids per second of wall clock, as a start that differs from the last run's.
-        let short_start = ((wall.unix_seconds() * 20) as u32) / u32::from(stripes) * u32::from(stripes);
-        Self {
-            prefix: (u64::from(node) << (COUNTER_BITS + SHARD_BITS)) | (u64::from(index) << COUNTER_BITS),
-            next,
-            node,
-            short_next: short_start.wrapping_add(u32::from(stripe)),
-            short_stride: u32::from(stripes),
-        }
     }
 
     /// The next 16-digit id.
@@ -199,8 +217,12 @@ impl MessageIdSource {
 
     /// The next 8-digit id. The caller skips one that still names a pending message.
     pub fn next_short(&mut self) -> MessageId {
+        if self.short_left == 0 {
+            (self.short_next, self.short_left) = (self.short_ids.take_block(), ShortIds::BLOCK);
+        }
         let counter = self.short_next & ((1 << SHORT_COUNTER_BITS) - 1);
-        self.short_next = self.short_next.wrapping_add(self.short_stride);
+        self.short_next = self.short_next.wrapping_add(1);
+        self.short_left -= 1;
         MessageId((u64::from(self.node) << SHORT_COUNTER_BITS) | u64::from(counter))
     }
 
@@ -224,7 +246,8 @@ mod tests {
     use super::*;
 
     fn source(shard: u16, high_water: u64) -> MessageIdSource {
-        MessageIdSource::new(3, shard, 4, WallTime::from_unix_millis(1_763_900_000_000), high_water)
+        let wall = WallTime::from_unix_millis(1_763_900_000_000);
+        MessageIdSource::new(3, shard, ShortIds::default(), wall, high_water)
     }
 
     #[test]
@@ -266,27 +289,50 @@ mod tests {
         let high_water = a.next_counter() + 10_000_000_000;
         let mut restarted = source(0, high_water);
         assert!(restarted.next_long() > MessageId::from_u64(first.as_u64() + 10_000_000_000));
-        assert_ne!(source(0, 0).next_short(), source(1, 0).next_short());
         assert!(source(2, 0).next_short().is_short());
+    }
+
+    #[test]
+    fn short_ids_are_given_once_before_they_come_round() {
+        let wall = WallTime::from_unix_millis(1_763_900_000_000);
+        let mut given = std::collections::HashSet::new();
+        // Each run begins where the one before may have come to, though no time has passed.
+        let mut counter = u32::MAX - 300;
+        for _ in 0..3 {
+            let short_ids = ShortIds::starting_at(counter);
+            let mut sources: Vec<_> =
+                (0..2).map(|shard| MessageIdSource::new(3, shard, short_ids.clone(), wall, 0)).collect();
+            sources.push(MessageIdSource::for_worker(3, 0, short_ids.clone(), wall, 0));
+            for turn in 0..500 {
+                assert!(given.insert(sources[turn % 7 % 3].next_short()), "given twice");
+            }
+            counter = short_ids.counter();
+        }
+        assert!(given.iter().all(|id| id.is_short() && id.as_u64() >> SHORT_COUNTER_BITS == 3));
+        assert_ne!(
+            ShortIds::starting_by(wall).counter(),
+            ShortIds::starting_by(WallTime::from_unix_millis(0)).counter()
+        );
     }
 
     #[test]
     fn ids_of_workers_are_nobody_elses() {
         let wall = WallTime::from_unix_millis(1_763_900_000_000);
-        let mut shard = MessageIdSource::new(3, 0, 6, wall, 0);
-        let mut workers: Vec<_> = (0..2).map(|w| MessageIdSource::for_worker(3, w, 4, 2, wall, 0)).collect();
+        let short_ids = ShortIds::default();
+        let mut shard = MessageIdSource::new(3, 0, short_ids.clone(), wall, 0);
+        let mut workers: Vec<_> =
+            (0..2).map(|w| MessageIdSource::for_worker(3, w, short_ids.clone(), wall, 0)).collect();
         let ids: Vec<_> = workers.iter_mut().map(MessageIdSource::next_long).collect();
         assert!(ids[0] != ids[1] && ids.iter().all(|id| id.shard().is_none() && !id.is_short()));
         let first = shard.next_long();
         shard.pass(ids[0]);
         assert_eq!(shard.next_long().as_u64(), first.as_u64() + 1);
-        let shorts: Vec<_> = (0..4).map(|s| MessageIdSource::new(3, s, 6, wall, 0).next_short()).collect();
-        assert!(workers.iter_mut().all(|worker| !shorts.contains(&worker.next_short())));
     }
 
     #[test]
     fn a_clock_gone_mad_leaves_room() {
-        let mut ids = MessageIdSource::new(0, 0, 1, WallTime::from_unix_millis(u64::MAX), 0);
+        let mut ids =
+            MessageIdSource::new(0, 0, ShortIds::default(), WallTime::from_unix_millis(u64::MAX), 0);
         assert!(ids.next_long() < ids.next_long());
     }
 

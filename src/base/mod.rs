@@ -12,7 +12,7 @@ pub mod wheel;
 
 pub use handle::{AccountId, DeliveryToken, SessionHandle, SubmitOperation};
 pub use id_form::{IdForm, IdForms};
-pub use message_id::{MessageId, MessageIdSource};
+pub use message_id::{MessageId, MessageIdSource, ShortIds};
 pub use prefix_map::PrefixMap;
 pub use slab::Slab;
 pub use time::{Now, Time, WallTime};

@@ -8,7 +8,7 @@ use super::{Fact, RetrySettings, Shard, ShardOutput};
 use crate::base::mobile::{MobileNetwork, Outcome};
 use crate::base::{Now, Time};
 use crate::smpp::{MessageState, PduBody, SmFields};
-use crate::store::{Durability, Lsn, MessageStore};
+use crate::store::{Durability, Ending, Lsn, MessageStore};
 
 /// What is at hand of a message that has just come in, and slow to read where it was written a moment ago.
 #[derive(Clone, Copy, Debug)]
@@ -148,12 +148,11 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
 
     /// Gives a message in hand up: an MT message gets its final state, anything else is dropped.
     pub(super) fn abandon(&mut self, slot: u32, state: MessageState, now: Now, out: &mut impl ShardOutput) {
-        let Some(&Message { id, account, role, error, .. }) = self.messages.get(slot) else { return };
+        let Some(&Message { account, role, error, .. }) = self.messages.get(slot) else { return };
         match role {
             Role::Mt | Role::Broadcast => self.finish(slot, state, error, now, out),
             Role::Mo => {
-                let finished_s = seconds_of(now.wall);
-                self.history.remember(&FinalRecord { id, account, finished_s, error, state });
+                self.end_mo(slot, state, error, now);
                 self.state_end(slot, state, error, now, out);
                 out.fact(Fact::MoFailed { account });
                 self.release(slot);
@@ -168,6 +167,14 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                 self.release(slot);
             }
         }
+    }
+
+    /// An MO message in hand has ended so.
+    pub(super) fn end_mo(&mut self, slot: u32, state: MessageState, error: u16, now: Now) {
+        let Some(message) = self.messages.get_mut(slot) else { return };
+        (message.state, message.error, message.finished_s) = (state, error, seconds_of(now.wall));
+        let Message { id, account, finished_s, .. } = *message;
+        self.history.remember(&FinalRecord { id, account, finished_s, error, state });
     }
 
     /// Brings an MT message in hand to its final state, the only place where that happens; then it is freed, or lives
@@ -264,7 +271,9 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
 
     #[inline]
     fn release_as(&mut self, slot: u32, awaited: Durability) -> Lsn {
-        let Some(&Message { location, role, stage, parts_settled, .. }) = self.messages.get(slot) else {
+        let Some(&Message { location, role, stage, parts_settled, state, error, finished_s, .. }) =
+            self.messages.get(slot)
+        else {
             return Lsn::default();
         };
         debug_assert_eq!(stage, Stage::Held);
@@ -275,6 +284,11 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             self.index.remove(&mut self.messages, slot);
         }
         self.messages.remove(slot);
-        self.store.remove_as(location, awaited)
+        if role == Role::Receipt || !state.is_final() {
+            // That of a receipt is in its record.
+            return self.store.remove_as(location, awaited);
+        }
+        let ending = Ending { state: state.octet(), error, finished_s };
+        self.store.end_as(location, &ending, awaited)
     }
 }

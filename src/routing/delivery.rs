@@ -4,9 +4,8 @@
 //! need be: one slow reader holds up only itself. Everything else goes to the account's receiving sessions in turn, and
 //! waits in the account's queue while none can take it. In each queue, what is of higher priority goes first.
 
-use super::history::FinalRecord;
 use super::list::{IN_FRONT, Lanes, Places};
-use super::message::{Message, NONE, PRIORITY_MAX, Queue, Role, Stage, seconds_of};
+use super::message::{Message, NONE, PRIORITY_MAX, Queue, Role, Stage};
 use super::outgoing;
 use super::sessions::Session;
 use super::{DeliveryResult, Fact, Shard, ShardOutput};
@@ -103,14 +102,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         match message.role {
             Role::Mt => self.finish(slot, MessageState::Delivered, 0, now, out),
             Role::Mo => {
-                let finished_s = seconds_of(now.wall);
-                self.history.remember(&FinalRecord {
-                    id: message.id,
-                    account,
-                    finished_s,
-                    error: 0,
-                    state: MessageState::Delivered,
-                });
+                self.end_mo(slot, MessageState::Delivered, 0, now);
                 out.fact(Fact::MoDelivered { account, nanos: now.mono.nanos_since(message.accepted) });
                 self.state_end(slot, MessageState::Delivered, 0, now, out);
                 self.release(slot);

@@ -7,6 +7,7 @@ use crate::base::prefetch::prefetch;
 use crate::base::{AccountId, MessageId, Now};
 use crate::limits::ACCOUNTS_MAX;
 use crate::smpp::MessageState;
+use crate::store::{Ended, Ending};
 
 /// A remembered final state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,21 @@ pub(super) struct FinalRecord {
     pub(super) finished_s: u32,
     pub(super) error: u16,
     pub(super) state: MessageState,
+}
+
+impl FinalRecord {
+    /// As the store keeps it.
+    pub(super) fn ended(self) -> Ended {
+        let Self { id, account, finished_s, error, state } = self;
+        Ended { id, account, ending: Ending { state: state.octet(), error, finished_s } }
+    }
+
+    /// As the store has kept it. `None`: no shard has ended a message like that.
+    pub(super) fn of(ended: &Ended) -> Option<Self> {
+        let Ended { id, account, ending: Ending { state, error, finished_s } } = *ended;
+        let state = MessageState::from_octet(state).filter(|state| state.is_final())?;
+        (account.index() < 2 * ACCOUNTS_MAX).then_some(Self { id, account, finished_s, error, state })
+    }
 }
 
 /// One of them as it is kept.
@@ -42,6 +58,8 @@ const _: () = assert!(2 * ACCOUNTS_MAX <= 1 << (u16::BITS - STATE_BITS));
 
 /// Above the counter of a long id: who made it.
 const SOURCE_SHIFT: u32 = 51;
+/// In place of that for short ids; no long one has it.
+const SHORT_SOURCE: u64 = 1 << (u64::BITS - SOURCE_SHIFT);
 /// 2^64 by the golden ratio: multiples of it lie far apart.
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
@@ -62,8 +80,10 @@ impl FinalHistory {
 
     #[inline]
     fn place_of(&self, id: MessageId) -> usize {
+        // Short ones are counted by themselves, from anywhere.
+        let source = if id.is_short() { SHORT_SOURCE } else { id.as_u64() >> SOURCE_SHIFT };
         let id = id.as_u64();
-        let start = (id >> SOURCE_SHIFT).wrapping_mul(GOLDEN) >> (self.mask.leading_zeros() & 63);
+        let start = source.wrapping_mul(GOLDEN) >> (self.mask.leading_zeros() & 63);
         (id.wrapping_add(start) & self.mask) as usize
     }
 
@@ -88,14 +108,25 @@ impl FinalHistory {
     /// The final state of this message, if it is younger than it need be remembered. A clock that was set back makes
     /// everything young.
     pub(super) fn find(&self, id: MessageId, now: Now) -> Option<FinalRecord> {
-        let place = self.places.get(self.place_of(id))?;
+        self.places
+            .get(self.place_of(id))
+            .filter(|place| place.id == id)
+            .and_then(|place| self.look(place, now))
+    }
+
+    /// Every final state that is young enough to be remembered.
+    pub(super) fn iter(&self, now: Now) -> impl Iterator<Item = FinalRecord> {
+        self.places.iter().filter_map(move |place| self.look(place, now))
+    }
+
+    fn look(&self, place: &Place, now: Now) -> Option<FinalRecord> {
         let age_s = now.wall.unix_seconds().saturating_sub(u64::from(place.finished_s));
-        if place.id != id || place.finished_s == 0 || age_s >= u64::from(self.keep_s) {
+        if place.finished_s == 0 || age_s >= u64::from(self.keep_s) {
             return None;
         }
         let state = FIRST_FINAL + (place.account_and_state & ((1 << STATE_BITS) - 1)) as u8;
         Some(FinalRecord {
-            id,
+            id: place.id,
             account: AccountId(place.account_and_state >> STATE_BITS),
             finished_s: place.finished_s,
             error: place.error,
@@ -130,14 +161,20 @@ mod tests {
 
     #[test]
     fn sources_that_count_from_the_same_clock_do_not_displace_each_other() {
-        use crate::base::{MessageIdSource, WallTime};
+        use crate::base::{MessageIdSource, ShortIds, WallTime};
         let wall = WallTime::from_unix_millis(1_767_268_800_000);
-        let mut sources = vec![MessageIdSource::new(0, 1, 6, wall, 0)];
-        sources.extend((0..4).map(|worker| MessageIdSource::for_worker(0, worker, 2, 4, wall, 0)));
+        let short_ids = ShortIds::default();
+        let mut sources = vec![MessageIdSource::new(0, 1, short_ids.clone(), wall, 0)];
+        let worker = |worker| MessageIdSource::for_worker(0, worker, short_ids.clone(), wall, 0);
+        sources.extend((0..4).map(worker));
         let mut history = FinalHistory::new(1 << 10, 60);
-        let ids: Vec<MessageId> = (0..80)
+        let mut ids: Vec<MessageId> = (0..80)
             .flat_map(|_| sources.iter_mut().map(MessageIdSource::next_long).collect::<Vec<_>>())
             .collect();
+        // Short ones too, from where the long ones happen to be.
+        let short_ids = ShortIds::starting_at(ids[0].as_u64() as u32 & 0xFF_FFC0);
+        let mut short = MessageIdSource::new(0, 1, short_ids, wall, 0);
+        ids.extend((0..80).map(|_| short.next_short()));
         for &id in &ids {
             history.remember(&record(id, MessageState::Delivered, 0, 5));
         }

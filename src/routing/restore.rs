@@ -48,6 +48,11 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     /// [`TooManyMessages`]; the shard must not be used then, for it would not keep its promises.
     pub fn recover(&mut self, now: Now, out: &mut impl ShardOutput) -> Result<u64, TooManyMessages> {
         let mut count = 0;
+        while let Some(ended) = self.store.recovered_ending() {
+            if let Some(record) = FinalRecord::of(&ended) {
+                self.history.remember(&record);
+            }
+        }
         self.subscribers.expect(self.store.recovered_count().min(self.messages.maximum()));
         while let Some((location, record, body)) = self.store.recovered() {
             let restored = Message::restored(&record, body, self.names, now);

@@ -1,7 +1,7 @@
 //! What a shard is told once, at its start.
 
 use super::event::EventKinds;
-use crate::base::IdForms;
+use crate::base::{IdForms, ShortIds};
 use crate::limits::ACCOUNTS_MAX;
 use crate::smpp::text::DefaultAlphabet;
 use crate::smpp::time_format::DateDigits;
@@ -14,8 +14,8 @@ pub struct ShardSettings {
     pub shard: u16,
     /// How many shards the process has (1 to 128).
     pub shards: u16,
-    /// How many shards and workers share the short ids.
-    pub id_stripes: u16,
+    /// The short ids that it shares with the other shards and the workers.
+    pub short_ids: ShortIds,
     /// This node's number (0 to 31), part of every message id.
     pub node: u8,
     /// Seeds the jitter of retries.
@@ -58,7 +58,7 @@ impl Default for ShardSettings {
         Self {
             shard: 0,
             shards: 1,
-            id_stripes: 1,
+            short_ids: ShortIds::default(),
             node: 0,
             seed: 0,
             hash_key: 0,

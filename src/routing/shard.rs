@@ -6,7 +6,7 @@ use rand_xoshiro::rand_core::SeedableRng;
 use super::alert::PendingFlags;
 use super::broadcast::{BodyAnswers, Broadcasts};
 use super::duplicates::Duplicates;
-use super::history::FinalHistory;
+use super::history::{FinalHistory, FinalRecord};
 use super::index::IdIndex;
 use super::list::{Lanes, List};
 use super::message::{NONE, Role, Stage, wall_of};
@@ -24,7 +24,7 @@ use crate::base::{
     AccountId, MessageId, MessageIdSource, Now, PrefixMap, SessionHandle, Time, WallTime, Wheel,
 };
 use crate::smpp::{PduBody, SmFields};
-use crate::store::{Durability, Lsn, MessageStore};
+use crate::store::{Durability, Ended, Lsn, MessageStore};
 
 /// How many messages ahead of its turn the memory of a message that is due is fetched.
 const PREFETCHED: usize = 16;
@@ -105,7 +105,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             ids: MessageIdSource::new(
                 settings.node,
                 settings.shard,
-                settings.id_stripes.max(settings.shards),
+                settings.short_ids.clone(),
                 wall,
                 settings.id_high_water,
             ),
@@ -229,6 +229,11 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     /// The store, for the shell that carries its batches.
     pub const fn store_mut(&mut self) -> &mut S {
         &mut self.store
+    }
+
+    /// The store, and what is remembered of messages that are no longer in it.
+    pub fn store_and_endings(&mut self, now: Now) -> (&mut S, impl Iterator<Item = Ended>) {
+        (&mut self.store, self.history.iter(now).map(FinalRecord::ended))
     }
 
     /// The counter that the next id will carry at least; what a restart gives as `id_high_water`.

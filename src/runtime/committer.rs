@@ -329,7 +329,25 @@ fn keep<D: Disk>(
     progress: &Progress,
     waker: &LateWaker,
 ) {
-    while let Ok(request) = requests.recv() {
+    let mut wake_at = None;
+    loop {
+        let request = match wake_at {
+            None => requests.recv().map_err(RecvTimeoutError::from),
+            Some(at) => requests.recv_deadline(at),
+        };
+        let request = match request {
+            Ok(Request::Wake { after_ms }) => {
+                wake_at = Some(Instant::now() + Duration::from_millis(after_ms));
+                continue;
+            }
+            Ok(request) => request,
+            Err(RecvTimeoutError::Timeout) => {
+                wake_at = None;
+                waker.wake();
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
         let fills = matches!(request, Request::Fill { .. });
         match keeper.run(request) {
             Ok(Some(answer)) => {

@@ -8,7 +8,7 @@ use crate::base::{MessageId, Time};
 use crate::control_lane::Wake;
 use crate::store::journal::{AccountNumbers, Damage, Failure, StoreStats};
 use crate::store::{
-    Durability, Journal, Location, Lsn, MemoryStore, MessageStore, Record, StoreFull, Stored,
+    Durability, Ended, Ending, Journal, Location, Lsn, MemoryStore, MessageStore, Record, StoreFull, Stored,
 };
 
 /// How long a stop waits for an index to be written. The next start does without one that takes longer.
@@ -89,8 +89,8 @@ impl HostedStore {
         }
     }
 
-    /// Hands the last entries to the committer. `wait` is called while that one is busy.
-    pub fn close(&mut self, mut wait: impl FnMut()) {
+    /// Hands the last entries to the committer, and `endings` to the next start. `wait` is called while that one is busy.
+    pub fn close(&mut self, endings: &mut dyn Iterator<Item = Ended>, mut wait: impl FnMut()) {
         if let Self::Journal(journal, _) = self {
             journal.link_mut().keep_small(false);
             journal.close();
@@ -100,7 +100,7 @@ impl HostedStore {
                 journal.commit();
             }
             let started = Instant::now();
-            while !journal.save_index() && started.elapsed() < INDEX_TIME_MAX {
+            while !journal.save_index(endings) && started.elapsed() < INDEX_TIME_MAX {
                 wait();
             }
         }
@@ -188,6 +188,14 @@ impl MessageStore for HostedStore {
     }
 
     #[inline]
+    fn end_as(&mut self, location: Location, ending: &Ending, durability: Durability) -> Lsn {
+        match self {
+            Self::Memory(store) => store.end_as(location, ending, durability),
+            Self::Journal(store, _) => store.end_as(location, ending, durability),
+        }
+    }
+
+    #[inline]
     fn durability(&self) -> Durability {
         match self {
             Self::Memory(store) => store.durability(),
@@ -208,6 +216,13 @@ impl MessageStore for HostedStore {
         match self {
             Self::Memory(store) => store.commit(),
             Self::Journal(store, _) => store.commit(),
+        }
+    }
+
+    fn recovered_ending(&mut self) -> Option<Ended> {
+        match self {
+            Self::Memory(store) => store.recovered_ending(),
+            Self::Journal(store, _) => store.recovered_ending(),
         }
     }
 

@@ -27,7 +27,7 @@ use super::thread::{Leaving, RuntimeThread, ThreadStats, ThreadWaker};
 use super::tls::ServerTls;
 use super::values::{ToShard, ToWorker};
 use super::worker::{ShardLink, ShardLinks, Worker, WorkerParts};
-use crate::base::MessageIdSource;
+use crate::base::{MessageIdSource, ShortIds};
 use crate::config::{Config, EnginePlan};
 use crate::control_lane::{ControlEnd, ControlPort, ControlReply, Wake};
 use crate::limits::{ARRIVALS_MAX, LANE_BLOCKS, REQUESTS_OPEN_MAX};
@@ -51,6 +51,8 @@ pub struct EngineParts<'a> {
     pub store_threads: Vec<StoreThreads>,
     /// The highest id counter that an earlier run may have used; 0 if none.
     pub id_high_water: u64,
+    /// The 8-digit ids of all shards and workers.
+    pub short_ids: ShortIds,
     /// What counts against daily quotas already.
     pub daily_counts: Arc<DailyCounts>,
     /// The process's clock.
@@ -115,6 +117,7 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
         shards,
         store_threads,
         id_high_water,
+        short_ids,
         daily_counts,
         clock,
         notify,
@@ -202,8 +205,7 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
                     ids: MessageIdSource::for_worker(
                         config.engine.node,
                         worker,
-                        plan.shards,
-                        plan.workers,
+                        short_ids.clone(),
                         clock.now().wall,
                         id_high_water,
                     ),

@@ -187,7 +187,7 @@ impl RuntimeThread {
             more |= self.shard.as_mut().is_some_and(|shard| shard.send_off(is_idle));
             if self.leave(&mut stop) {
                 if let Some(shard) = self.shard.take() {
-                    shard.close();
+                    shard.close(now);
                 }
                 self.control.reply(ControlReply::Left { thread: self.index });
                 return Ok(());

@@ -25,7 +25,7 @@ const LOCK: &str = "lock";
 const MANIFEST: &str = "store.toml";
 const LAYOUT_PREFIX: &str = "layout-";
 /// Of everything in the folder. A change that this version could not read has another number.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// What may be in a folder that holds no store yet.
 const HARMLESS: [&str; 6] =
     [LOCK, "message-ids", "message-ids.new", quota_file::FILE, quota_file::NEW_FILE, "lost+found"];
@@ -245,10 +245,10 @@ mod tests {
         assert_ne!(manifest.segment_id(0), manifest.segment_id(1));
 
         let path = dir.path().join(MANIFEST);
-        let text = fs::read_to_string(&path).unwrap().replace("format = 2", "format = 3");
+        let text = fs::read_to_string(&path).unwrap().replace("format = 3", "format = 4");
         fs::write(&path, text).unwrap();
         let error = data.manifest().unwrap_err().to_string();
-        assert!(error.contains("format 2") && error.contains(path.to_str().unwrap()), "{error}");
+        assert!(error.contains("format 3") && error.contains(path.to_str().unwrap()), "{error}");
         fs::write(&path, "hello").unwrap();
         assert!(data.manifest().is_err());
         fs::remove_file(&path).unwrap();

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use super::data_dir::DataDir;
-use super::id_lease::IdLease;
+use super::id_lease::{self, IdLease};
 use super::reload::{ConfigSource, Hook, Reloader, tls_hook};
 use super::{quota_file, shards, stores};
 use crate::config::{Config, Durability, EnginePlan};
@@ -36,6 +36,7 @@ pub struct Daemon {
     tls_addresses: Vec<SocketAddr>,
     reply_notify: Arc<Notify>,
     engine: Engine,
+    ids: id_lease::Keeper,
     quotas: quota_file::Recorder,
     reloader: Arc<Reloader>,
     /// Ours until the last thread has left.
@@ -91,7 +92,7 @@ impl Daemon {
         let (stores, store_threads): (Vec<_>, Vec<_>) =
             stores::open(&config, plan.shards, &data_dir, clock)?.into_iter().unzip();
         let lease = IdLease::take(&config.store.data_dir, clock.now().wall)?;
-        let shards = shards::build(&config, &plan, stores, lease.high_water(), clock.now())?;
+        let shards = shards::build(&config, &plan, stores, &lease, clock.now())?;
         let daily_counts = Arc::new(quota_file::load(&config.store.data_dir, clock.now().wall)?);
         let reply_notify = Arc::new(Notify::new());
         let notify = Arc::clone(&reply_notify);
@@ -103,10 +104,12 @@ impl Daemon {
             shards,
             store_threads: store_threads.into_iter().flatten().collect(),
             id_high_water: lease.high_water(),
+            short_ids: lease.short_ids(),
             daily_counts: Arc::clone(&daily_counts),
             clock,
             notify: Arc::new(move || notify.notify_one()),
         })?;
+        let ids = lease.keep_up(&config.store.data_dir).context("starting to write how far ids have come")?;
         let quotas = quota_file::Recorder::start(&config.store.data_dir, daily_counts)
             .context("starting to write the daily counts")?;
         info!(workers = plan.workers, shards = plan.shards, threads = plan.threads.len(), "engine started");
@@ -121,6 +124,7 @@ impl Daemon {
             tls_addresses,
             reply_notify,
             engine,
+            ids,
             quotas,
             reloader: Arc::new(reloader),
             _data_dir: data_dir,
@@ -163,6 +167,7 @@ impl Daemon {
             .context("control")?;
         let ended = self.engine.join();
         self.quotas.finish();
+        self.ids.finish();
         ended?;
         info!("stopped");
         Ok(())

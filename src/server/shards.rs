@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 
 use anyhow::Context;
 
+use super::id_lease::IdLease;
 use super::stores::messages_max;
 use crate::base::Now;
 use crate::config::{
@@ -20,7 +21,7 @@ use crate::smpp::text::gsm;
 use crate::smpp::time_format::DateDigits;
 use crate::store::Durability;
 
-/// All shards, by index. `id_high_water` is the highest id counter that an earlier run may have used.
+/// All shards, by index.
 ///
 /// # Errors
 /// When the network's profiles or the accounts' addresses contradict each other.
@@ -28,7 +29,7 @@ pub(super) fn build(
     config: &Config,
     plan: &EnginePlan,
     stores: Vec<HostedStore>,
-    id_high_water: u64,
+    ids: &IdLease,
     now: Now,
 ) -> anyhow::Result<Vec<HostedShard>> {
     let profiles = profiles(config);
@@ -42,7 +43,7 @@ pub(super) fn build(
             let settings = ShardSettings {
                 shard,
                 shards: plan.shards,
-                id_stripes: plan.shards + plan.workers,
+                short_ids: ids.short_ids(),
                 node: config.engine.node,
                 seed: config.network.seed,
                 hash_key,
@@ -57,7 +58,7 @@ pub(super) fn build(
                 retry_absent: routing.retry_absent,
                 retry_congestion: routing.retry_congestion,
                 retry_refused: routing.retry_refused,
-                id_high_water,
+                id_high_water: ids.high_water(),
                 events: event_kinds(&config.edr),
                 accounts: routing.accounts.clone(),
             };

@@ -24,6 +24,10 @@ use crate::store::{self, Journal, MemoryStore, MessageStore};
 
 /// Segment files that a shard may have however small the budget is.
 const SEGMENTS_MIN: u64 = 8;
+/// Segments, over all shards, below which nothing is copied forward while there is traffic.
+const SEGMENTS_KEPT: u32 = 6;
+/// Of these each shard has at least so many: a message should be final before its turn comes.
+const SEGMENTS_KEPT_MIN: u32 = 3;
 /// Between two tries to put a message while the committer is busy with those before.
 const BUSY_WAIT: Duration = Duration::from_millis(1);
 
@@ -117,7 +121,9 @@ impl Opening<'_> {
             // The configuration is validated: at most 1 GiB.
             segment_bytes: store.segment_bytes as u32,
             segments_max: u32::try_from(segments_max).unwrap_or(u32::MAX),
+            segments_kept: (SEGMENTS_KEPT / u32::from(manifest.shards)).max(SEGMENTS_KEPT_MIN),
             memory_bytes: usize::try_from(store.body_cache_bytes / shards).unwrap_or(usize::MAX),
+            endings_max: u32::try_from(store.final_history_records.div_ceil(shards)).unwrap_or(u32::MAX),
             accounts: self.accounts.clone(),
             ..JournalSettings::new(manifest.segment_id(shard))
         }
@@ -182,7 +188,7 @@ impl Opening<'_> {
             )?;
         }
         for (mut store, threads) in stores {
-            store.close(|| thread::sleep(BUSY_WAIT));
+            store.close(&mut std::iter::empty(), || thread::sleep(BUSY_WAIT));
             drop(store);
             if let Some(threads) = threads {
                 threads.join().map_err(anyhow::Error::msg)?;

@@ -4,7 +4,7 @@
 //! The life of a message here: [`put`](MessageStore::put) once; [`update`](MessageStore::update) whenever what a
 //! restart must know changes (attempts, next due time, the final state while a receipt is still owed);
 //! [`replace_as`](MessageStore::replace_as) when its submitter replaces it; and
-//! [`remove`](MessageStore::remove) when nothing more is owed to anybody. Each of these is a log entry: they take
+//! [`remove`](MessageStore::remove) or [`end_as`](MessageStore::end_as) when nothing more is owed to anybody. Each of these is a log entry: they take
 //! effect at once for this run, and survive it once [`lsn_at`](MessageStore::lsn_at) has reached theirs. What an earlier
 //! run has left comes back through [`recovered`](MessageStore::recovered).
 
@@ -66,6 +66,28 @@ pub struct Record {
     pub expires: WallTime,
     /// When it became final; the epoch while it is not.
     pub finished: WallTime,
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// message_state.
+    pub state: u8,
+    /// Error code of it; 0 = none.
+    pub error: u16,
+    /// When, in Unix seconds.
+    pub finished_s: u32,
+}
+
+/// What became of a message that is no longer there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Its id.
+    pub id: MessageId,
+    /// Whose it was.
+    pub account: AccountId,
+    /// What became of it.
+    pub ending: Ending,
 }
 
 /// The store has no room: the message must be refused.
@@ -166,6 +188,13 @@ pub trait MessageStore {
         self.remove_as(location, Durability::None)
     }
 
+    /// [`remove_as`](MessageStore::remove_as) of a message whose last record does not say what became of it. A restart
+    /// knows that as long as the store has not used the place of this entry, or of the message, for something else.
+    #[inline]
+    fn end_as(&mut self, location: Location, _: &Ending, durability: Durability) -> Lsn {
+        self.remove_as(location, durability)
+    }
+
     /// The durability that the store was opened with.
     fn durability(&self) -> Durability;
 
@@ -186,7 +215,13 @@ pub trait MessageStore {
     /// is numbered behind all that it has.
     fn recovered(&mut self) -> Option<(Location, Record, &[u8])>;
 
-    /// How many of those there are, as far as is known: a hint, for tables to be made large enough at once.
+    /// What became of the next of those messages that had ended when the store was opened, in no order; `None`: no more is
+    /// known.
+    fn recovered_ending(&mut self) -> Option<Ended> {
+        None
+    }
+
+    /// How many messages [`recovered`](MessageStore::recovered) hands out, as far as is known: a hint, for tables to be made large enough at once.
     fn recovered_count(&self) -> u32 {
         0
     }

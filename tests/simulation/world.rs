@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
-use smscd::base::{AccountId, MessageId, MessageIdSource, Now, Time, WallTime};
+use smscd::base::{AccountId, MessageId, MessageIdSource, Now, ShortIds, Time, WallTime};
 use smscd::network::{Delay, Network, NetworkProfile};
 use smscd::routing::{EventKinds, Shard, ShardSettings, shard_of};
 use smscd::session::SessionSettings;
@@ -42,6 +42,8 @@ pub(crate) struct World {
     to_workers: Vec<Vec<Lane<ToWorker>>>,
     pipes: BTreeMap<u32, Pipe>,
     connections: u32,
+    /// They go on over a crash.
+    short_ids: ShortIds,
     esmes: Vec<Esme>,
     session_settings: SessionSettings,
     durability: Durability,
@@ -66,12 +68,13 @@ fn shard_settings(
     seed: u64,
     durability: Durability,
     id_high_water: u64,
+    short_ids: ShortIds,
     in_effect: &InEffect,
 ) -> ShardSettings {
     ShardSettings {
         shard: shard as u16,
         shards: SHARDS as u16,
-        id_stripes: (SHARDS + WORKERS) as u16,
+        short_ids,
         seed,
         messages_max: MESSAGES_MAX,
         durability,
@@ -119,6 +122,7 @@ impl World {
             to_workers: Vec::new(),
             pipes: BTreeMap::new(),
             connections: 0,
+            short_ids: ShortIds::default(),
             esmes: vec![
                 Esme::new(Manner::Good, 0),
                 Esme::new(Manner::WindowAbuser, 0),
@@ -155,9 +159,8 @@ impl World {
         self.in_effect = self.in_effect.restarted();
         self.model.routes = vec![self.in_effect.routes(); SHARDS];
         let worker = |index: usize| {
-            let (shards, workers, high_water) = (SHARDS as u16, WORKERS as u16, worker_id_high_water[index]);
-            let ids =
-                MessageIdSource::for_worker(0, index as u16, shards, workers, self.now.wall, high_water);
+            let (short_ids, high_water) = (self.short_ids.clone(), worker_id_high_water[index]);
+            let ids = MessageIdSource::for_worker(0, index as u16, short_ids, self.now.wall, high_water);
             Worker::new(index as u16, ids, self.in_effect.clone())
         };
         self.workers = (0..WORKERS).map(worker).collect();
@@ -166,8 +169,15 @@ impl World {
         self.hosts = Vec::new();
         for (index, disk) in disks.into_iter().enumerate() {
             let (backend, journal) = Backend::open(disk, index, self.durability);
-            let settings =
-                shard_settings(index, self.seed, self.durability, id_high_water[index], &self.in_effect);
+            let short_ids = self.short_ids.clone();
+            let settings = shard_settings(
+                index,
+                self.seed,
+                self.durability,
+                id_high_water[index],
+                short_ids,
+                &self.in_effect,
+            );
             let network = network(self.rng.next_u64(), index);
             let mut shard = Shard::new(settings, journal, network, self.now.wall).expect("sound settings");
             let to_workers = &mut self.to_workers[index];

@@ -122,6 +122,55 @@ fn segments_go_round_and_the_disk_stays_small() {
 }
 
 #[test]
+fn an_idle_store_gives_back_what_is_dead() {
+    for_seeds(40, |seed, steps| {
+        let mut world = World::keeping(seed, durability_of(seed), 8);
+        // Far apart, so that what stays keeps many segments.
+        for round in 0..steps * 3 {
+            world.put();
+            let newest = world.live.keys().next_back().copied().expect("one was put");
+            if round % 50 > 0 {
+                world.remove_id(newest);
+            }
+            if round % 3 == 0 {
+                world.turn();
+                world.committer();
+                world.committer();
+                world.keeper();
+            }
+        }
+        let busy = world.journal.stats();
+        assert!(world.live.len() >= 20 && world.refused == 0 && busy.segments >= 7, "{busy:?}");
+        world.sleep();
+        let stats = world.journal.stats();
+        // The current one, one more, and twice what is live; and what waits for use.
+        let needed = 2 + (2 * stats.live_bytes).div_ceil(world.settings.segment_bytes.into());
+        assert!(stats.segments <= needed && stats.files <= needed + 4, "{stats:?} after {busy:?}");
+        let world = world.crash(true);
+        assert!(world.live.len() >= 20);
+    });
+}
+
+#[test]
+fn an_idle_store_leaves_what_is_live_where_it_is() {
+    for_seeds(20, |seed, steps| {
+        let mut world = World::new(seed, durability_of(seed));
+        // Many in a frame: what pads frames is as dead as anything.
+        for round in 0..steps * 2 {
+            world.put();
+            if round % 40 == 0 {
+                world.settle();
+            }
+        }
+        world.settle();
+        let busy = world.journal.stats();
+        world.sleep();
+        let stats = world.journal.stats();
+        assert!(stats.segments > 3 && stats.copied == busy.copied, "{stats:?} after {busy:?}");
+    });
+}
+
+#[test]
 fn a_full_disk_refuses_messages_takes_final_states_and_recovers() {
     for_seeds(60, |seed, _| {
         let mut world = World::new(seed, durability_of(seed));
@@ -158,6 +207,24 @@ fn a_full_disk_refuses_messages_takes_final_states_and_recovers() {
         let everything = world.pending_at(u64::MAX);
         world.close();
         assert!(read(&mut world.disk.copy(), &world.settings).0 == everything);
+    });
+}
+
+#[test]
+fn what_became_of_messages_is_known_after_a_crash() {
+    for_seeds(40, |seed, _| {
+        let mut world = World::new(seed, durability_of(seed));
+        // All in one segment, for one in which nothing is pending is used for something else.
+        for _ in 0..8 {
+            world.put();
+        }
+        let ids: Vec<u64> = world.live.keys().copied().collect();
+        for &id in &ids {
+            world.remove_id(id);
+        }
+        world.settle();
+        let world = world.crash(true);
+        assert_eq!(world.ended.keys().copied().collect::<Vec<_>>(), ids);
     });
 }
 

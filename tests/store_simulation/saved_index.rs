@@ -5,7 +5,7 @@ use rand_xoshiro::rand_core::Rng;
 use smscd::store::journal::{Access, open};
 
 use super::disk::Faults;
-use super::world::{Pending, World, read};
+use super::world::{ENDINGS_MAX, NO_MESSAGE, Pending, World, read};
 use super::{closed_store, for_seeds};
 
 /// Opens what is on the disk to go on with it, and holds it against `expected`. Whether the index was used.
@@ -28,6 +28,8 @@ fn the_next_start_goes_by_it_and_finds_the_same() {
     for_seeds(20, |seed, steps| {
         let mut world = closed_store(seed, steps);
         let expected = world.pending_at(u64::MAX);
+        let saved = NO_MESSAGE..NO_MESSAGE + world.below(2 * u64::from(ENDINGS_MAX));
+        world.endings = saved.clone();
         assert!(world.save_index(1_000));
         assert!(reopen(&world, &world.disk.copy(), &expected));
         // A start that only looks reads the segments and leaves it.
@@ -37,6 +39,8 @@ fn the_next_start_goes_by_it_and_finds_the_same() {
         let (disk, settings) = (world.disk.clone(), world.settings.clone());
         let next_id = 1_000_000;
         let mut world = World::open(disk, world.rng.clone(), settings, next_id, expected);
+        let told = saved.end.saturating_sub(ENDINGS_MAX.into()).max(NO_MESSAGE)..saved.end;
+        assert_eq!(world.ended.keys().copied().collect::<Vec<_>>(), told.collect::<Vec<_>>());
         for _ in 0..steps {
             super::step(&mut world, 35, 12);
         }

@@ -29,12 +29,12 @@ impl<'a> Frames<'a> {
         let at = WallTime::from_unix_millis(lsn);
         let record = Record {
             id: MessageId::from_u64(lsn),
-            account: AccountId(0),
+            account: AccountId(lsn as u16),
             target: None,
             stage: 0,
             state: 1,
             version: 0x34,
-            error: 0,
+            error: lsn as u16,
             attempts: 0,
             accepted: at,
             due: at,

@@ -2,21 +2,33 @@
 //! the log says.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use smscd::base::{AccountId, MessageId, Time, WallTime};
 use smscd::store::journal::{
-    Access, Batch, Failure, Journal, JournalSettings, Keeper, Progress, Recovered, Writer, open,
+    Access, Batch, Failure, Journal, JournalSettings, Keeper, Progress, Recovered, Request, Writer, open,
 };
-use smscd::store::{Durability, Location, MessageStore, Record, Stored};
+use smscd::store::{Durability, Ended, Ending, Location, MessageStore, Record, Stored};
 
 use super::disk::{SimDisk, SimFile};
 use super::link::SimLink;
 
 /// What is pending, by id.
 pub(crate) type Pending = BTreeMap<u64, (Record, Vec<u8>)>;
+
+/// What the journal is to tell of messages that have ended.
+pub(crate) const ENDINGS_MAX: u32 = 100;
+/// The first id that no message has.
+pub(crate) const NO_MESSAGE: u64 = 1 << 40;
+
+/// What becomes of this message, unless it just goes.
+pub(crate) fn ended(id: u64) -> Ended {
+    let ending = Ending { state: 2 + (id % 7) as u8, error: id as u16, finished_s: 1 + id as u32 };
+    Ended { id: MessageId::from_u64(id), account: AccountId((id % 7) as u16), ending }
+}
 
 /// An entry of the log, as the model sees it.
 #[derive(Clone, Debug)]
@@ -38,12 +50,18 @@ pub(crate) struct World {
     in_hand: Option<Box<Batch<SimFile>>>,
     pub(crate) rng: Xoshiro256PlusPlus,
     now: Time,
+    /// When the journal is woken if nothing else does that.
+    wake_at: Option<Time>,
     next_id: u64,
     /// What was pending when the journal was opened, and what was entered since.
     base: Pending,
     log: Vec<(u64, Change)>,
     /// What is pending now, with where the store says it is.
     pub(crate) live: BTreeMap<u64, (Location, Record, Vec<u8>)>,
+    /// What the journal said when it was opened of messages that had ended, by id.
+    pub(crate) ended: BTreeMap<u64, Ended>,
+    /// Of ids that never were: what the next saved index is to hold beside the messages.
+    pub(crate) endings: Range<u64>,
     /// A call to the disk has failed: the process would be gone.
     pub(crate) has_failed: bool,
     pub(crate) refused: u64,
@@ -59,15 +77,22 @@ pub(crate) fn settings(durability: Durability) -> JournalSettings {
         segments_kept: 3,
         batch_bytes_max: 8 * 1024,
         memory_bytes: 0,
+        endings_max: ENDINGS_MAX,
         ..JournalSettings::new(0x5EED)
     }
 }
 
 impl World {
     pub(crate) fn new(seed: u64, durability: Durability) -> Self {
+        Self::keeping(seed, durability, 3)
+    }
+
+    /// As [`World::new`], with nothing copied forward while it is busy below so many segments.
+    pub(crate) fn keeping(seed: u64, durability: Durability, segments_kept: u32) -> Self {
         let disk = SimDisk::new(seed ^ 0xD15C);
         let rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-        Self::open(disk, rng, settings(durability), 1, Pending::new())
+        let settings = JournalSettings { segments_kept, ..settings(durability) };
+        Self::open(disk, rng, settings, 1, Pending::new())
     }
 
     /// Opens what is on the disk and holds it against `expected`.
@@ -90,6 +115,18 @@ impl World {
             let twice = live.insert(record.id.as_u64(), (location, record, body.to_vec()));
             assert!(twice.is_none(), "handed out twice: {record:?}");
         }
+        let mut ended_before = BTreeMap::new();
+        while let Some(ended) = journal.recovered_ending() {
+            ended_before.insert(ended.id.as_u64(), ended);
+        }
+        assert!(ended_before.len() <= ENDINGS_MAX as usize);
+        for (&id, told) in &ended_before {
+            // That of one that just went is in its record.
+            let Ending { state, error, .. } = told.ending;
+            let is_right = if state == 1 { error == id as u16 } else { *told == ended(id) };
+            assert!(is_right && told.account == ended(id).account, "{told:?}");
+            assert!(!live.contains_key(&id) && (id < next_id || id >= NO_MESSAGE), "{told:?}");
+        }
         let found: Pending =
             live.iter().map(|(id, (_, record, body))| (*id, (*record, body.clone()))).collect();
         assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
@@ -105,10 +142,13 @@ impl World {
             in_hand: None,
             rng,
             now: Time::ZERO,
+            wake_at: None,
             next_id,
             base: found,
             log: Vec::new(),
             live,
+            ended: ended_before,
+            endings: NO_MESSAGE..NO_MESSAGE,
             has_failed: false,
             refused: 0,
             largest_batch: 0,
@@ -209,7 +249,10 @@ impl World {
 
     pub(crate) fn remove_id(&mut self, id: u64) {
         let Some((location, ..)) = self.live.remove(&id) else { return };
-        let lsn = self.journal.remove(location);
+        let lsn = match self.below(2) {
+            0 => self.journal.remove(location),
+            _ => self.journal.end_as(location, &ended(id).ending, Durability::None),
+        };
         self.log.push((lsn.0, Change::Remove(id)));
         assert_eq!(self.journal.body(location), None, "an ended message is gone");
     }
@@ -255,6 +298,27 @@ impl World {
         }
     }
 
+    /// Nothing is entered any more: turns are made only as somebody wakes the shard, until nobody does.
+    pub(crate) fn sleep(&mut self) {
+        for _ in 0..10_000 {
+            self.turn();
+            for _ in 0..2 {
+                self.committer();
+            }
+            self.keeper();
+            let queues = self.link.0.borrow();
+            let is_awake =
+                queues.batch.is_some() || !queues.requests.is_empty() || !queues.answers.is_empty();
+            drop(queues);
+            if is_awake || self.in_hand.is_some() || self.is_dirty() || self.journal.has_news() {
+                continue;
+            }
+            let Some(wake_at) = self.wake_at.take() else { return };
+            self.now = self.now.max(wake_at);
+        }
+        panic!("it never sleeps: {:?}", self.journal.stats());
+    }
+
     /// Whether something is written and not synced.
     pub(crate) fn is_dirty(&self) -> bool {
         self.writer.is_dirty()
@@ -263,6 +327,10 @@ impl World {
     /// The keeper does its next thing.
     pub(crate) fn keeper(&mut self) {
         let Some(request) = self.link.0.borrow_mut().requests.pop_front() else { return };
+        if let Request::Wake { after_ms } = request {
+            self.wake_at = Some(self.now.plus_millis(after_ms));
+            return;
+        }
         match self.keeper.run(request) {
             Ok(Some(answer)) => self.link.0.borrow_mut().answers.push_back(answer),
             Ok(None) => {}
@@ -312,12 +380,12 @@ impl World {
     /// Saves the index of a closed log; the keeper is gone after `steps` of its steps. Whether it was done before.
     pub(crate) fn save_index(&mut self, steps: usize) -> bool {
         for _ in 0..steps {
-            if self.journal.save_index() {
+            if self.journal.save_index(&mut self.endings.by_ref().map(ended)) {
                 return true;
             }
             self.keeper();
         }
-        self.journal.save_index()
+        self.journal.save_index(&mut self.endings.by_ref().map(ended))
     }
 
     /// What is pending after the first entries of the log, up to `lsn`.

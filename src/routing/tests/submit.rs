@@ -1,6 +1,7 @@
 //! Accepting and refusing; validity and schedule; when the answer may go out.
 
 use super::*;
+use crate::base::{MessageIdSource, ShortIds};
 use crate::smpp::EsmClass;
 
 fn times<'a>(schedule_delivery_time: &'a [u8], validity_period: &'a [u8]) -> SubmitSm<'a> {
@@ -41,7 +42,7 @@ fn a_short_id_of_a_pending_message_is_passed_over() {
     };
     let first = submit(&mut bench);
     // The ids come round again.
-    bench.shard.ids = crate::base::MessageIdSource::new(0, 0, 1, WallTime::from_unix_millis(NOON_MS), 0);
+    bench.shard.ids = MessageIdSource::new(0, 0, ShortIds::default(), WallTime::from_unix_millis(NOON_MS), 0);
     assert_ne!(submit(&mut bench), first);
 }
 

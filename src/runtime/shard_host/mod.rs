@@ -290,8 +290,9 @@ impl ShardHost {
     }
 
     /// Hands the last log entries to the store's threads and lets go of them.
-    pub fn close(mut self) {
-        self.shard.store_mut().close(|| std::thread::sleep(CLOSE_WAIT));
+    pub fn close(mut self, now: Now) {
+        let (store, mut endings) = self.shard.store_and_endings(now);
+        store.close(&mut endings, || std::thread::sleep(CLOSE_WAIT));
     }
 
     /// Runs a share of what is due: verdicts, retries, expiries, deliveries. `worker` is the one on this thread, if any. True:

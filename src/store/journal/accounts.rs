@@ -32,15 +32,18 @@ impl AccountNumbers {
 
     #[inline]
     pub(super) fn encode(&self, record: &Record) -> RecordBytes {
-        let number = |account: AccountId| {
-            let former = account.0.saturating_sub(self.on_disk.len() as u16);
-            AccountId(self.on_disk.get(account.index()).copied().unwrap_or(former))
-        };
         encode_record(&Record {
-            account: number(record.account),
-            target: record.target.map(number),
+            account: self.on_disk(record.account),
+            target: record.target.map(|target| self.on_disk(target)),
             ..*record
         })
+    }
+
+    /// The number on disk of an account.
+    #[inline]
+    pub(super) fn on_disk(&self, account: AccountId) -> AccountId {
+        let former = account.0.saturating_sub(self.on_disk.len() as u16);
+        AccountId(self.on_disk.get(account.index()).copied().unwrap_or(former))
     }
 
     pub(super) fn decode(&self, bytes: &RecordBytes) -> Record {
@@ -53,7 +56,7 @@ impl AccountNumbers {
     }
 
     /// An account that is no longer configured is numbered behind all that are.
-    fn configured(&self, on_disk: AccountId) -> AccountId {
+    pub(super) fn configured(&self, on_disk: AccountId) -> AccountId {
         let known = self.configured.get(on_disk.index()).copied().flatten();
         known.unwrap_or_else(|| AccountId((self.on_disk.len() as u16).saturating_add(on_disk.0)))
     }

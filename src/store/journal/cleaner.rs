@@ -3,17 +3,27 @@
 //!
 //! The segment is read in order by the keeper, and every message in it is looked up in the index: it is pending if the
 //! index says that it is exactly there. That needs no list of what a segment holds, and no memory for one.
+//!
+//! When nothing has been entered for a while more is done than must be: what is left in segments that are mostly dead goes
+//! into few, and files that nobody is going to need soon go back to the file system, at a rate that a disk hardly notices.
 
 use super::entry::{Entries, Entry};
 use super::frame::{self, HEADER_BYTES};
-use super::segments::RESERVE;
+use super::segments::{RESERVE, SPARES};
 use super::{Failure, Journal, Link, Request};
+use crate::base::Time;
 
 /// Octets read at once; more than any frame.
 const READ_BYTES: usize = 1 << 20;
 const FRAME_BYTES_MAX: usize = frame::padded(HEADER_BYTES + frame::PAYLOAD_BYTES_MAX);
 /// Octets looked through at a commit, beyond twice what was entered since the last one.
 const STEP_BYTES: usize = 64 * 1024;
+/// Octets looked through at a commit when nothing else is to do.
+const IDLE_STEP_BYTES: usize = READ_BYTES;
+/// How long nothing must have been entered for that.
+const IDLE_AFTER_MS: u64 = 1_000;
+/// Between two steps then: at most some 100 MB/s are read.
+const IDLE_REST_MS: u64 = 10;
 
 /// Where it stands.
 #[derive(Debug, Default)]
@@ -27,8 +37,12 @@ pub(super) struct Cleaner {
     asked: bool,
     /// Octets of the part that are done.
     at: usize,
-    /// The last entry at the last step.
+    /// The last entry at the last step, those that it has made included.
     lsn: u64,
+    /// When something else was entered last.
+    busy_at: Time,
+    /// Until then somebody sees to it that there is another turn.
+    wake_at: Time,
 }
 
 impl Cleaner {
@@ -45,6 +59,9 @@ impl<L: Link> Journal<L> {
     pub(super) fn clean(&mut self) {
         let entered = self.lsn - self.cleaner.lsn;
         self.cleaner.lsn = self.lsn;
+        if entered > 0 {
+            self.cleaner.busy_at = self.now;
+        }
         if self.cleaner.asked || self.backlog_bytes > self.backlog_max() / 2 {
             return;
         }
@@ -63,9 +80,11 @@ impl<L: Link> Journal<L> {
         }
         let Some(buffer) = self.cleaner.buffer.take() else { return };
         // An entry is at most a few hundred octets, as a rule.
-        let budget = STEP_BYTES + (entered as usize).saturating_mul(512).min(READ_BYTES);
+        let step = if self.is_idle() { IDLE_STEP_BYTES } else { STEP_BYTES };
+        let budget = step + (entered as usize).saturating_mul(512).min(READ_BYTES);
         let before = self.lsn;
         self.copy_live(oldest, &buffer, budget);
+        self.cleaner.lsn = self.lsn;
         if self.lsn > before
             && self.segments.available() <= RESERVE
             && let Some(open) = &mut self.open
@@ -76,6 +95,36 @@ impl<L: Link> Journal<L> {
         if !self.cleaner.asked {
             self.cleaner.buffer = Some(buffer);
         }
+    }
+
+    /// Whether nothing was entered for a while.
+    pub(super) fn is_idle(&self) -> bool {
+        self.now >= self.cleaner.busy_at.plus_millis(IDLE_AFTER_MS)
+    }
+
+    /// Whether there is something to do for which nothing else may wake this up.
+    pub(super) fn has_idle_work(&self) -> bool {
+        self.cleaner.segment.is_some() || self.is_mostly_dead() || self.segments.available() > SPARES
+    }
+
+    /// Sees to it that there is a turn for what is to be done without anything to do.
+    pub(super) fn ask_for_turn(&mut self) {
+        if self.now < self.cleaner.wake_at || !self.has_idle_work() {
+            return;
+        }
+        let after_ms = if self.is_idle() { IDLE_REST_MS } else { IDLE_AFTER_MS };
+        self.cleaner.wake_at = self.now.plus_millis(after_ms);
+        self.link.ask(Request::Wake { after_ms });
+    }
+
+    /// Whether what is live would fit into less than half of the segments, the current one and one more aside, and there
+    /// is no want of files to put it into.
+    fn is_mostly_dead(&self) -> bool {
+        let needed = 2 + (2 * self.segments.live_bytes()).div_ceil(u64::from(self.settings.segment_bytes));
+        let oldest = self.segments.get(self.segments.oldest());
+        self.segments.in_use() as u64 > needed
+            && self.segments.available() > RESERVE
+            && oldest.is_some_and(|oldest| oldest.live > 0)
     }
 
     /// Whether the oldest segment is to be emptied: there are many more than the pending messages need, or the disk
@@ -97,7 +146,9 @@ impl<L: Link> Journal<L> {
         }
         let wanted = u64::from(self.settings.segments_kept).max(3 * live_bytes.div_ceil(segment_bytes));
         // Copying what is nearly all live gains nothing.
-        in_use > wanted || (is_short && live_bytes < (in_use - 1) * segment_bytes / 10 * 9)
+        in_use > wanted
+            || (self.is_idle() && self.is_mostly_dead())
+            || (is_short && live_bytes < (in_use - 1) * segment_bytes / 10 * 9)
     }
 
     /// Asks for the part of the segment that begins at `base`.

@@ -4,11 +4,12 @@
 //! put     1 | slot:4 | generation:2 | length:3 | checksum of the body:4 | record:43 | body:length
 //! update  2 | slot:4 | generation:2 | record:43
 //! remove  3 | slot:4 | generation:2
+//! end     5 | slot:4 | generation:2 | state:1 | error:2 | finished:4    a remove that says what became of the message
 //! note    4                                       keeps the log moving; says nothing
 //! ```
 
 use crate::base::{AccountId, MessageId, WallTime};
-use crate::store::Record;
+use crate::store::{Ending, Record};
 
 /// Octets of an encoded record.
 pub const RECORD_BYTES: usize = 43;
@@ -18,6 +19,8 @@ pub const PUT_HEAD_BYTES: usize = 1 + 4 + 2 + 3 + 4 + RECORD_BYTES;
 pub const UPDATE_BYTES: usize = 1 + 4 + 2 + RECORD_BYTES;
 /// Octets of a remove.
 pub const REMOVE_BYTES: usize = 1 + 4 + 2;
+/// Octets of an end.
+pub const END_BYTES: usize = REMOVE_BYTES + 1 + 2 + 4;
 /// Longest body; above any PDU.
 pub const BODY_BYTES_MAX: usize = 1 << 17;
 
@@ -25,6 +28,7 @@ const PUT: u8 = 1;
 const UPDATE: u8 = 2;
 const REMOVE: u8 = 3;
 const NOTE: u8 = 4;
+const END: u8 = 5;
 /// No target account.
 const NO_TARGET: u16 = u16::MAX;
 /// Times have 48 bits of milliseconds: 8,900 years.
@@ -65,6 +69,13 @@ pub enum Entry<'a> {
     Remove {
         /// Which message.
         name: SlotName,
+    },
+    /// A message has ended, in this way.
+    End {
+        /// Which message.
+        name: SlotName,
+        /// What became of it.
+        ending: Ending,
     },
     /// Nothing.
     Note,
@@ -170,6 +181,17 @@ pub fn push_remove(out: &mut Vec<u8>, name: SlotName) {
     out.extend_from_slice(&tag(REMOVE, name));
 }
 
+/// Appends an end.
+#[inline]
+pub fn push_end(out: &mut Vec<u8>, name: SlotName, ending: &Ending) {
+    let mut entry = [0; END_BYTES];
+    entry[..7].copy_from_slice(&tag(END, name));
+    entry[7] = ending.state;
+    entry[8..10].copy_from_slice(&ending.error.to_le_bytes());
+    entry[10..].copy_from_slice(&ending.finished_s.to_le_bytes());
+    out.extend_from_slice(&entry);
+}
+
 /// Appends a note.
 pub fn push_note(out: &mut Vec<u8>) {
     out.push(NOTE);
@@ -237,6 +259,13 @@ impl<'a> Iterator for Entries<'a> {
                 self.at += REMOVE_BYTES;
                 Some(Entry::Remove { name })
             }
+            END => {
+                let &[state, e0, e1, f0, f1, f2, f3] = rest.get(7..)?.first_chunk::<7>()?;
+                self.at += END_BYTES;
+                let (error, finished_s) =
+                    (u16::from_le_bytes([e0, e1]), u32::from_le_bytes([f0, f1, f2, f3]));
+                Some(Entry::End { name, ending: Ending { state, error, finished_s } })
+            }
             _ => None,
         }
     }
@@ -293,16 +322,19 @@ mod tests {
         push_note(&mut out);
         push_update(&mut out, name, &bytes);
         push_remove(&mut out, name);
+        let ending = Ending { state: 2, error: 515, finished_s: 0x6543_2101 };
+        push_end(&mut out, name, &ending);
         let mut entries = Entries::new(&out);
         let start = PUT_HEAD_BYTES as u32;
         assert_eq!(entries.next(), Some(Entry::Put { name, record: &bytes, body: (start, 4) }));
         assert_eq!(entries.next(), Some(Entry::Note));
         assert_eq!(entries.next(), Some(Entry::Update { name, record: &bytes }));
         assert_eq!(entries.next(), Some(Entry::Remove { name }));
+        assert_eq!(entries.next(), Some(Entry::End { name, ending }));
         assert!(entries.next().is_none() && entries.is_clean());
         out.push(9);
         let mut entries = Entries::new(&out);
-        assert!(entries.by_ref().count() == 4 && !entries.is_clean());
+        assert!(entries.by_ref().count() == 5 && !entries.is_clean());
     }
 
     #[test]

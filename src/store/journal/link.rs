@@ -203,6 +203,11 @@ pub enum Request<F> {
         /// Its number.
         number: u32,
     },
+    /// The journal wants another turn, even if nothing else happens.
+    Wake {
+        /// After so many milliseconds.
+        after_ms: u64,
+    },
     /// A part of a segment.
     Read {
         /// The segment's file.
@@ -309,6 +314,8 @@ impl<D: Disk> Keeper<D> {
                 drop(self.disk.delete(number));
                 return Ok(None);
             }
+            // Up to who has a clock.
+            Request::Wake { .. } => return Ok(None),
             Request::Read { file, offset, mut buffer } => {
                 let read = read_full(&*file, &mut buffer, offset)?;
                 buffer.truncate(read);

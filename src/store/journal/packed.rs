@@ -119,6 +119,12 @@ impl PackedRecord {
         (self.0[1] >> ATTEMPTS_LOW_BITS & bits(SECONDS_BITS)) * 1_000
     }
 
+    /// Whether it says when the message became final, unless the record is elsewhere.
+    #[inline]
+    pub(super) const fn is_finished(&self) -> bool {
+        self.0[3] >> STATE_BITS & bits(FINISHED_BITS) != 0
+    }
+
     /// Its octets in a saved index.
     pub(super) fn to_bytes(self) -> [u8; PACKED_BYTES] {
         let mut out = [0; PACKED_BYTES];

@@ -11,23 +11,20 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 
-use super::disk::{Disk, SegmentFile, read_full, write_all};
+use super::assembly::Assembly;
+use super::disk::{Disk, SegmentFile, read_full};
+use super::endings::Endings;
 use super::entry::{Entries, Entry};
 use super::frame::{self, FRAME_ALIGN, HEADER_BYTES, Header};
+use super::report::{Damage, RecoveryReport};
 use super::saved::{self, Loaded};
-use super::segments::{SPARES, Segment, Segments, Spare};
+use super::segments::{Segment, Segments, Spare};
 use super::slots::{Place, Slots};
-use super::stats::RecoveryFigures;
 use super::torn_end::Discarded;
 use super::{JournalSettings, SEGMENT_BYTES_MAX};
 
-/// Damaged places that are listed; more are counted.
-const DAMAGE_LISTED_MAX: usize = 1_000;
 /// Consecutive segments that may be missing. More: this is no store of ours.
 const MISSING_MAX: u32 = 65_536;
-
-/// Octets of a new store's first segment that are written before it is used.
-const FIRST_FILL_BYTES: u32 = 16 << 20;
 
 /// Whether the store may be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,67 +51,6 @@ pub enum OpenError {
     NotOurs(String),
 }
 
-/// A place that had been synced and can't be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Damage {
-    /// Number of the segment's file; that of the one before when the file is missing.
-    pub file: u32,
-    /// The segment.
-    pub segment: u32,
-    /// Octets from the segment's start.
-    pub offset: u32,
-    /// Entries lost.
-    pub lost_entries: u64,
-}
-
-/// What recovery found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RecoveryReport {
-    /// Messages pending.
-    pub messages: u64,
-    /// Segments read.
-    pub segments: u32,
-    /// Frames read.
-    pub frames: u64,
-    /// Octets read.
-    pub bytes: u64,
-    /// The last run was stopped in order.
-    pub is_clean_stop: bool,
-    /// The index that it saved was read, and not the segments.
-    pub is_from_index: bool,
-    /// Where the log was cut off, if a frame was half written: file and offset. Nothing of it was promised.
-    pub torn_tail: Option<(u32, u32)>,
-    /// What can't be read though it was synced; at most a thousand places.
-    pub damage: Vec<Damage>,
-    /// How many there are.
-    pub damaged: u64,
-    /// Entries lost there.
-    pub lost_entries: u64,
-    /// How long it took; set by who has a clock.
-    pub nanos: u64,
-}
-
-impl RecoveryReport {
-    /// In numbers.
-    pub const fn figures(&self) -> RecoveryFigures {
-        RecoveryFigures {
-            messages: self.messages,
-            bytes: self.bytes,
-            damaged: self.damaged,
-            lost_entries: self.lost_entries,
-            nanos: self.nanos,
-        }
-    }
-
-    fn add(&mut self, damage: Damage) {
-        self.damaged += 1;
-        self.lost_entries += damage.lost_entries;
-        if self.damage.len() < DAMAGE_LISTED_MAX {
-            self.damage.push(damage);
-        }
-    }
-}
-
 /// What a journal goes on from.
 #[derive(Debug)]
 pub struct Recovered<F> {
@@ -123,6 +59,7 @@ pub struct Recovered<F> {
     pub(super) lsn: u64,
     pub(super) next_offset: u32,
     pub(super) next_number: u32,
+    pub(super) endings: Endings,
     pub(super) report: RecoveryReport,
 }
 
@@ -222,6 +159,7 @@ pub fn open<D: Disk>(
         synced: 0,
         report: RecoveryReport::default(),
         discarded: Discarded::default(),
+        endings: Endings::new(settings.endings_max),
     };
     let mut in_use = VecDeque::new();
     let mut oldest = 0;
@@ -254,12 +192,12 @@ fn take_index<D: Disk>(
 ) -> Result<Option<Loaded<D::File>>, OpenError> {
     // What can't be read is as good as not there.
     let file = disk.index().unwrap_or_default();
-    let loaded = file.and_then(|file| saved::load(&*file, settings.store_id, settings.messages_max, found));
+    let loaded = file.and_then(|file| saved::load(&*file, settings, found));
     disk.remove_index().map_err(|error| failed("removing the saved index", error))?;
     Ok(loaded)
 }
 
-fn failed(what: impl Into<String>, error: io::Error) -> OpenError {
+pub(super) fn failed(what: impl Into<String>, error: io::Error) -> OpenError {
     OpenError::Io { what: what.into(), error }
 }
 
@@ -342,15 +280,17 @@ impl Image {
 }
 
 /// Replay in progress.
-struct Replay<F> {
-    slots: Slots,
+pub(super) struct Replay<F> {
+    pub(super) slots: Slots,
     /// The next entry's number, once there was one.
-    expected: Option<u64>,
+    pub(super) expected: Option<u64>,
     /// Everything up to this entry was synced.
-    synced: u64,
-    report: RecoveryReport,
+    pub(super) synced: u64,
+    pub(super) report: RecoveryReport,
     /// Frames that could be read and do not count.
-    discarded: Discarded<F>,
+    pub(super) discarded: Discarded<F>,
+    /// What became of messages that have ended.
+    pub(super) endings: Endings,
 }
 
 impl<F: SegmentFile> Replay<F> {
@@ -512,137 +452,23 @@ impl<F: SegmentFile> Replay<F> {
             Entry::Update { name, record } => {
                 self.slots.set_record(name, record);
             }
-            Entry::Remove { name } => self.slots.replay_remove(name),
+            Entry::Remove { name } => {
+                if self.endings.is_wanted()
+                    && let Some(record) = self.slots.final_record(name)
+                {
+                    self.endings.push_of(&record, None);
+                }
+                self.slots.replay_remove(name);
+            }
+            Entry::End { name, ending } => {
+                if self.endings.is_wanted()
+                    && let Some(record) = self.slots.record(name)
+                {
+                    self.endings.push_of(&record, Some(ending));
+                }
+                self.slots.replay_remove(name);
+            }
             Entry::Note => {}
         }
     }
-}
-
-/// Putting the parts together.
-struct Assembly<'a, D: Disk> {
-    disk: &'a mut D,
-    settings: &'a JournalSettings,
-    access: Access,
-    next_number: u32,
-    spares: VecDeque<Spare<D::File>>,
-}
-
-impl<D: Disk> Assembly<'_, D> {
-    fn finish(
-        mut self,
-        oldest: u32,
-        read: VecDeque<Option<Segment<D::File>>>,
-        mut replay: Replay<D::File>,
-    ) -> Result<Recovered<D::File>, OpenError> {
-        let mut in_use = VecDeque::with_capacity(read.len() + 1);
-        in_use.extend(read.into_iter().map(|segment| segment.unwrap_or_else(Segment::missing)));
-        let mut last_lsn = replay.expected.map_or(0, |expected| expected - 1);
-        if self.access == Access::Write {
-            // A process may have died between writing and syncing: from here on all of it counts as synced.
-            for file in in_use.iter().filter_map(Segment::file) {
-                file.sync().map_err(|error| failed("syncing what was recovered", error))?;
-            }
-            if in_use.is_empty() {
-                in_use.push_back(self.fresh_segment()?);
-            } else if !replay.discarded.is_empty() {
-                last_lsn = self.end_log(&mut in_use, oldest, last_lsn, &replay.discarded)?;
-            }
-        }
-        for (_, place, gist) in replay.slots.iter() {
-            let index = place.segment.wrapping_sub(oldest) as usize;
-            if let Some(segment) = in_use.get_mut(index) {
-                segment.live += 1;
-                segment.live_bytes += super::put_bytes(place.length);
-                segment.accepted_min = segment.accepted_min.min(gist.accepted);
-            }
-        }
-        if self.access == Access::Write {
-            while self.spares.len() < SPARES
-                && in_use.len() + self.spares.len() < self.settings.segments_max as usize
-            {
-                // A disk that is full now may have room later; until then what there is must do.
-                let Ok(spare) = self.create() else { break };
-                self.spares.push_back(spare);
-            }
-            replay.slots.link_free();
-        }
-        replay.report.messages = u64::from(replay.slots.live());
-        Ok(Recovered {
-            slots: replay.slots,
-            next_offset: in_use.back().map_or(0, |current| current.end),
-            segments: Segments::new(oldest, in_use, self.spares),
-            lsn: last_lsn,
-            next_number: self.next_number,
-            report: replay.report,
-        })
-    }
-
-    /// As after replay, from a saved index.
-    fn go_on_from(self, loaded: Loaded<D::File>) -> Result<Recovered<D::File>, OpenError> {
-        let Loaded { slots, oldest, in_use, lsn, bytes } = loaded;
-        let report = RecoveryReport {
-            segments: in_use.len() as u32,
-            bytes,
-            is_clean_stop: true,
-            is_from_index: true,
-            ..RecoveryReport::default()
-        };
-        let replay =
-            Replay { slots, expected: Some(lsn + 1), synced: lsn, report, discarded: Discarded::default() };
-        self.finish(oldest, in_use.into_iter().map(Some).collect(), replay)
-    }
-
-    /// Ends the log behind its last frame, so that no recovery sees what is discarded. The last entry then.
-    fn end_log(
-        &mut self,
-        in_use: &mut VecDeque<Segment<D::File>>,
-        oldest: u32,
-        last_lsn: u64,
-        discarded: &Discarded<D::File>,
-    ) -> Result<u64, OpenError> {
-        let has_room = |segment: &Segment<D::File>| {
-            segment.file().is_some_and(|file| file.len().saturating_sub(segment.end) >= FRAME_ALIGN as u32)
-        };
-        if !in_use.back().is_some_and(has_room) {
-            in_use.push_back(self.fresh_segment()?);
-        }
-        let number = oldest + in_use.len() as u32 - 1;
-        let Some(current) = in_use.back_mut() else { return Ok(last_lsn) };
-        discarded
-            .end_log(self.settings.store_id, oldest, number, current, last_lsn)
-            .map_err(|error| failed("ending the log at its torn end", error))
-    }
-
-    fn fresh_segment(&mut self) -> Result<Segment<D::File>, OpenError> {
-        let is_large_enough = |spare: &Spare<D::File>| spare.file.len() >= self.settings.segment_bytes;
-        let found = self.spares.iter().position(is_large_enough);
-        let spare = match found.and_then(|index| self.spares.remove(index)) {
-            Some(spare) => spare,
-            None => self.create().map_err(|error| failed("making a segment", error))?,
-        };
-        let filled_to = if spare.is_filled {
-            u32::MAX
-        } else {
-            fill_first(&*spare.file).map_err(|error| failed("writing a segment for the first time", error))?
-        };
-        let mut segment = Segment::new(spare.number, spare.file);
-        segment.filled_to = filled_to;
-        Ok(segment)
-    }
-
-    fn create(&mut self) -> io::Result<Spare<D::File>> {
-        let number = self.next_number;
-        self.next_number += 1;
-        let file = self.disk.create(number, self.settings.segment_bytes)?;
-        Ok(Spare { number, file, is_filled: false })
-    }
-}
-
-/// Writes zeros into the first part of a new store's first segment; up to where. That is what it goes on with until a whole
-/// file has been filled.
-fn fill_first<F: SegmentFile>(file: &F) -> io::Result<u32> {
-    let zeros = vec![0; FIRST_FILL_BYTES.min(file.len()) as usize];
-    write_all(file, &zeros, 0)?;
-    file.sync()?;
-    Ok(zeros.len() as u32)
 }

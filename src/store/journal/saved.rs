@@ -3,22 +3,26 @@
 //! the segments say the same.
 //!
 //! ```text
-//! block   SMX1 | crc:4 | store_id:8 | lsn:8 | number:4 | length:4 | payload:length
+//! block   SMX2 | crc:4 | store_id:8 | lsn:8 | number:4 | length:4 | payload:length
 //! first   last_frame:4 | next_offset:4 | oldest:4 | touched:4 | blocks:4 | then of each segment in use:
 //!         file:4 | end:4 | last_lsn:8 | damaged:1        file 0 = it is missing
-//! others  first slot:4 | count:4 | count times 44 octets | records that are not packed: slot:4 | record:43
+//! slots   first slot:4 | count:4 | count times 44 octets | records that are not packed: slot:4 | record:43
+//! endings of messages that have ended, 17 octets each; a block without any is the last
 //! ```
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::accounts::AccountNumbers;
 use super::disk::{SegmentFile, read_full};
-use super::frame;
+use super::endings::{self, Endings};
 use super::recovery::Found;
 use super::segments::{Segment, Segments};
 use super::slots::{SAVED_SLOT_BYTES, Slots};
+use super::{JournalSettings, frame};
+use crate::store::Ended;
 
-const MAGIC: &[u8; 4] = b"SMX1";
+const MAGIC: &[u8; 4] = b"SMX2";
 /// The checksum begins behind itself.
 const CHECKED_FROM: usize = 8;
 const HEADER_BYTES: usize = 32;
@@ -27,6 +31,8 @@ const SEGMENT_BYTES: usize = 17;
 const FIRST_BYTES: usize = 20;
 /// Slots of a block.
 const BLOCK_SLOTS: u32 = 16_384;
+/// Endings of a block.
+const BLOCK_ENDINGS: usize = 65_536;
 /// Longest block that is read.
 const BLOCK_BYTES_MAX: usize = 4 << 20;
 
@@ -40,22 +46,30 @@ pub(super) struct Saving {
     last_frame: u32,
     next_offset: u32,
     number: u32,
+    is_complete: bool,
 }
 
 impl Saving {
     /// Of a log that ends with the entry `lsn`, in a frame that begins and ends at these offsets.
     pub(super) const fn new(store_id: u64, lsn: u64, last_frame: u32, next_offset: u32) -> Self {
-        Self { store_id, lsn, last_frame, next_offset, number: 0 }
+        Self { store_id, lsn, last_frame, next_offset, number: 0, is_complete: false }
     }
 
-    /// How many blocks there are in all.
+    /// How many blocks there are before those of endings.
     const fn blocks(slots: &Slots) -> u32 {
         1 + slots.touched().div_ceil(BLOCK_SLOTS)
     }
 
-    /// Puts the next block into `block`; `false`: there are no more.
-    pub(super) fn next<F>(&mut self, slots: &Slots, segments: &Segments<F>, block: &mut Vec<u8>) -> bool {
-        if self.number == Self::blocks(slots) {
+    /// Puts the next block into `block`; `false`: there are no more. `endings` goes on where the last call has left it.
+    pub(super) fn next<F>(
+        &mut self,
+        slots: &Slots,
+        segments: &Segments<F>,
+        endings: &mut dyn Iterator<Item = Ended>,
+        accounts: &AccountNumbers,
+        block: &mut Vec<u8>,
+    ) -> bool {
+        if self.is_complete {
             return false;
         }
         block.clear();
@@ -71,8 +85,11 @@ impl Saving {
                 block.extend_from_slice(&segment.last_lsn.to_le_bytes());
                 block.push(u8::from(segment.is_damaged));
             }
-        } else {
+        } else if self.number < Self::blocks(slots) {
             slots.save((self.number - 1) * BLOCK_SLOTS, BLOCK_SLOTS, block);
+        } else {
+            endings::save(endings.take(BLOCK_ENDINGS), accounts, block);
+            self.is_complete = block.len() == HEADER_BYTES;
         }
         let length = (block.len() - HEADER_BYTES) as u32;
         block[..4].copy_from_slice(MAGIC);
@@ -90,6 +107,7 @@ impl Saving {
 /// What a saved index says.
 pub(super) struct Loaded<F> {
     pub(super) slots: Slots,
+    pub(super) endings: Endings,
     pub(super) oldest: u32,
     pub(super) in_use: VecDeque<Segment<F>>,
     pub(super) lsn: u64,
@@ -99,10 +117,10 @@ pub(super) struct Loaded<F> {
 /// Reads a saved index, if it is whole and that of the log in `found`, which are the files by segment. `None`: it is not.
 pub(super) fn load<F: SegmentFile>(
     file: &F,
-    store_id: u64,
-    messages_max: u32,
+    settings: &JournalSettings,
     found: &[Found<F>],
 ) -> Option<Loaded<F>> {
+    let JournalSettings { store_id, messages_max, endings_max, .. } = *settings;
     let mut reader = Reader { file, store_id, lsn: None, number: 0, offset: 0, block: Vec::new() };
     let first = reader.next()?;
     let u32_at = |bytes: &[u8], at: usize| Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?));
@@ -137,8 +155,18 @@ pub(super) fn load<F: SegmentFile>(
     for _ in 1..blocks {
         slots.load(reader.next()?)?;
     }
+    if slots.touched() != touched {
+        return None;
+    }
+    let mut endings = Endings::new(endings_max);
+    loop {
+        match reader.next()? {
+            [] => break,
+            saved => endings.load(saved)?,
+        }
+    }
     let bytes = u64::from(reader.offset);
-    (slots.touched() == touched).then_some(Loaded { slots, oldest, in_use, lsn, bytes })
+    Some(Loaded { slots, endings, oldest, in_use, lsn, bytes })
 }
 
 /// Whether the log's last frame is that of an orderly stop with the entry `lsn`, lies there, and nothing is behind it.
@@ -207,4 +235,5 @@ impl<F: SegmentFile> Reader<'_, F> {
     }
 }
 
+const _: () = assert!(HEADER_BYTES + BLOCK_ENDINGS * endings::SAVED_BYTES < BLOCK_BYTES_MAX);
 const _: () = assert!(HEADER_BYTES + 8 + BLOCK_SLOTS as usize * SAVED_SLOT_BYTES < BLOCK_BYTES_MAX);

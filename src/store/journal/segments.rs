@@ -261,6 +261,12 @@ impl<F> Segments<F> {
         Some(Spare { number, file, is_filled })
     }
 
+    /// Takes a file out that waits for use: one that was never written if there is one.
+    pub(super) fn take_spare(&mut self) -> Option<Spare<F>> {
+        let index = self.available.iter().position(|spare| !spare.is_filled).unwrap_or(0);
+        self.available.remove(index)
+    }
+
     /// Makes a file available.
     pub(super) fn add_spare(&mut self, spare: Spare<F>) {
         self.available.push_back(spare);

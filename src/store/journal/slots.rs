@@ -297,6 +297,13 @@ impl Slots {
         }
     }
 
+    /// The record of a message, if it says that the message is final.
+    #[inline]
+    pub(super) fn final_record(&self, name: SlotName) -> Option<RecordBytes> {
+        let held = self.get(name)?;
+        (held.record.stage() == ELSEWHERE || held.record.is_finished()).then(|| self.unpack(name.slot, held))
+    }
+
     /// After replay: links the free slots, the lowest first in line.
     pub(super) fn link_free(&mut self) {
         self.free = NONE;

@@ -1,10 +1,11 @@
 //! Handing out every pending message in order of acceptance, with its body read from disk.
 
+use super::Recovered;
 use super::accounts::AccountNumbers;
 use super::disk::{SegmentFile, read_full};
+use super::message_store::location_of;
 use super::segments::Segments;
 use super::slots::{Place, Slots};
-use super::{Recovered, location_of};
 use crate::store::{Location, Record};
 
 /// Octets read at once.
