@@ -71,22 +71,27 @@ class Sampler(threading.Thread):
         self.server, self.folder = server, folder
         self.samples = []
         self.is_over = threading.Event()
+        self.look()
         self.start()
 
     def run(self):
         while not self.is_over.wait(SAMPLE_S):
-            self.samples.append((stats(self.server)["messages"]["accepted"], self.server.cpu_s(), folder_bytes(self.folder)))
+            self.look()
+
+    def look(self):
+        self.samples.append((stats(self.server)["messages"]["accepted"], self.server.cpu_s(), folder_bytes(self.folder)))
 
     def finish(self):
         self.is_over.set()
         self.join()
+        self.look()
         return self.samples
 
     @staticmethod
     def cpu_us(samples, first, last):
-        """CPU time of the messages between the numbers `first` and `last`, in microseconds each."""
-        inside = [sample for sample in samples if first <= sample[0] <= last]
-        (a, cpu_a, _), (b, cpu_b, _) = inside[0], inside[-1]
+        """CPU time of the messages from the number `first` to `last`, as near as there are samples, in microseconds each."""
+        a, cpu_a, _ = max((sample for sample in samples if sample[0] <= first), default=samples[0])
+        b, cpu_b, _ = min((sample for sample in samples if sample[0] >= last and sample[0] > a), default=samples[-1])
         return (cpu_b - cpu_a) * 1e6 / (b - a)
 
 

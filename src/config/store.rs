@@ -71,7 +71,7 @@ impl Default for StoreConfig {
         Self {
             data_dir: PathBuf::from("./smscd-data"),
             durability: Durability::default(),
-            segment_bytes: 64 << 20,
+            segment_bytes: 32 << 20,
             disk_bytes_max: 16 << 30,
             body_cache_bytes: 64 << 20,
             messages_max: 4_000_000,

@@ -117,6 +117,8 @@ pub(crate) struct Message {
     /// The request, where it may be repeated; and until when its shard remembers it, in which run.
     pub(crate) request: Option<Vec<u8>>,
     pub(crate) remembered: Option<(u64, u32)>,
+    /// Its id, a short one, was given to another message after it.
+    pub(crate) lost_its_id: bool,
     /// Which text it has, and which a replace_sm without an answer may have given it.
     pub(crate) revision: u32,
     pub(crate) maybe: Option<u32>,
@@ -144,6 +146,7 @@ impl Message {
             failures: 0,
             request: None,
             remembered: None,
+            lost_its_id: false,
             revision: 0,
             maybe: None,
         }

@@ -215,13 +215,26 @@ impl Model {
 
     fn has_id(&mut self, number: u32, id: &str) {
         let message = self.message(number);
+        if message.lost_its_id {
+            return;
+        }
         let group = message.group;
         let digits = if message.asked.version == 0x33 { 8 } else { 16 };
         assert_eq!(id.len(), digits, "m{number} has the id {id}");
         let known = message.id.get_or_insert_with(|| id.to_owned());
         assert_eq!(known, id, "m{number} has two ids");
         let other = *self.ids.entry(id.to_owned()).or_insert(group);
-        assert_eq!(other, group, "the id {id} was given twice");
+        if other == group {
+            return;
+        }
+        // A short one comes round, the sooner for a restart, once it names nothing that is pending.
+        let parts = self.message(other).parts;
+        for part in other..other + parts {
+            let other = self.message(part);
+            assert!(digits == 8 && !other.is_owed(), "the id {id} was given twice: {other:?}");
+            other.lost_its_id = true;
+        }
+        self.ids.insert(id.to_owned(), group);
     }
 
     /// A shard states that it holds a message: no more than once, whatever happens.
@@ -326,6 +339,7 @@ impl Model {
         let is_own = |message: &Message| {
             message.asked.account == account
                 && message.answer == Answer::Accepted
+                && !message.lost_its_id
                 && !message.asked.is_mo
                 && (!is_open || message.ended_ever.is_none())
         };
@@ -349,6 +363,7 @@ impl Model {
         // one; of a submit_multi, a refused part may have had the id.
         let is_forgotten = message.ended_ever.is_some() && crashes > 0;
         message.asked.account != question.account
+            || message.lost_its_id
             || message.parts > 1
             || is_forgotten
             || question.crashes != crashes
@@ -368,7 +383,7 @@ impl Model {
             message.asked.account, question.account,
             "promise 10: another account's message was shown"
         );
-        if message.parts > 1 || question.crashes != crashes {
+        if message.parts > 1 || message.lost_its_id || question.crashes != crashes {
             return;
         }
         match state {
@@ -415,7 +430,7 @@ impl Model {
             "promise 10: another account's message was cancelled"
         );
         // Of several with one id, it may have been another one.
-        if message.parts == 1 {
+        if message.parts == 1 && !message.lost_its_id {
             assert_eq!(
                 message.ended_ever,
                 Some(DELETED),

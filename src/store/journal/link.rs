@@ -300,7 +300,7 @@ impl<D: Disk> Keeper<D> {
                 self.zeros.resize(FILL_BYTES, 0);
                 let bytes = FILL_BYTES.min((file.len() - from) as usize);
                 let to = from + bytes as u32;
-                // Synced part by part: 64 MiB of it at once would hold up the syncs of messages.
+                // Synced part by part: all of it at once would hold up the syncs of messages.
                 match write_all(&*file, &self.zeros[..bytes], from).and_then(|()| file.sync()) {
                     Ok(()) => Answer::Filled { number, file, to },
                     Err(_) => {

@@ -36,7 +36,7 @@ impl JournalSettings {
             durability: Durability::Sync,
             store_id,
             messages_max: 4_000_000,
-            segment_bytes: 64 << 20,
+            segment_bytes: 32 << 20,
             segments_max: 256,
             segments_kept: 6,
             batch_bytes_max: BATCH_BYTES_MAX,
