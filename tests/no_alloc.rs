@@ -10,7 +10,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::backtrace::Backtrace;
 use std::cell::Cell;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
@@ -51,6 +51,11 @@ impl Counting {
     fn count() {
         if !COUNTS.load(Ordering::Relaxed) || IS_EXEMPT.get() {
             return;
+        }
+        // A store's keeper makes a file for each new segment, some 300,000 messages: its name and its handle. No message passes
+        // through that thread.
+        if std::thread::current().name().is_some_and(|name| name.starts_with("smscd-keep-")) {
+            return IS_EXEMPT.set(true);
         }
         ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
         if BACKTRACES.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
@@ -95,15 +100,14 @@ unsafe impl GlobalAlloc for Counting {
 
 fn main() {
     IS_EXEMPT.set(true);
-    // Worker and shard on one thread (as on a machine with few cores), apart, and with lanes between two of each; with everything on disk, where a segment
-    // that comes or goes allocates a little; and over TLS, where rustls allocates for each record, so for a whole turn's
-    // messages at once.
+    // Worker and shard on one thread (as on a machine with few cores), apart, and with lanes between two of each; with
+    // everything on disk; and over TLS, where rustls allocates for each record, so for a whole turn's messages at once.
     for (workers, shards, tls, durability, allocations_max) in [
         (0, 0, false, "none", 0),
         (1, 1, false, "none", 0),
         (2, 2, false, "none", 0),
-        (1, 1, false, "sync", 50),
-        (2, 2, false, "buffered", 50),
+        (1, 1, false, "sync", 0),
+        (2, 2, false, "buffered", 0),
         (0, 0, true, "none", MESSAGES as u64 / 8),
     ] {
         let dir = tempfile::tempdir().expect("a temporary folder");
@@ -263,7 +267,10 @@ impl Esme {
     /// Reads until every message has its response and its receipt, and answers the receipts.
     fn take_all(&mut self) {
         while self.responses < self.expected || self.receipts < self.expected {
-            let read = self.stream.read(&mut self.input[self.filled..]).expect("more within the time");
+            let read = match self.stream.read(&mut self.input[self.filled..]) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                read => read.expect("more within the time"),
+            };
             assert!(read > 0, "the daemon has closed the connection");
             self.filled += read;
             let mut at = 0;

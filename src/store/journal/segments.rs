@@ -16,6 +16,9 @@ pub(super) const SPARES: usize = 4;
 /// Of those, files wanted that have been written before. More would only keep the disk busy: used ones come back.
 const FILLED_SPARES: usize = 2;
 
+/// Of each kind, beyond those there were at the start: more take memory while they come, which no message waits for as a rule.
+const SEGMENTS_EXPECTED: usize = 32;
+
 /// A segment in use.
 #[derive(Debug)]
 pub(super) struct Segment<F> {
@@ -111,9 +114,15 @@ pub(super) struct Segments<F> {
 
 impl<F> Segments<F> {
     /// With these in use, of which the first has the sequence number `oldest` and the last is the current one.
-    pub(super) fn new(oldest: u32, in_use: VecDeque<Segment<F>>, available: VecDeque<Spare<F>>) -> Self {
+    pub(super) fn new(
+        oldest: u32,
+        mut in_use: VecDeque<Segment<F>>,
+        mut available: VecDeque<Spare<F>>,
+    ) -> Self {
         let live_bytes = in_use.iter().map(|segment| segment.live_bytes).sum();
-        Self { oldest, in_use, retired: VecDeque::new(), available, live_bytes }
+        in_use.reserve(SEGMENTS_EXPECTED);
+        available.reserve(SEGMENTS_EXPECTED);
+        Self { oldest, in_use, retired: VecDeque::with_capacity(SEGMENTS_EXPECTED), available, live_bytes }
     }
 
     /// Sequence number of the oldest in use.
