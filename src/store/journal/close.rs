@@ -19,7 +19,7 @@ pub(super) struct IndexSaving {
 const INDEX_BLOCKS_OPEN: usize = 4;
 
 impl<L: Link> Journal<L> {
-    /// Marks the log's end as an orderly one. Then [`commit`](MessageStore::commit) until [`Journal::is_flushed`].
+    /// Marks the log's end as an orderly one. Then [`commit`](crate::store::MessageStore::commit) until [`Journal::is_flushed`].
     pub fn close(&mut self) {
         self.is_closed = true;
         self.note();

@@ -7,7 +7,7 @@ use crate::store::Durability;
 /// What a journal is opened with.
 #[derive(Clone, Debug)]
 pub struct JournalSettings {
-    /// What [`MessageStore::put`] promises: `Buffered` or `Sync`.
+    /// What [`MessageStore::put`](crate::store::MessageStore::put) promises: `Buffered` or `Sync`.
     pub durability: Durability,
     /// Random number of this store and shard: tells its frames from any others.
     pub store_id: u64,
