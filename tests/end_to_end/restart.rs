@@ -96,17 +96,22 @@ fn what_became_of_a_message_is_known_afterwards() {
     for kills in [true, true, false, false, true] {
         // A scheduled one, so that the segment stays in use.
         esme.submit(&Sm { schedule: "000000010000000R".to_owned(), ..plain("44601") });
-        if kills {
-            daemon.kill();
-        } else {
-            esme.unbind();
-            daemon.signal(Signal::TERM);
-            assert!(daemon.wait().success());
-        }
+        end(&mut daemon, esme, kills);
         daemon = start();
         esme = daemon.bind(Mode::Transceiver);
         let now: Vec<_> = known.iter().map(|one| told(&daemon, &mut esme, one)).collect();
         assert_eq!(now, before);
+    }
+}
+
+/// Ends a run by a kill, or in order.
+fn end(daemon: &mut Daemon, esme: RawEsme, kills: bool) {
+    if kills {
+        daemon.kill();
+    } else {
+        esme.unbind();
+        daemon.signal(Signal::TERM);
+        assert!(daemon.wait().success());
     }
 }
 
@@ -124,12 +129,6 @@ fn eight_digit_ids_go_on_too() {
             let id = esme.submit(&Sm::new("12345", &format!("44600{number}"), "hi"));
             assert!(id.len() == 8 && given.insert(id), "given twice");
         }
-        if kills {
-            daemon.kill();
-        } else {
-            esme.unbind();
-            daemon.signal(Signal::TERM);
-            assert!(daemon.wait().success());
-        }
+        end(&mut daemon, esme, kills);
     }
 }

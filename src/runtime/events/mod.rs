@@ -1,5 +1,6 @@
-//! Event records: a line for what happens to a message. Shards put what they know into lanes of bounded size, without waiting; one thread of its own formats and writes. A record that finds its lane full, or
-//! can't be written, is lost and counted: no message waits for its record.
+//! Event records: a line for what happens to a message. Shards put what they know into lanes of bounded size, without
+//! waiting; one thread of its own formats and writes. A record that finds its lane full, or can't be written, is lost and
+//! counted: no message waits for its record.
 
 mod file;
 mod format;

@@ -1,4 +1,4 @@
-//! Hosts one routing shard on a runtime thread: its lanes from and to the workers, and the counting of its facts.
+//! Hosts one routing shard on a runtime thread: its lanes from and to the workers, its store, its turns.
 
 mod control;
 mod output;
