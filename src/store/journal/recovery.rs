@@ -335,7 +335,7 @@ impl<F: SegmentFile> Replay<F> {
         for (one, image) in live.iter().zip(images) {
             if has_ended {
                 // Behind the torn end: nothing in it counts.
-                self.discard_all(one, &image);
+                self.discard_all(oldest, one, &image);
                 let (number, file) = (one.number, Arc::clone(&one.file));
                 spares.push_back(Spare { number, file, is_filled: true });
                 continue;
@@ -433,9 +433,14 @@ impl<F: SegmentFile> Replay<F> {
         (segment, has_ended)
     }
 
-    fn discard_all(&mut self, found: &Found<F>, image: &Image) {
-        for (offset, header) in &image.frames {
-            self.discarded.push(&found.file, *offset, header);
+    /// Discards what a file holds, frames of other segments that count as well: without its own it would pass for one of
+    /// them.
+    fn discard_all(&mut self, oldest: u32, found: &Found<F>, image: &Image) {
+        for at in (0..image.bytes.len()).step_by(FRAME_ALIGN) {
+            let frame = image.bytes.get(at..).and_then(|rest| frame::parse(rest, found.store_id, at as u32));
+            if let Some((header, _)) = frame.filter(|(header, _)| header.segment >= oldest) {
+                self.discarded.push(&found.file, at as u32, &header);
+            }
         }
     }
 
