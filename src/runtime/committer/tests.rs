@@ -97,10 +97,14 @@ struct Store {
 
 impl Store {
     fn new() -> Self {
+        Self::with_segments_of(SEGMENT_BYTES)
+    }
+
+    fn with_segments_of(segment_bytes: u32) -> Self {
         let mut disk = MemoryDisk::default();
         let settings = JournalSettings {
             messages_max: 10_000,
-            segment_bytes: SEGMENT_BYTES,
+            segment_bytes,
             segments_max: SEGMENTS_MAX,
             batch_bytes_max: 16 * 1024,
             ..JournalSettings::new(7)
@@ -154,7 +158,33 @@ impl Store {
 }
 
 #[test]
-fn what_is_only_written_is_synced_however_many_batches_come() {
+fn what_is_only_written_is_synced_soon_when_nothing_follows() {
+    let mut store = Store::new();
+    assert!(store.put(Durability::Buffered));
+    store.until(|store| store.progress.synced() > 0);
+}
+
+#[test]
+fn what_is_only_written_is_synced_soon_however_many_batches_come() {
+    // No disk in memory takes as much in the interval.
+    const SEGMENT_BYTES: u32 = 64 << 20;
+    const FRAME_BYTES_MAX: u64 = SEGMENT_BYTES as u64 / 2;
+    let mut store = Store::with_segments_of(SEGMENT_BYTES);
+    let mut frame_bytes = 0;
+    // The first sync comes with the second frame: a segment's first is synced before anything follows.
+    let mut synced = Vec::new();
+    store.until(|store| {
+        store.put(Durability::Buffered);
+        synced.push(store.progress.synced());
+        synced.dedup();
+        frame_bytes = store.journal.stats().frame_bytes;
+        synced.len() > 3 || frame_bytes > FRAME_BYTES_MAX
+    });
+    assert!(synced.len() > 3, "{frame_bytes} octets are written, and what is synced was {synced:?}");
+}
+
+#[test]
+fn a_store_that_nobody_waits_for_goes_round_its_segments() {
     let mut store = Store::new();
     // Far more than all segments hold.
     let mut refused = 0;
