@@ -145,12 +145,14 @@ pub fn open<D: Disk>(
     }
     // Of two for one segment the later one counts: its frames were written when the other's had been discarded.
     found.sort_unstable_by_key(|found| (found.segment, u64::MAX - found.first_lsn));
-    found.dedup_by_key(|found| found.segment);
+    let mut last = None;
+    let outdone: Vec<_> =
+        found.extract_if(.., |found| last.replace(found.segment) == Some(found.segment)).collect();
     if access == Access::Write
         && let Some(loaded) = take_index(disk, settings, &found)?
     {
         let first_live = found.partition_point(|found| found.segment < loaded.oldest);
-        spares.extend(found.drain(..first_live).map(Found::spare));
+        spares.extend(found.drain(..first_live).chain(outdone).map(Found::spare));
         return Assembly { disk, settings, access, next_number, spares }.go_on_from(loaded);
     }
     let mut replay = Replay {
@@ -173,6 +175,12 @@ pub fn open<D: Disk>(
         // What is before the oldest is not needed: a synced frame has said so.
         spares.extend(found.into_iter().map(Found::spare));
         replay.run::<D>(oldest, &live, &mut in_use, &mut spares)?;
+        for one in outdone {
+            let mut image = Image::default();
+            image.read(&one);
+            replay.discard_all(oldest, &one, &image);
+            spares.push_back(one.spare());
+        }
     }
     Assembly { disk, settings, access, next_number, spares }.finish(oldest, in_use, replay)
 }
