@@ -138,3 +138,42 @@ fn statistics_come_in_the_alphabet_and_a_reload_changes_it() {
     };
     assert_eq!(quoted(&receipt), TEXT);
 }
+
+/// Bit after bit, the low one of each octet first (3GPP 23.038 section 6.1.2.1).
+fn bits_of(octets: &[u8], of_each: u8) -> Vec<u8> {
+    octets.iter().flat_map(|octet| (0..of_each).map(move |bit| octet >> bit & 1)).collect()
+}
+
+/// Octets, or septets, of so many bits each; what is left over is filled up with zeros, or dropped.
+fn of_bits(bits: &[u8], each: usize) -> Vec<u8> {
+    let value = |bits: &[u8]| bits.iter().rev().fold(0, |value, bit| value << 1 | bit);
+    bits.chunks(each).filter(|chunk| each == 8 || chunk.len() == each).map(value).collect()
+}
+
+/// A 3.3 client reads each part by itself: cut between septets and not within a character, packed from the septet behind its UDH.
+#[test]
+fn a_packed_payload_is_cut_at_septets_for_a_3_3_client() {
+    let daemon = Daemon::start(&(account(0, "gsm") + &account(1, "gsm_packed")), Layout::TWO_BY_TWO);
+    let mut old = RawEsme::connect(daemon.smpp);
+    assert_eq!(old.try_bind(Mode::Receiver, "gsm", "x", 0x33, "").status, ESME_ROK);
+    let mut esme = RawEsme::bind(daemon.smpp, Mode::Transmitter, "gsm_packed", "x");
+    let mut septets: Vec<u8> = (0..300).map(|n| b'a' + n % 26).collect();
+    // A euro sign is two septets, the first of which would be the last that fits.
+    septets[152..154].copy_from_slice(&[0x1B, 0x65]);
+    let payload = of_bits(&bits_of(&septets, 7), 8);
+    assert_eq!(payload.len(), 263);
+    esme.submit(&Sm { tlvs: vec![(MESSAGE_PAYLOAD, payload)], ..Sm::new("1", "770", "") });
+    let mut read: Vec<u8> = Vec::new();
+    for (n, len) in [(1, 140), (2, 136)] {
+        let part = old.take_delivery();
+        assert_eq!((part.esm_class & 0x40, part.text.len(), part.tlvs.len()), (0x40, len, 0));
+        let reference = part.text[3];
+        assert_eq!(part.text[..6], [5, 0, 3, reference, 2, n]);
+        // The UDH takes seven septets, with the bit that fills them up.
+        let text = of_bits(&bits_of(&part.text, 8)[7 * 7..], 7);
+        // A septet that is left over is a CR (23.038 section 6.1.2.3.1), and no character of the text.
+        read.extend(text.strip_suffix(b"\r").unwrap_or(text.as_slice()));
+    }
+    assert_eq!(read, septets);
+    old.enquire();
+}

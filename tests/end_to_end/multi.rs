@@ -16,6 +16,7 @@ on_every_layout! {
     some_fail_and_the_others_are_sent,
     counts_that_do_not_match_have_their_status,
     another_account_gets_its_message,
+    a_part_that_a_submission_replaces_is_a_message_of_its_own,
 }
 
 /// One destination address.
@@ -178,6 +179,75 @@ fn another_account_gets_its_message(daemon: &Daemon) {
         submit(&mut demo, &body(&destinations, 0));
         assert_eq!(bank.take_delivery(), Sm::new("12345", "777", "to many"));
     }
+}
+
+/// More destinations than there are shards: of two on one shard, one goes by the request's id and one by its own.
+const TO: [&str; 4] = ["777", "555001", "555002", "555003"];
+
+/// Submits to all of [`TO`], for an hour later.
+fn submit_for_later(esme: &mut RawEsme) -> String {
+    let mut body = vec![0, 1, 1];
+    body.extend(b"12345\0\x04");
+    body.extend(TO.map(address).concat());
+    body.extend(b"\0\0\0000000010000000R\0\0\x01\0\0\0\x02hi");
+    submit(esme, &body).0
+}
+
+/// What replaces one of them.
+fn replacement(dest: &str) -> Sm {
+    let tlvs = vec![(USER_MESSAGE_REFERENCE, vec![1, 2]), (0x1401, b"passed on as it is".to_vec())];
+    Sm { replace_if_present: 1, tlvs, ..Sm::with_receipt("12345", dest, "instead") }
+}
+
+/// Its receipt has its id, and not anything that was read out of its TLVs.
+fn receipt_comes(esme: &mut RawEsme, id: &str) {
+    let receipt = esme.take_delivery();
+    assert_eq!(receipt.receipted_id(), id);
+    assert_eq!(receipt.tlv(RECEIPTED_MESSAGE_ID), Some([id.as_bytes(), &[0]].concat().as_slice()));
+    assert_eq!(receipt.tlv(USER_MESSAGE_REFERENCE), Some(&[1, 2][..]));
+}
+
+fn a_part_that_a_submission_replaces_is_a_message_of_its_own(daemon: &Daemon) {
+    let mut bank = RawEsme::bind(daemon.smpp, Mode::Receiver, "bank", "secret");
+    let mut esme = daemon.bind(Mode::Transmitter);
+    submit_for_later(&mut esme);
+    esme.unbind();
+    let mut esme = daemon.bind(Mode::Transceiver);
+    let mut ids: Vec<String> = Vec::new();
+    for dest in TO {
+        let sm = replacement(dest);
+        ids.push(esme.submit(&sm));
+        let delivered = if dest == "777" { bank.take_delivery() } else { esme.take_delivery() };
+        assert_eq!(delivered, Sm { replace_if_present: 0, registered_delivery: 0, ..sm });
+        receipt_comes(&mut esme, &ids[ids.len() - 1]);
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), TO.len(), "each has an id of its own");
+    daemon.await_stats(&[("/messages/pending", 0), ("/messages/receipts_pending", 0)]);
+}
+
+/// The store has it as a message of its own too.
+#[test]
+fn a_part_that_was_replaced_keeps_its_own_id_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let start = || Daemon::start_on(Some(folder.path()), crate::CONFIG, crate::support::Layout::ONE_BY_ONE);
+    let mut daemon = start();
+    let mut esme = daemon.bind(Mode::Transmitter);
+    submit_for_later(&mut esme);
+    let later = |dest: &str| Sm { schedule: "000000010000000R".to_owned(), ..replacement(dest) };
+    let ids = TO.map(|dest| esme.submit(&later(dest)));
+    daemon.kill();
+    let daemon = start();
+    let _bank = RawEsme::bind(daemon.smpp, Mode::Receiver, "bank", "secret");
+    let mut esme = daemon.bind(Mode::Transceiver);
+    for (id, dest) in ids.iter().zip(TO) {
+        esme.request(CANCEL_SM, &[b"\0", id.as_bytes(), b"\0\x01\x0112345\0\0\0\0"].concat());
+        esme.expect(CANCEL_SM | RESP, ESME_ROK);
+        receipt_comes(&mut esme, id);
+        assert_eq!(daemon.get(&format!("/messages/{id}")).json()["destination_addr"], dest);
+    }
+    daemon.await_stats(&[("/messages/pending", 0), ("/messages/deleted", 8)]);
 }
 
 /// Killed with receipts and attempts outstanding: the receipts still name the request.

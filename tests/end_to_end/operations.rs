@@ -1,8 +1,10 @@
 //! query_sm, cancel_sm and replace_sm, octet by octet: with binds of 3.3, 3.4 and 5.0, over all shards, another account's
 //! ids, the wrong state, and over a kill.
 
+use std::time::Instant;
+
 use crate::support::esme::*;
-use crate::support::{Daemon, Layout};
+use crate::support::{DEADLINE, Daemon, Layout};
 use crate::{CONFIG, on_every_layout};
 
 const SOURCE: &str = "12345";
@@ -220,6 +222,41 @@ fn congestion_state_goes_to_5_0_peers_where_it_is_switched_on() {
         assert_eq!(ask(&mut esme, CANCEL_SM, &body).body, tlv, "{version:x}");
         assert_eq!(cancel(&mut esme, &id, SOURCE, ""), ESME_RCANCELFAIL);
         esme.unbind();
+    }
+}
+
+#[test]
+fn congestion_state_is_how_full_the_fullest_shard_is() {
+    let config = CONFIG.replacen("[smpp]", "[smpp]\ncongestion_state = true", 1).replacen(
+        "messages_max = 20000",
+        "messages_max = 1000",
+        1,
+    );
+    for (layout, percent) in [(Layout::ONE_BY_ONE, 25), (Layout::TWO_BY_TWO, 50)] {
+        let daemon = Daemon::start(&config, layout);
+        let mut esme = bind_as(&daemon, 0x50);
+        let sm = Sm { registered_delivery: 0, ..scheduled("44600") };
+        let octets: Vec<u8> = (1..=250).flat_map(|n| pdu(SUBMIT_SM, 0, n, &sm.encode())).collect();
+        esme.send(&octets);
+        for _ in 0..250 {
+            esme.expect(SUBMIT_SM | RESP, ESME_ROK);
+        }
+        // A shard says so at the end of its turn.
+        let await_state = |esme: &mut RawEsme, expected: u8| {
+            let start = Instant::now();
+            loop {
+                let told = ask(esme, SUBMIT_SM, &Sm { schedule: String::new(), ..sm.clone() }.encode()).body;
+                let (_, tlv) = told.split_at(17);
+                assert_eq!(tlv[..4], [0x04, 0x28, 0, 1], "{told:02x?}");
+                if tlv[4..] == [expected] {
+                    return;
+                }
+                assert!(start.elapsed() < DEADLINE, "{tlv:02x?}");
+            }
+        };
+        await_state(&mut esme, percent);
+        assert_eq!(cancel(&mut esme, "", SOURCE, "44600"), ESME_ROK);
+        await_state(&mut esme, 0);
     }
 }
 

@@ -99,6 +99,13 @@ fn compat_ids_have_the_form_of_the_account_and_are_understood_in_it() {
         assert_eq!(replace(&mut esme, &waiting), ESME_ROK);
         assert_eq!(cancel(&mut esme, &waiting), ESME_ROK);
         assert_eq!(query(&mut esme, &waiting[1..]).status, ESME_RINVMSGID);
+        // Whoever looks it up for the client has it in the client's form.
+        for (id, state) in [(&waiting, "DELETED"), (&id, "DELIVERED"), (&told.receipted_id(), "DELIVERED")] {
+            let known = daemon.get(&format!("/messages/{id}"));
+            assert_eq!((known.status, &known.json()["message_state"]), (200, &state.into()), "{id}");
+            let hex = known.json()["message_id"].as_str().map(|hex| number("hex", hex));
+            assert_eq!(hex, Some(number_of_any(id)));
+        }
 
         // Of the other submissions too.
         let multi = [b"\0\x01\x0112345\0\x01\x01\x01\x014472\0".as_slice(), &[0; 10], &[0]].concat();
@@ -115,6 +122,7 @@ fn compat_ids_have_the_form_of_the_account_and_are_understood_in_it() {
         assert_eq!((id.len(), u32::from_str_radix(&id, 16).is_ok()), (8, true), "{id}");
         assert_eq!(old.take_delivery().receipted_id(), id);
         assert_eq!(query(&mut old, &id).status, ESME_ROK);
+        assert_eq!(daemon.get(&format!("/messages/{id}")).json()["message_id"], id.as_str());
     }
 }
 
