@@ -17,6 +17,8 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         for list in [&self.not_written, &self.not_synced] {
             listed += self.check_list(list, |stage| matches!(stage, Stage::AwaitingDurable { .. }));
         }
+        let replaced = &self.answers.replacements;
+        listed += self.check_list(replaced, |stage| matches!(stage, Stage::AwaitingReplacement { .. }));
         listed +=
             self.check_lanes(&self.work, |stage| matches!(stage, Stage::Ready | Stage::Attempting { .. }));
         self.check_lines(&mut listed);
@@ -41,7 +43,10 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             let scheduled = self.wheel.is_scheduled(slot);
             let (in_list, on_wheel) = match message.stage {
                 Stage::Held => panic!("message {} was left in hand", message.id),
-                Stage::AwaitingDurable { .. } | Stage::Ready | Stage::HandedOut { .. } => (true, false),
+                Stage::AwaitingDurable { .. }
+                | Stage::AwaitingReplacement { .. }
+                | Stage::Ready
+                | Stage::HandedOut { .. } => (true, false),
                 Stage::Attempting { .. } => (!scheduled, scheduled),
                 Stage::Waiting => (false, true),
                 Stage::Scheduled | Stage::Queued { .. } | Stage::Behind => (true, true),

@@ -12,6 +12,12 @@ pub(super) struct List {
     pub(super) len: u32,
 }
 
+impl Default for List {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
 impl List {
     pub(super) const EMPTY: Self = Self { head: NONE, tail: NONE, len: 0 };
 

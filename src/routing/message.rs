@@ -117,6 +117,8 @@ pub(super) enum Stage {
     Held,
     /// For its log entry to become durable. In the list of such messages.
     AwaitingDurable { lsn: Lsn },
+    /// For the log entry of what has replaced its text to become durable. In the list of such messages.
+    AwaitingReplacement { lsn: Lsn },
     /// For the next turn. In the work list.
     Ready,
     /// For its schedule_delivery_time. On the wheel, and in the subscriber's list of such messages.
@@ -148,7 +150,7 @@ impl Stage {
     pub(super) const fn name(&self) -> &'static str {
         match self {
             Self::Held | Self::Ready => "turn",
-            Self::AwaitingDurable { .. } => "store",
+            Self::AwaitingDurable { .. } | Self::AwaitingReplacement { .. } => "store",
             Self::Scheduled => "schedule",
             Self::Attempting { .. } => "network",
             Self::Waiting => "retry",

@@ -355,7 +355,10 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             Stage::Behind => self.expire(slot, now, out),
             Stage::Ready | Stage::Scheduled | Stage::Waiting if expired => self.expire(slot, now, out),
             Stage::Ready | Stage::Scheduled | Stage::Waiting => self.start(slot, now, out),
-            stage @ (Stage::Held | Stage::AwaitingDurable { .. } | Stage::HandedOut { .. }) => {
+            stage @ (Stage::Held
+            | Stage::AwaitingDurable { .. }
+            | Stage::AwaitingReplacement { .. }
+            | Stage::HandedOut { .. }) => {
                 debug_assert!(false, "a message in stage {stage:?} was due");
             }
         }
@@ -386,6 +389,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         // A receipt of what was cancelled is behind the answer.
         if self.has_answers() {
             self.release_answers(out);
+            self.release_replacements(now);
         }
         if !self.bodies.is_empty() {
             more |= self.release_bodies(out);

@@ -157,7 +157,7 @@ fn a_packed_payload_is_cut_at_septets_for_a_3_3_client() {
     let mut old = RawEsme::connect(daemon.smpp);
     assert_eq!(old.try_bind(Mode::Receiver, "gsm", "x", 0x33, "").status, ESME_ROK);
     let mut esme = RawEsme::bind(daemon.smpp, Mode::Transmitter, "gsm_packed", "x");
-    let mut septets: Vec<u8> = (0..300).map(|n| b'a' + n % 26).collect();
+    let mut septets: Vec<u8> = (0..300u16).map(|n| b'a' + (n % 26) as u8).collect();
     // A euro sign is two septets, the first of which would be the last that fits.
     septets[152..154].copy_from_slice(&[0x1B, 0x65]);
     let payload = of_bits(&bits_of(&septets, 7), 8);

@@ -255,7 +255,8 @@ fn congestion_state_is_how_full_the_fullest_shard_is() {
             }
         };
         await_state(&mut esme, percent);
-        assert_eq!(cancel(&mut esme, "", SOURCE, "44600"), ESME_ROK);
+        let group = [b"\0\0\x01\x01".as_slice(), SOURCE.as_bytes(), b"\0\x01\x0144600\0"].concat();
+        assert_eq!(ask(&mut esme, CANCEL_SM, &group).status, ESME_ROK);
         await_state(&mut esme, 0);
     }
 }

@@ -11,6 +11,7 @@ mod replace;
 
 use std::collections::VecDeque;
 
+use super::list::List;
 use super::message::{Message, Role, Stage, Turn};
 use super::{Fact, Origin, Shard, ShardOutput};
 use crate::base::mobile::MobileNetwork;
@@ -64,6 +65,8 @@ pub(super) struct Answers {
     not_synced: VecDeque<(Lsn, Unanswered)>,
     /// Whose messages a submit has replaced, not stated yet.
     replaced: Vec<AccountId>,
+    /// Messages whose replacement is not durable yet, in log order: nothing that follows from it may overtake its answer.
+    pub(super) replacements: List,
 }
 
 /// The answer to an operation, and the log entry that it must wait for, if any.
@@ -140,10 +143,23 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         }
     }
 
+    /// Sends messages on their way whose replacement is durable now. What it is answered with is on its way already.
+    pub(super) fn release_replacements(&mut self, now: Now) {
+        while let slot = self.answers.replacements.head
+            && let Some(&Message { stage: Stage::AwaitingReplacement { lsn }, account, .. }) =
+                self.messages.get(slot)
+            && self.is_held(self.accounts.get(account).durability, lsn)
+        {
+            self.take_out(slot);
+            self.open(slot, now);
+        }
+    }
+
     /// Whether any answer waits for its log entry.
     pub(super) fn has_answers(&self) -> bool {
         !self.transactions.is_empty()
             || !self.answers.replaced.is_empty()
+            || !self.answers.replacements.is_empty()
             || !self.answers.not_written.is_empty()
             || !self.answers.not_synced.is_empty()
     }
@@ -159,6 +175,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             }
             Stage::Queued { queue } => self.sessions.leave_queue(&mut self.messages, queue, slot),
             Stage::Ready => self.work.remove(&mut self.messages, slot),
+            Stage::AwaitingReplacement { .. } => self.answers.replacements.remove(&mut self.messages, slot),
             _ => {}
         }
         self.wheel.cancel(slot);
@@ -178,6 +195,11 @@ const fn can_be_changed(message: &Message) -> bool {
     matches!(message.role, Role::Mt)
         && matches!(
             message.stage,
-            Stage::Scheduled | Stage::Waiting | Stage::Behind | Stage::Queued { .. } | Stage::Ready
+            Stage::Scheduled
+                | Stage::Waiting
+                | Stage::Behind
+                | Stage::Queued { .. }
+                | Stage::Ready
+                | Stage::AwaitingReplacement { .. }
         )
 }

@@ -148,7 +148,14 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             message.submitter = replaced.submitter;
             message.version = replaced.version;
         }
-        self.open(slot, now);
+        if due > now.mono || self.is_held(durability, stored.lsn) {
+            self.open(slot, now);
+        } else {
+            if let Some(message) = self.messages.get_mut(slot) {
+                message.stage = Stage::AwaitingReplacement { lsn: stored.lsn };
+            }
+            self.answers.replacements.push_back(&mut self.messages, slot);
+        }
         Ok(stored.lsn)
     }
 }

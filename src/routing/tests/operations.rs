@@ -254,6 +254,38 @@ fn a_submit_replaces_what_is_present_and_else_is_a_message_of_its_own() {
     assert_eq!(bench.out.finals(), [MessageState::Delivered]);
 }
 
+/// By the id of the one that replaced: neither a receipt nor anything else may be there before the response.
+#[test]
+fn what_replaces_a_message_is_attempted_only_once_it_is_durable() {
+    let mut bench = bench();
+    bench.bind(session(0), ALICE, 10);
+    let flagged = SubmitSm { replace_if_present_flag: 1, ..scheduled(1) };
+    let ids = [b"CMT", b"CPT"].map(|service_type| {
+        let sm = SubmitSm { service_type, ..flagged };
+        bench.submit(session(0), sm)
+    });
+    bench.shard.store.durable = Some(bench.shard.store.newest());
+    for service_type in [b"CMT", b"CPT"] {
+        let now = SubmitSm { service_type, schedule_delivery_time: b"", ..flagged };
+        assert_eq!(bench.try_submit(session(0), InterfaceVersion::V34, now), SubmitOutcome::Later);
+    }
+    bench.pass(60_000);
+    assert!(bench.out.results.is_empty() && bench.out.finals().is_empty());
+    // It can still be changed.
+    let text = ids[1].text();
+    let again = CancelSm { message_id: text.as_bytes(), source_addr: SOURCE, ..CancelSm::default() };
+    assert_eq!(operate(&mut bench, ALICE, Operation::Cancel(again)), OperationOutcome::Later);
+    bench.shard.store.durable = None;
+    bench.turn();
+    assert_eq!(bench.out.results.iter().map(|(_, result)| *result).collect::<Vec<_>>(), ids.map(Ok));
+    bench.turn();
+    assert_eq!(bench.out.finals(), [MessageState::Deleted, MessageState::Delivered]);
+    let receipts = bench.deliveries();
+    assert_eq!(receipts.len(), 2);
+    receipts.iter().for_each(|receipt| bench.accept(receipt));
+    bench.assert_drained();
+}
+
 #[test]
 fn nothing_is_answered_before_it_is_durable_and_all_that_was_survives() {
     let mut bench = bench();
