@@ -20,6 +20,9 @@ fn the_default_file_shows_every_key_with_a_comment() {
         address: "192.0.2.10:2775".parse().unwrap(),
         system_id: Some("smscd".to_owned()),
         password: Secret::default(),
+        tls: false,
+        tls_server_name: Some("esme.example.com".to_owned()),
+        tls_ca: vec!["ca.pem".into()],
         retry_first_ms: 1,
         retry_max_ms: 1,
     });
@@ -131,6 +134,18 @@ fn errors_name_file_line_and_key() {
         (
             account("[account.outbind]\naddress = \"[::1]:1\"\npassword = \"123456789\""),
             "f.toml:7: account[0].outbind.password: has 9 characters",
+        ),
+        (
+            account("[account.outbind]\naddress = \"[::1]:1\"\ntls = true"),
+            "f.toml:7: account[0].outbind.tls: needs the authorities in tls_ca",
+        ),
+        (
+            account("[account.outbind]\naddress = \"[::1]:1\"\ntls_ca = [\"ca.pem\"]"),
+            "f.toml:7: account[0].outbind.tls_ca: has no effect while tls is false",
+        ),
+        (
+            account("[account.outbind]\naddress = \"[::1]:1\"\ntls_server_name = \"esme\""),
+            "f.toml:7: account[0].outbind.tls_server_name: has no effect while tls is false",
         ),
         (
             account("[account.outbind]\naddress = \"[::1]:1\"\nretry_first_ms = 400000"),

@@ -15,6 +15,7 @@ use mio::Waker;
 use parking_lot::Mutex;
 use tracing::{info, warn};
 
+use super::tls::{CalleeTls, Callees};
 use crate::base::AccountId;
 use crate::config::Config;
 
@@ -30,6 +31,8 @@ pub struct Outbind {
     pub password: Vec<u8>,
     /// Held by the connection: while any is, the call is not over.
     pub line: Arc<()>,
+    /// Over TLS, and then how.
+    pub tls: Option<Arc<CalleeTls>>,
 }
 
 impl std::fmt::Debug for Outbind {
@@ -45,6 +48,8 @@ struct Callee {
     name: String,
     address: SocketAddr,
     outbind: Outbind,
+    /// Never called without.
+    is_tls: bool,
     retry_first: Duration,
     retry_max: Duration,
     /// A bit for each shard in which messages wait for it.
@@ -107,14 +112,15 @@ impl Callee {
 pub struct Boards {
     current: Arc<Mutex<Arc<Board>>>,
     bell: Arc<Bell>,
+    callees: Arc<Callees>,
 }
 
 impl Boards {
-    /// The board of a configuration.
-    pub fn new(config: &Config) -> Self {
+    /// The board of a configuration; `callees`: how those are called that are called over TLS.
+    pub fn new(config: &Config, callees: Arc<Callees>) -> Self {
         let bell = Arc::new(Bell::default());
         let board = Arc::new(board(config, Arc::clone(&bell)));
-        Self { current: Arc::new(Mutex::new(board)), bell }
+        Self { current: Arc::new(Mutex::new(board)), bell, callees }
     }
 
     /// The board in effect.
@@ -143,7 +149,9 @@ fn board(config: &Config, bell: Arc<Bell>) -> Board {
                 system_id: system_id.clone().into_bytes(),
                 password: outbind.password.expose().as_bytes().to_vec(),
                 line: Arc::new(()),
+                tls: None,
             },
+            is_tls: outbind.tls,
             retry_first: Duration::from_millis(outbind.retry_first_ms),
             retry_max: Duration::from_millis(outbind.retry_max_ms),
             waiting: Default::default(),
@@ -205,7 +213,7 @@ impl Caller {
                 };
                 call.not_before = Some(now + call.wait);
                 if is_free {
-                    dial(callee, &mut place);
+                    dial(callee, &self.boards.callees, &mut place);
                 }
             }
             let wait = call.not_before.map(|at| at.saturating_duration_since(now));
@@ -216,11 +224,16 @@ impl Caller {
 }
 
 /// Begins a connection. Whether it comes about is the worker's to see.
-fn dial(callee: &Callee, place: &mut impl FnMut(TcpStream, SocketAddr, Outbind)) {
+fn dial(callee: &Callee, callees: &Callees, place: &mut impl FnMut(TcpStream, SocketAddr, Outbind)) {
+    let tls = if callee.is_tls { callees.of(&callee.name) } else { None };
+    if callee.is_tls && tls.is_none() {
+        // Between two configurations: the next call goes by the new one.
+        return;
+    }
     match mio::net::TcpStream::connect(callee.address) {
         Ok(stream) => {
             info!(account = callee.name, address = %callee.address, "messages wait: calling the ESME");
-            place(stream.into(), callee.address, callee.outbind.clone());
+            place(stream.into(), callee.address, Outbind { tls, ..callee.outbind.clone() });
         }
         Err(error) => {
             warn!(account = callee.name, address = %callee.address, %error, "the ESME can't be called");
@@ -231,13 +244,16 @@ fn dial(callee: &Callee, place: &mut impl FnMut(TcpStream, SocketAddr, Outbind))
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::tls::CalleeSettings;
 
     fn boards(address: SocketAddr) -> Boards {
         let text = format!(
             "[[account]]\nsystem_id = \"a\"\npassword = \"a\"\n[[account]]\nsystem_id = \"b\"\npassword = \"b\"\n\
              [account.outbind]\naddress = \"{address}\"\nretry_first_ms = 1000\nretry_max_ms = 3000\n"
         );
-        Boards::new(&Config::from_toml(&text, "test").expect("valid"))
+        let config = Config::from_toml(&text, "test").expect("valid");
+        let callees = CalleeSettings::load(&config).expect("no files");
+        Boards::new(&config, Arc::new(Callees::new(callees)))
     }
 
     /// Called at these seconds from the start, one call being over at once.

@@ -24,7 +24,7 @@ use super::outbind::Boards;
 use super::reconfigure::{Reconfigurer, workers_change};
 use super::shard_host::{HostedShard, ShardHost, ToWorkerLane};
 use super::thread::{Leaving, RuntimeThread, ThreadStats, ThreadWaker};
-use super::tls::ServerTls;
+use super::tls::{Callees, ServerTls};
 use super::values::{ToShard, ToWorker};
 use super::worker::{ShardLink, ShardLinks, Worker, WorkerParts};
 use crate::base::{MessageIdSource, ShortIds};
@@ -45,6 +45,8 @@ pub struct EngineParts<'a> {
     pub listeners: Vec<TcpListener>,
     /// The same for TLS, and what handshakes there go by.
     pub tls: Option<(Vec<TcpListener>, Arc<ServerTls>)>,
+    /// How those ESMEs are called that are called over TLS.
+    pub callees: Arc<Callees>,
     /// The routing cores, by shard index.
     pub shards: Vec<HostedShard>,
     /// The threads of their stores.
@@ -114,6 +116,7 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
         plan,
         listeners,
         tls,
+        callees,
         shards,
         store_threads,
         id_high_water,
@@ -156,7 +159,7 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
     let mut shards: Vec<Option<HostedShard>> = shards.into_iter().map(Some).collect();
     let mut counters: Vec<Arc<ThreadCounters>> =
         plan.threads.iter().map(|_| Arc::new(ThreadCounters::new(accounts.len()))).collect();
-    let boards = Boards::new(config);
+    let boards = Boards::new(config, callees);
     let (reconfigurer, step_ends) = Reconfigurer::new(
         &wakers,
         Arc::clone(&accounts),

@@ -11,7 +11,7 @@ use super::{shards, stores};
 use crate::config::{Applied, Config, ConfigError, Origin, Overrides};
 use crate::control::{Reload, ReloadError, Reloaded};
 use crate::runtime::reconfigure::{Reconfigurer, ShardsChange};
-use crate::runtime::tls::{self, ServerTls, TlsError};
+use crate::runtime::tls::{self, CalleeSettings, Callees, ServerTls, TlsError};
 
 /// Where the configuration comes from: the file, and what the command line sets on top of it.
 #[derive(Clone, Debug, Default)]
@@ -29,7 +29,8 @@ impl ConfigSource {
     /// As [`Config::load`], and when a certificate, a key or an authority can't be used.
     pub fn load(&self) -> Result<(Config, Origin), ConfigError> {
         let (config, origin) = Config::load_with_origin(self.path.as_deref(), &self.overrides)?;
-        if let Err(TlsError { key, what }) = tls::Settings::load(&config.tls) {
+        let loaded = tls::Settings::load(&config.tls).and_then(|_| CalleeSettings::load(&config));
+        if let Err(TlsError { key, what }) = loaded {
             return Err(ConfigError::at(&origin, &key, what));
         }
         Ok((config, origin))
@@ -56,6 +57,15 @@ pub(super) fn tls_hook(server: Option<Arc<ServerTls>>) -> Hook {
                 warn!("tls.certificate: TLS is switched off at the next start, the certificates in use stay");
             }
         }))
+    })
+}
+
+/// Takes over what ESMEs that are called over TLS must prove to be; the files are read again at every reload.
+pub(super) fn callees_hook(callees: Arc<Callees>) -> Hook {
+    Box::new(move |config| {
+        let settings = CalleeSettings::load(config).map_err(|error| error.to_string())?;
+        let callees = Arc::clone(&callees);
+        Ok(Box::new(move || callees.take_over(settings)))
     })
 }
 

@@ -12,14 +12,14 @@ use tracing::{info, warn};
 
 use super::data_dir::DataDir;
 use super::id_lease::{self, IdLease};
-use super::reload::{ConfigSource, Hook, Reloader, tls_hook};
+use super::reload::{ConfigSource, Hook, Reloader, callees_hook, tls_hook};
 use super::{quota_file, shards, stores};
 use crate::config::{Config, Durability, EnginePlan};
 use crate::control::{self, ControlSetup};
 use crate::routing::shard_of;
 use crate::runtime::clock::Clock;
 use crate::runtime::start::{self, Engine, EngineParts};
-use crate::runtime::tls::{self, ServerTls};
+use crate::runtime::tls::{self, CalleeSettings, Callees, ServerTls};
 
 /// Connections that the kernel may hold for a listener before the acceptor takes them.
 const BACKLOG: i32 = 4_096;
@@ -80,6 +80,8 @@ impl Daemon {
         let tls = tls::Settings::load(&config.tls)?.map(|settings| Arc::new(ServerTls::new(settings)));
         let (tls_listeners, tls_addresses) = listen_all(config.tls.listeners())?;
         hooks.push(tls_hook(tls.clone()));
+        let callees = Arc::new(Callees::new(CalleeSettings::load(&config)?));
+        hooks.push(callees_hook(Arc::clone(&callees)));
         let http = listen(config.http.listen)?;
 
         let data_dir = Arc::new(DataDir::take(&config.store.data_dir)?);
@@ -101,6 +103,7 @@ impl Daemon {
             plan: &plan,
             listeners,
             tls: tls.map(|tls| (tls_listeners, tls)),
+            callees,
             shards,
             store_threads: store_threads.into_iter().flatten().collect(),
             id_high_water: lease.high_water(),

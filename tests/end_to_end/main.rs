@@ -17,6 +17,7 @@ mod mo;
 mod multi;
 mod operations;
 mod outbinds;
+mod outbinds_tls;
 mod outcomes;
 mod overload;
 mod parts;

@@ -11,7 +11,8 @@ use rcgen::{
 };
 use rustls::client::ClientConnection;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, StreamOwned, SupportedProtocolVersion};
+use rustls::server::ServerConnection;
+use rustls::{ClientConfig, RootCertStore, ServerConfig, StreamOwned, SupportedProtocolVersion};
 
 /// Where ESMEs connect to, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,6 +166,8 @@ pub fn section(dir: &Path, keys: &str) -> String {
 pub enum Octets {
     Plain(TcpStream),
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+    /// As the server.
+    Served(Box<StreamOwned<ServerConnection, TcpStream>>),
 }
 
 impl Octets {
@@ -179,6 +182,23 @@ impl Octets {
             client.complete_io(&mut stream)?;
         }
         Ok(Self::Tls(Box::new(StreamOwned::new(client, stream))))
+    }
+
+    /// Speaks TLS as the server on `stream`, handshake done.
+    ///
+    /// # Errors
+    /// The handshake's.
+    pub fn serve(mut stream: TcpStream, own: &Certified, version: Version) -> io::Result<Self> {
+        let key = PrivateKeyDer::Pkcs8(own.key_der.clone().into());
+        let config = ServerConfig::builder_with_protocol_versions(&[version.of_rustls()])
+            .with_no_client_auth()
+            .with_single_cert(vec![own.der.clone()], key)
+            .expect("a key that fits");
+        let mut server = ServerConnection::new(Arc::new(config)).expect("a server");
+        while server.is_handshaking() {
+            server.complete_io(&mut stream)?;
+        }
+        Ok(Self::Served(Box::new(StreamOwned::new(server, stream))))
     }
 
     /// Over the endpoint's version of TLS, or none.
@@ -196,6 +216,7 @@ impl Octets {
         match self {
             Self::Plain(stream) => stream,
             Self::Tls(stream) => &stream.sock,
+            Self::Served(stream) => &stream.sock,
         }
     }
 
@@ -203,6 +224,7 @@ impl Octets {
         match self {
             Self::Plain(stream) => stream,
             Self::Tls(stream) => stream.sock,
+            Self::Served(stream) => stream.sock,
         }
     }
 
@@ -214,13 +236,17 @@ impl Octets {
                 stream.conn.send_close_notify();
                 stream.flush().expect("the daemon takes octets");
             }
+            Self::Served(stream) => {
+                stream.conn.send_close_notify();
+                stream.flush().expect("the daemon takes octets");
+            }
         }
     }
 
     /// The TLS side.
     pub fn client(&mut self) -> &mut ClientConnection {
         match self {
-            Self::Plain(_) => panic!("a connection without TLS"),
+            Self::Plain(_) | Self::Served(_) => panic!("not a client's connection over TLS"),
             Self::Tls(stream) => &mut stream.conn,
         }
     }
@@ -231,6 +257,7 @@ impl Read for Octets {
         match self {
             Self::Plain(stream) => stream.read(buffer),
             Self::Tls(stream) => stream.read(buffer),
+            Self::Served(stream) => stream.read(buffer),
         }
     }
 }
@@ -240,6 +267,7 @@ impl Write for Octets {
         match self {
             Self::Plain(stream) => stream.write(octets),
             Self::Tls(stream) => stream.write(octets),
+            Self::Served(stream) => stream.write(octets),
         }
     }
 
@@ -247,6 +275,7 @@ impl Write for Octets {
         match self {
             Self::Plain(stream) => stream.flush(),
             Self::Tls(stream) => stream.flush(),
+            Self::Served(stream) => stream.flush(),
         }
     }
 }

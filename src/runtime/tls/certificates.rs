@@ -33,7 +33,7 @@ pub struct TlsError {
 }
 
 impl TlsError {
-    fn new(key: impl Into<String>, what: impl Into<String>) -> Self {
+    pub(super) fn new(key: impl Into<String>, what: impl Into<String>) -> Self {
         Self { key: key.into(), what: what.into() }
     }
 }
@@ -42,18 +42,14 @@ impl TlsError {
 pub(super) fn server_config(config: &TlsConfig) -> Result<ServerConfig, TlsError> {
     // ring: as fast as aws-lc-rs in records of a turn's size, and built in a sixth of the time.
     let provider = Arc::new(ring::default_provider());
-    let versions: &[&SupportedProtocolVersion] = match config.min_version {
-        TlsVersion::V12 => &[&TLS13, &TLS12],
-        TlsVersion::V13 => &[&TLS13],
-    };
     let resolver = Resolver::load(&config.certificates, &provider)?;
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(versions)
+        .with_protocol_versions(versions(config))
         .map_err(|error| TlsError::new("tls.min_version", error.to_string()))?;
     let builder = match config.client_auth {
         ClientAuth::Off => builder.with_no_client_auth(),
         auth => {
-            let roots = Arc::new(authorities(&config.client_ca)?);
+            let roots = Arc::new(authorities(&config.client_ca, "tls.client_ca")?);
             let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
             let verifier =
                 if auth == ClientAuth::Optional { verifier.allow_unauthenticated() } else { verifier };
@@ -74,11 +70,20 @@ pub(super) fn server_config(config: &TlsConfig) -> Result<ServerConfig, TlsError
     Ok(server)
 }
 
-/// The authorities in these files.
-fn authorities(files: &[impl AsRef<Path>]) -> Result<RootCertStore, TlsError> {
+/// The versions that are spoken.
+pub(super) const fn versions(config: &TlsConfig) -> &'static [&'static SupportedProtocolVersion] {
+    static NEWEST_FIRST: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
+    match config.min_version {
+        TlsVersion::V12 => &NEWEST_FIRST,
+        TlsVersion::V13 => NEWEST_FIRST.split_at(1).0,
+    }
+}
+
+/// The authorities in these files, which are those of `key`.
+pub(super) fn authorities(files: &[impl AsRef<Path>], key: &str) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for (i, file) in files.iter().enumerate() {
-        let key = format!("tls.client_ca[{i}]");
+        let key = format!("{key}[{i}]");
         for certificate in chain(file.as_ref(), &key)? {
             let added = roots.add(certificate);
             added.map_err(|error| TlsError::new(&key, format!("{}: {error}", file.as_ref().display())))?;

@@ -1,9 +1,12 @@
-//! TLS on the listeners: what handshakes go by, and how many there are at once.
+//! TLS on the listeners: what handshakes go by, and how many there are at once; and towards ESMEs that are called
+//! ([`Callees`]).
 //!
 //! The configuration in effect is swapped as a whole ([`ServerTls::take_over`]): handshakes that begin afterwards go by the
 //! new one, sessions that stand keep their keys and notice nothing.
 
+mod callees;
 mod certificates;
+mod ends;
 mod identity;
 mod session;
 
@@ -14,6 +17,7 @@ use parking_lot::RwLock;
 use rustls::ServerConfig;
 use rustls::server::UnbufferedServerConnection;
 
+pub use callees::{CalleeSettings, CalleeTls, Callees};
 pub use certificates::TlsError;
 pub use identity::{ClientIdentity, Identities};
 pub use session::{Failure, TlsSession};

@@ -1,11 +1,14 @@
 //! The TLS side of one connection. Like the connection itself it owns no buffer while nothing is under way.
 
+use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
 use rustls::{Error, HandshakeKind, PeerMisbehaved, ProtocolVersion};
 
 use super::super::connection::Unread;
 use super::super::out_queue::OutQueue;
+use super::super::outbind::Outbind;
 use super::super::pool::ChunkPool;
+use super::ends::End;
 use super::{ClientIdentity, HandshakePlace};
 use crate::base::Time;
 use crate::control_lane::TlsInfo;
@@ -18,14 +21,23 @@ use crate::tls::{HANDSHAKE_RECORD, Opened, Records, Unsealable, record_len};
 #[derive(Debug)]
 struct Handshake {
     deadline: Time,
-    _place: HandshakePlace,
+    purpose: Purpose,
+}
+
+/// What a handshake is for.
+#[derive(Debug)]
+enum Purpose {
+    /// A peer has connected, and has one of the places there are.
+    Accept { _place: HandshakePlace },
+    /// An ESME was called, to say this to it.
+    Call(Outbind),
 }
 
 /// The TLS side of a connection.
 #[derive(Debug)]
 pub struct TlsSession {
     /// What comes and goes.
-    records: Records<UnbufferedServerConnection>,
+    records: End,
     /// Sealed, and not yet taken by the socket.
     pub sealed: OutQueue,
     /// Received, and not yet a whole record.
@@ -51,6 +63,8 @@ pub struct Failure {
     pub reason: CloseReason,
     /// What is said about it.
     pub error: Error,
+    /// It was a call of ours.
+    pub is_call: bool,
 }
 
 /// What became of octets received.
@@ -60,6 +74,8 @@ pub struct Received {
     pub plain: usize,
     /// The handshake is over with these.
     pub is_established: bool,
+    /// The call has come about, and this is to be said.
+    pub outbind: Option<Outbind>,
     /// A renegotiation was asked for and refused.
     pub is_renegotiation: bool,
     /// It can't go on.
@@ -68,13 +84,31 @@ pub struct Received {
 
 impl TlsSession {
     /// A connection just accepted.
-    pub fn new(connection: UnbufferedServerConnection, deadline: Time, place: HandshakePlace) -> Self {
+    pub fn accept(connection: UnbufferedServerConnection, deadline: Time, place: HandshakePlace) -> Self {
+        Self::new(End::Server(Records::new(connection)), deadline, Purpose::Accept { _place: place })
+    }
+
+    /// A call to an ESME, with our hello to be sent.
+    pub fn call(
+        connection: UnbufferedClientConnection,
+        deadline: Time,
+        outbind: Outbind,
+        pool: &mut ChunkPool,
+    ) -> Self {
+        let mut call = Self::new(End::Client(Records::new(connection)), deadline, Purpose::Call(outbind));
+        let mut hello = Vec::new();
+        call.records.begin(&mut hello);
+        call.sealed.extend(&hello, pool);
+        call
+    }
+
+    fn new(records: End, deadline: Time, purpose: Purpose) -> Self {
         Self {
-            records: Records::new(connection),
+            records,
             sealed: OutQueue::default(),
             pending: Unread::default(),
             record_since: Time::NEVER,
-            handshake: Some(Handshake { deadline, _place: place }),
+            handshake: Some(Handshake { deadline, purpose }),
             is_tls: false,
             identity: None,
             ended: None,
@@ -113,14 +147,24 @@ impl TlsSession {
         pool: &mut ChunkPool,
     ) -> Received {
         let waiting = self.pending_len();
-        let mut received =
-            Received { plain: 0, is_established: false, is_renegotiation: false, failure: None };
+        let mut received = Received {
+            plain: 0,
+            is_established: false,
+            outbind: None,
+            is_renegotiation: false,
+            failure: None,
+        };
         let (front, read) = octets.split_at_mut_checked(waiting).unwrap_or_default();
-        if !self.is_tls && read.first().is_some_and(|&first| first != HANDSHAKE_RECORD) {
+        // What we have called is TLS or an error of its own.
+        if !self.is_tls
+            && !self.records.is_client()
+            && read.first().is_some_and(|&first| first != HANDSHAKE_RECORD)
+        {
             received.failure = Some(Failure {
                 counter: Counter::ForeignProtocols,
                 reason: CloseReason::ForeignProtocol,
                 error: Error::General("the first octet begins no handshake".to_owned()),
+                is_call: false,
             });
             return received;
         }
@@ -158,14 +202,19 @@ impl TlsSession {
         }
         self.pending.append(rest, record_len(rest).unwrap_or_default(), pool);
         if !self.is_handshaking() {
-            // The one thing that a TLS 1.2 server says on its own once it is up.
+            // The one thing that TLS 1.2 says on its own once it is up.
             received.is_renegotiation = !answer.is_empty()
-                && self.records.side().protocol_version() == Some(ProtocolVersion::TLSv1_2);
-        } else if !self.records.is_handshaking() {
-            self.handshake = None;
-            let certificates = self.records.side().peer_certificates();
-            self.identity = certificates.and_then(<[_]>::first).map(ClientIdentity::of);
+                && self.records.state().protocol_version() == Some(ProtocolVersion::TLSv1_2);
+        } else if !self.records.state().is_handshaking() {
             received.is_established = true;
+            match self.handshake.take().map(|handshake| handshake.purpose) {
+                // Its certificate says what it is as a server, and nothing of what it may bind as.
+                Some(Purpose::Call(outbind)) => received.outbind = Some(outbind),
+                Some(Purpose::Accept { .. }) | None => {
+                    let certificates = self.records.state().peer_certificates();
+                    self.identity = certificates.and_then(<[_]>::first).map(ClientIdentity::of);
+                }
+            }
         }
         received
     }
@@ -196,12 +245,12 @@ impl TlsSession {
 
     /// Whether the session goes on where an earlier one left off.
     pub fn is_resumed(&self) -> bool {
-        self.records.side().handshake_kind() == Some(HandshakeKind::Resumed)
+        self.records.state().handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
     /// What GET /sessions shows of it.
     pub fn info(&self) -> TlsInfo {
-        let side = self.records.side();
+        let side = self.records.state();
         TlsInfo {
             version: match side.protocol_version() {
                 Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
@@ -235,6 +284,7 @@ impl TlsSession {
             Error::InvalidCertificate(_) | Error::NoCertificatesPresented => Counter::TlsCertificatesRefused,
             _ => Counter::TlsHandshakesBroken,
         };
-        Failure { counter, reason: CloseReason::TlsFailed, error }
+        let is_call = self.records.is_client();
+        Failure { counter, reason: CloseReason::TlsFailed, error, is_call }
     }
 }

@@ -1,5 +1,7 @@
 //! New connections, and the sessions as operators see them.
 
+use std::sync::Arc;
+
 use mio::net::TcpStream;
 use mio::{Interest, Token};
 
@@ -23,9 +25,16 @@ impl Worker {
             let now = self.clock.time();
             let worker = self.index;
             let (mut stream, peer) = (TcpStream::from_std(arrival.stream), arrival.peer);
-            let mut side = None;
-            if let Some(place) = arrival.handshake {
-                let begun = self.begin_handshake(place, now);
+            let (mut side, mut outbind) = (None, arrival.outbind);
+            let begun = match (arrival.handshake, &mut outbind) {
+                (Some(place), _) => Some(self.begin_handshake(place, now)),
+                (None, Some(Outbind { tls: Some(callee), .. })) => {
+                    let callee = Arc::clone(callee);
+                    outbind.take().map(|outbind| self.begin_call(&callee, outbind, now))
+                }
+                (None, _) => None,
+            };
+            if let Some(begun) = begun {
                 if begun.is_none() {
                     stats.counters.add(Counter::TlsHandshakesBroken, 1);
                     self.load.release(peer.ip());
@@ -52,16 +61,18 @@ impl Worker {
             };
             stats.counters.add(Counter::ConnectionsAccepted, 1);
             self.arm_timer(slot, now);
-            if let Some(outbind) = arrival.outbind {
+            if let Some(outbind) = outbind {
                 self.send_outbind(slot, outbind, now, stats);
             }
+            // Of a call over TLS the hello goes out first.
+            self.mark_dirty(slot);
             // What came with the handshake made its event before the registration.
             self.mark_ready(slot);
         }
     }
 
     /// Says on a connection of ours what it is for; it is sent once the connection is up.
-    fn send_outbind(&mut self, slot: u32, outbind: Outbind, now: Time, stats: &mut ThreadStats) {
+    pub(super) fn send_outbind(&mut self, slot: u32, outbind: Outbind, now: Time, stats: &mut ThreadStats) {
         let Some(connection) = self.connections.get_mut(slot) else { return };
         connection.line = Some(outbind.line);
         let handle = connection.handle;

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use tracing::{debug, info, trace};
+use tracing::{debug, info, trace, warn};
 
 use super::super::tls::Failure;
 use crate::session::{BindMode, CloseReason};
@@ -56,6 +56,12 @@ pub(super) fn tls_failed(failure: &Failure, is_handshaking: bool, peer: SocketAd
         // Of another protocol: said when the connection ends.
         Counter::ForeignProtocols => (),
         // Somebody who means us, with a certificate that has run out or is not the right one.
+        Counter::TlsCertificatesRefused if failure.is_call => {
+            warn!(%error, %peer, "outbind: the certificate of the ESME that was called is refused");
+        }
+        _ if failure.is_call && is_handshaking => {
+            warn!(%error, %peer, "outbind: no TLS with the ESME that was called");
+        }
         Counter::TlsCertificatesRefused => info!(%error, %peer, "client certificate refused"),
         Counter::TlsTruncations => cut_off(peer),
         _ if is_handshaking => debug!(%error, %peer, "TLS handshake failed"),

@@ -174,7 +174,7 @@ impl Worker {
             timers: Wheel::new(),
             pool: ChunkPool::new(POOL_CHUNKS_PREALLOCATED, POOL_CHUNKS_KEPT),
             scratch: vec![0; READ_BYTES].into_boxed_slice(),
-            tls: parts.tls.map(TlsWorker::new),
+            tls: parts.tls.map(|server| TlsWorker::new(Some(server))),
             paused: Vec::new(),
             ready: Ready::default(),
             dirty: Vec::new(),

@@ -403,8 +403,8 @@ impl Worker {
         let congestion_state = self.congestion_state;
         let (pool, received_at) = (&mut self.pool, now.mono);
         let identity = tls.and_then(TlsSession::identity);
-        let certified = identity.zip(self.tls.as_ref());
-        let certified = certified.map(|(identity, tls)| Certified { identity, tls: tls.server() });
+        let certified = identity.zip(self.tls.as_ref().and_then(|tls| tls.server()));
+        let certified = certified.map(|(identity, tls)| Certified { identity, tls });
         let mut port = SessionPort {
             output: SessionOutput { out, runs, pool, stats, account, received_at, congestion_state },
             handle,

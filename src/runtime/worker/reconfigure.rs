@@ -53,8 +53,8 @@ impl Worker {
         let system_id = account.config().system_id.as_bytes();
         let identity = connection.tls.as_ref().and_then(|tls| tls.identity());
         let is_certified = identity
-            .zip(self.tls.as_ref())
-            .is_none_or(|(identity, tls)| tls.server().current().identities.allow(identity, system_id));
+            .zip(self.tls.as_ref().and_then(|tls| tls.server()))
+            .is_none_or(|(identity, server)| server.current().identities.allow(identity, system_id));
         let may_stay = is_certified && account.may_stay(connection.session.mode(), connection.peer.ip());
         (!may_stay).then(|| account.config().system_id.as_str())
     }

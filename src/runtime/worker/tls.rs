@@ -1,4 +1,4 @@
-//! Sessions over TLS. They differ from plain ones in two places: where octets are read ([`Worker::fill_by_tls`]) and where
+//! Sessions over TLS, and calls over TLS to ESMEs. They differ from plain ones in two places: where octets are read ([`Worker::fill_by_tls`]) and where
 //! they are written ([`Worker::flush_by_tls`]). Between those everything is the same.
 //!
 //! Records are opened and sealed in buffers that all sessions of the worker share: what one read has brought is opened at
@@ -7,8 +7,9 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::sync::Arc;
 
+use super::super::outbind::Outbind;
 use super::super::thread::ThreadStats;
-use super::super::tls::{HandshakePlace, ServerTls, TlsSession};
+use super::super::tls::{CalleeTls, HandshakePlace, ServerTls, TlsSession};
 use super::read::Filled;
 use super::{Worker, log};
 use crate::base::Time;
@@ -21,9 +22,10 @@ const _: () = assert!(TLS_PENDING_BYTES_MAX <= READ_BYTES / 2);
 /// Sealed octets that are written at once.
 const SEALED_BYTES: usize = READ_BYTES;
 
-/// What a worker with TLS listeners has beside the others.
+/// What a worker with TLS listeners has beside the others, or one that has made a call over TLS.
 pub(super) struct TlsWorker {
-    server: Arc<ServerTls>,
+    /// `None`: there are no TLS listeners.
+    server: Option<Arc<ServerTls>>,
     /// Octets as they come and as they go.
     octets: Box<[u8]>,
     /// What TLS itself has to say.
@@ -33,14 +35,14 @@ pub(super) struct TlsWorker {
 }
 
 impl TlsWorker {
-    pub(super) fn new(server: Arc<ServerTls>) -> Self {
+    pub(super) fn new(server: Option<Arc<ServerTls>>) -> Self {
         let octets = vec![0; SEALED_BYTES].into_boxed_slice();
-        Self { server, octets, answer: Vec::new(), handshake_nanos: 0 }
+        Self { server, octets, answer: Vec::new(), handshake_nanos: TLS_HANDSHAKE_TURN_NANOS }
     }
 
-    /// What handshakes go by.
-    pub(super) fn server(&self) -> &ServerTls {
-        &self.server
+    /// What handshakes go by, where there are TLS listeners.
+    pub(super) fn server(&self) -> Option<&ServerTls> {
+        self.server.as_deref()
     }
 }
 
@@ -54,14 +56,32 @@ impl Worker {
 
     /// The TLS side of a connection that has just arrived. `None`: it can't be had.
     pub(super) fn begin_handshake(&self, place: HandshakePlace, now: Time) -> Option<Box<TlsSession>> {
-        let settings = self.tls.as_ref()?.server.current();
+        let settings = self.tls.as_ref()?.server()?.current();
         let connection = settings.accept().ok()?;
         let deadline = now.plus_millis(settings.handshake_timeout_ms);
-        Some(Box::new(TlsSession::new(connection, deadline, place)))
+        Some(Box::new(TlsSession::accept(connection, deadline, place)))
+    }
+
+    /// The TLS side of a call to an ESME, with what is to be said to it once the handshake is over. `None`: it can't be had.
+    pub(super) fn begin_call(
+        &mut self,
+        callee: &CalleeTls,
+        outbind: Outbind,
+        now: Time,
+    ) -> Option<Box<TlsSession>> {
+        let connection = callee.call().ok()?;
+        let deadline = now.plus_millis(callee.handshake_timeout_ms);
+        self.tls.get_or_insert_with(|| TlsWorker::new(None));
+        Some(Box::new(TlsSession::call(connection, deadline, outbind, &mut self.pool)))
     }
 
     /// Reads a socket and opens what came, into the scratch. What TLS itself has to answer is queued.
-    pub(super) fn fill_by_tls(&mut self, slot: u32, bytes_left: &mut usize, stats: &ThreadStats) -> Filled {
+    pub(super) fn fill_by_tls(
+        &mut self,
+        slot: u32,
+        bytes_left: &mut usize,
+        stats: &mut ThreadStats,
+    ) -> Filled {
         let nothing = Filled::Octets(0);
         let Some(connection) = self.connections.get_mut(slot) else { return nothing };
         let (Some(tls), Some(worker)) = (&mut connection.tls, &mut self.tls) else { return nothing };
@@ -122,6 +142,9 @@ impl Worker {
         }
         if has_answer {
             self.mark_dirty(slot);
+        }
+        if let Some(outbind) = received.outbind {
+            self.send_outbind(slot, outbind, now, stats);
         }
         if half_read_since != Time::NEVER {
             self.arm_timer_by(slot, half_read_since.plus_millis(self.pdu_timeout_ms));
