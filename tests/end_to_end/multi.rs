@@ -189,7 +189,7 @@ fn submit_for_later(esme: &mut RawEsme) -> String {
     let mut body = vec![0, 1, 1];
     body.extend(b"12345\0\x04");
     body.extend(TO.map(address).concat());
-    body.extend(b"\0\0\0000000010000000R\0\0\x01\0\0\0\x02hi");
+    body.extend([&b"\0\0\0"[..], b"000000010000000R\0\0\x01\0\0\0\x02hi"].concat());
     submit(esme, &body).0
 }
 
