@@ -3,6 +3,7 @@
 //! submit_multi has several of one text, by its destination; so that the model needs nothing from the code it checks.
 
 mod deliveries;
+mod history;
 mod operations;
 mod seen;
 
@@ -37,6 +38,9 @@ pub(crate) struct Model {
     cancelled_groups: BTreeSet<(usize, &'static str)>,
     /// Alerts that were handed out and that have arrived, by account and subscriber.
     alerts: BTreeMap<(usize, String), [u32; 2]>,
+    /// How many messages have ended, and up to which of those, by shard, a final state may have been displaced.
+    ends: u64,
+    displaced: BTreeMap<u16, u64>,
     /// Sessions bound, by account.
     pub(crate) sessions: [u32; 2],
     /// Since the world began, whatever its clocks say.
@@ -214,7 +218,7 @@ impl Model {
     }
 
     /// A shard states the end of a message.
-    pub(crate) fn ends(&mut self, (number, revision): (u32, u32), state: u8) {
+    pub(crate) fn ends(&mut self, shard: u16, (number, revision): (u32, u32), state: u8) {
         self.note(&[4, u64::from(number), u64::from(state)]);
         let (now_ms, crashes) = (self.now_ms, self.crashes);
         self.seen.expired += u64::from(state == super::message::EXPIRED);
@@ -225,6 +229,7 @@ impl Model {
         message.check_revision(revision);
         message.check_end(state, now_ms, crashes);
         (message.ended, message.ended_ever) = (Some(state), Some(state));
+        self.note_end(shard, number);
     }
 
     /// The process is gone, and with it everything but the disk.

@@ -24,7 +24,10 @@ impl Model {
         is_open: bool,
         rng: &mut Xoshiro256PlusPlus,
     ) -> Option<(u32, String)> {
-        let newest = self.messages.len().saturating_sub((rng.next_u64() % 4) as usize);
+        // Mostly a recent one, and now and then one of any age.
+        let len = self.messages.len() as u64;
+        let before = if rng.next_u64().is_multiple_of(4) { len.max(1) } else { 4 };
+        let newest = len.saturating_sub(rng.next_u64() % before) as usize;
         let is_own = |message: &Message| {
             message.asked.account == account
                 && message.answer == Answer::Accepted
@@ -45,12 +48,11 @@ impl Model {
     }
 
     /// Whether "there is no such message" is an answer to this.
-    fn may_be_unknown(&mut self, question: Question) -> bool {
+    fn may_be_unknown(&self, question: Question) -> bool {
         let crashes = self.crashes;
-        let message = self.message(question.number);
-        // What has ended in an earlier run is forgotten, and what that run has left may displace what is remembered of this
-        // one; of a submit_multi, a refused part may have had the id.
-        let is_forgotten = message.ended_ever.is_some() && crashes > 0;
+        let message = &self.messages[question.number as usize];
+        // Of a submit_multi, a refused part may have had the id.
+        let is_forgotten = message.ended_ever.is_some() && !self.is_kept(message);
         message.asked.account != question.account
             || message.lost_its_id
             || message.parts > 1
