@@ -97,6 +97,8 @@ pub(crate) struct Message {
     /// Its final state in this run of the process, and in any.
     pub(crate) ended: Option<u8>,
     pub(crate) ended_ever: Option<u8>,
+    /// On which shard it has ended, and as which of all that have.
+    pub(crate) ended_as: (u16, u64),
     /// What its receipt said, or the answer to its cancel_sm.
     pub(crate) told: Option<u8>,
     /// Its receipt was answered for good, in this run and in any.
@@ -134,6 +136,7 @@ impl Message {
             id: None,
             ended: None,
             ended_ever: None,
+            ended_as: (0, 0),
             told: None,
             settled: false,
             settled_ever: false,
@@ -196,6 +199,16 @@ impl Message {
             () if not_before >= expires => Some(Wrong::Schedule),
             () => None,
         }
+    }
+
+    /// The run of the process, counted from 0, in which it was taken in.
+    pub(crate) fn run(&self) -> Option<u32> {
+        self.times.map(|times| times.crashes)
+    }
+
+    /// Whether its id is one of 8 digits.
+    pub(crate) const fn has_short_id(&self) -> bool {
+        self.asked.version == 0x33
     }
 
     /// Whether a shard has taken it in.
