@@ -80,7 +80,7 @@ def write_store_recovery() -> None:
 def write_saved_index() -> None:
     """As the target reads them: the kind, then changes to the index that belongs there, each a place and an octet."""
     write("saved_index", "as_it_is", bytes([1]))
-    write("saved_index", "none_at_all", bytes([0]) + b"SMX2")
+    write("saved_index", "none_at_all", bytes([0]) + b"SMX3")
     write("saved_index", "wrong_checksum", bytes([1, 60, 0, 7]))
     write("saved_index", "cut_off", bytes([3, 100, 0, 0xFF]))
     # Of the first block: its length, and what it says before and of the first segment.
@@ -90,6 +90,17 @@ def write_saved_index() -> None:
     ]:
         write("saved_index", f"changed_{name}", bytes([2, at, 0, 0x7F]))
         write("saved_index", f"changed_{name}_high", bytes([2, at + 3, 0, 0x7F]))
+    # Where a body is said to be: its segment, offset and length; the counts as they are, or as they would be with that. The
+    # store has five segments.
+    for slot in range(6):
+        place = 32 + 20 + 5 * 29 + 32 + 8 + 44 * slot + 32
+        for name, at, octet in [
+            ("next_segment", 0, 5), ("other_segment", 0, 3), ("offset", 5, 0x20), ("offset_high", 7, 0x3F), ("length", 8, 1),
+            ("length_high", 9, 0x7F),
+        ]:
+            change = (place + at).to_bytes(2, "little") + bytes([octet])
+            write("saved_index", f"slot_{slot}_{name}", bytes([2]) + change)
+            write("saved_index", f"slot_{slot}_{name}_counted", bytes([6]) + change)
     # Further on, where slots and endings are.
     for at in range(200, 2_000, 60):
         write("saved_index", f"changed_at_{at}", bytes([2]) + at.to_bytes(2, "little") + bytes([0x7F]))

@@ -1,7 +1,8 @@
 //! Any octets as the index beside a store that was stopped in order: as they are, or as changes to the index that belongs
-//! there, with its checksums made right again so that what is behind them is reached. Opening neither panics nor takes memory
+//! there, with its checksums made right again, and its counts if wanted, so that what is behind them is reached. Opening neither panics nor takes memory
 //! that the octets do not justify; where the index is not used, what is found is what the segments say; and where it is, because
-//! its checksums are right, everything that it names can be asked for.
+//! its checksums are right, everything that it names can be asked for, and the store goes on: messages come and go, segments are
+//! emptied and used again, what is counted comes out even, and what is left opens again.
 #![no_main]
 
 mod memory_disk;
@@ -19,9 +20,22 @@ use smscd::store::{Durability, Ended, Ending, MessageStore, Record};
 const STORE_ID: u64 = 1;
 const MESSAGES: u64 = 24;
 const ENDINGS: u64 = 5;
+/// Puts after the start, and how many of them stay: enough for the log to go round.
+const ROUNDS: u64 = 160;
+const KEPT: usize = 8;
 /// Octets of a block's header; its length stands at its end, and its checksum is of all from here on.
 const HEADER_BYTES: usize = 32;
 const CHECKED_FROM: usize = 8;
+/// Of the first block: where it says the oldest segment, where the segments begin, and octets of each.
+const OLDEST_AT: usize = HEADER_BYTES + 8;
+const SEGMENTS_AT: usize = HEADER_BYTES + 20;
+const SEGMENT_BYTES: usize = 29;
+/// Of a block of slots: where these begin, and octets of each. Behind the record are segment, offset and length.
+const SLOTS_AT: usize = HEADER_BYTES + 8;
+const SLOT_BYTES: usize = 44;
+const RECORD_BYTES: usize = 32;
+/// Octets of a put without its body.
+const PUT_HEAD_BYTES: u64 = 57;
 
 /// A store of a few segments, stopped in order.
 struct Saved {
@@ -56,6 +70,8 @@ static SAVED: LazyLock<Saved> = LazyLock::new(|| {
     let (segments, index) = disk.content();
     let (pending, is_from_index) = look(&disk);
     assert!(is_from_index && pending.len() as u64 == MESSAGES - MESSAGES / 4);
+    let disk = MemoryDisk::holding(segments.iter().cloned(), index.clone());
+    assert!(go_on(&disk) > 0, "nothing had to make room");
     Saved { segments, index: index.expect("an index"), pending }
 });
 
@@ -84,6 +100,7 @@ fn settings() -> JournalSettings {
         messages_max: 64,
         segment_bytes: 32 * 1024,
         segments_max: 16,
+        segments_kept: 4,
         batch_bytes_max: 4 * 1024,
         memory_bytes: 0,
         endings_max: 8,
@@ -200,10 +217,41 @@ fn index(octets: &[u8]) -> Vec<u8> {
             index[at] = value;
         }
     }
+    if kind % 8 > 4 {
+        recount(&mut index);
+    }
     if kind % 4 > 1 {
         seal(&mut index);
     }
     index
+}
+
+fn u32_at(octets: &[u8], at: usize) -> Option<u32> {
+    octets.get(at..)?.first_chunk().copied().map(u32::from_le_bytes)
+}
+
+/// Has each segment count what the slots of the second block, which holds them all, say of it. `None`: they say nothing.
+fn recount(index: &mut [u8]) -> Option<()> {
+    let length = HEADER_BYTES + u32_at(index, HEADER_BYTES - 4)? as usize;
+    let (first, second) = index.split_at_mut_checked(length)?;
+    let oldest = u32_at(first, OLDEST_AT)?;
+    let count = u32_at(second, SLOTS_AT - 4)? as usize;
+    let slots = second.get(SLOTS_AT..)?.chunks_exact(SLOT_BYTES).take(count);
+    for (segment, counts) in
+        (u64::from(oldest)..).zip(first.get_mut(SEGMENTS_AT..)?.chunks_exact_mut(SEGMENT_BYTES))
+    {
+        let (mut live, mut bytes) = (0u32, 0);
+        for place in slots.clone().filter_map(|slot| slot.get(RECORD_BYTES..)) {
+            let high = u64::from(u32_at(place, 6)?);
+            if u64::from(u32_at(place, 0)?) == segment && place[4..10] != [0xFF; 6] {
+                live += 1;
+                bytes += PUT_HEAD_BYTES + (high >> 14);
+            }
+        }
+        counts[17..21].copy_from_slice(&live.to_le_bytes());
+        counts[21..].copy_from_slice(&bytes.to_le_bytes());
+    }
+    Some(())
 }
 
 /// Makes the checksum of each block right, as far as blocks go by their lengths.
@@ -218,6 +266,49 @@ fn seal(index: &mut [u8]) {
     }
 }
 
+/// Goes on with a store whose index was believed, until every segment that it began with has been emptied. How many messages
+/// were copied forward for that.
+fn go_on(disk: &MemoryDisk) -> u64 {
+    let mut store = Store::open(disk);
+    while store.journal.recovered_ending().is_some() {}
+    let mut locations = VecDeque::new();
+    while let Some((location, ..)) = store.journal.recovered() {
+        locations.push_back(location);
+    }
+    for &location in &locations {
+        store.journal.body(location);
+        store.journal.record(location);
+    }
+    // Every third one that it named stays, and is copied forward.
+    for location in &locations {
+        if location.0 % 3 > 0 {
+            store.journal.remove(*location);
+        }
+    }
+    let mut kept: VecDeque<_> = locations.into_iter().filter(|location| location.0 % 3 == 0).collect();
+    for id in 0..ROUNDS {
+        if let Ok(stored) = store.journal.put(&record(MESSAGES + 1 + id), &[0xAA; 3_000]) {
+            kept.push_back(stored.location);
+        }
+        if kept.len() > KEPT
+            && let Some(location) = kept.remove(kept.len() - 2)
+        {
+            store.journal.remove(location);
+        }
+        store.turns(2);
+        if store.journal.failure().is_some() {
+            // The index named what is not there: that stops a store, and the next start reads the segments.
+            return store.journal.stats().copied;
+        }
+    }
+    for location in kept {
+        store.journal.remove(location);
+    }
+    let stats = store.journal.stats();
+    assert_eq!((stats.live_bytes, stats.pending), (0, Default::default()), "nothing is left");
+    stats.copied
+}
+
 libfuzzer_sys::fuzz_target!(|octets: &[u8]| {
     let index = index(octets);
     let is_right = index == SAVED.index;
@@ -230,15 +321,6 @@ libfuzzer_sys::fuzz_target!(|octets: &[u8]| {
         return;
     }
     let disk = MemoryDisk::holding(SAVED.segments.iter().cloned(), Some(index));
-    let mut store = Store::open(&disk);
-    while store.journal.recovered_ending().is_some() {}
-    let mut locations = Vec::new();
-    while let Some((location, ..)) = store.journal.recovered() {
-        locations.push(location);
-    }
-    for location in locations {
-        store.journal.body(location);
-        store.journal.record(location);
-    }
-    store.journal.stats();
+    go_on(&disk);
+    drop(open(&mut disk.clone(), &settings(), Access::Write));
 });

@@ -93,10 +93,14 @@ pub(crate) struct Message {
     pub(crate) group: u32,
     pub(crate) parts: u32,
     pub(crate) answer: Answer,
+    /// Its value, and how it was written in responses and in receipts.
     pub(crate) id: Option<String>,
+    pub(crate) shown: [Option<String>; 2],
     /// Its final state in this run of the process, and in any.
     pub(crate) ended: Option<u8>,
     pub(crate) ended_ever: Option<u8>,
+    /// On which shard it has ended, and as which of all that have.
+    pub(crate) ended_as: (u16, u64),
     /// What its receipt said, or the answer to its cancel_sm.
     pub(crate) told: Option<u8>,
     /// Its receipt was answered for good, in this run and in any.
@@ -132,8 +136,10 @@ impl Message {
             parts,
             answer: Answer::Awaited,
             id: None,
+            shown: [None, None],
             ended: None,
             ended_ever: None,
+            ended_as: (0, 0),
             told: None,
             settled: false,
             settled_ever: false,
@@ -196,6 +202,16 @@ impl Message {
             () if not_before >= expires => Some(Wrong::Schedule),
             () => None,
         }
+    }
+
+    /// The run of the process, counted from 0, in which it was taken in.
+    pub(crate) fn run(&self) -> Option<u32> {
+        self.times.map(|times| times.crashes)
+    }
+
+    /// Whether its id is one of 8 digits.
+    pub(crate) const fn has_short_id(&self) -> bool {
+        self.asked.version == 0x33
     }
 
     /// Whether a shard has taken it in.

@@ -160,7 +160,7 @@ impl ShardOutput for Output<'_> {
         match event.kind {
             EventKind::Accepted => self.model.holds(named.0),
             EventKind::Attempt => self.model.attempt_failed(named.0),
-            EventKind::Final => self.model.ends(named, event.state.octet()),
+            EventKind::Final => self.model.ends(self.shard, named, event.state.octet()),
         }
     }
 

@@ -86,6 +86,7 @@ fn shard_settings(
         retry_refused: RETRY,
         id_high_water,
         final_history_records: 1 << 16,
+        final_history_s: u32::MAX,
         events: EventKinds { accepted: true, attempt: true, end: true },
         accounts: in_effect.account_routing(),
         ..ShardSettings::default()
@@ -144,9 +145,9 @@ impl World {
                 enquire_link_before_bind: true,
             },
             durability,
-            in_effect: InEffect::new(),
+            in_effect: InEffect::new(seed),
             reload: None,
-            model: Model::new(NOON_MS),
+            model: Model::new(seed, NOON_MS),
         };
         let disks = (0..SHARDS).map(|shard| SimDisk::new(seed ^ 0xD15C << 8 ^ shard as u64)).collect();
         world.start(disks, &[0; SHARDS], &[0; WORKERS]);
@@ -342,8 +343,20 @@ impl World {
         assert!(self.hosts[index].shard.pending() <= MESSAGES_MAX, "promise 6: the shard holds too much");
     }
 
+    /// What has ended and was not displaced is known, as what it ended as.
+    fn check_history(&mut self) {
+        let now = self.now;
+        for (id, state) in self.model.kept() {
+            let parsed = MessageId::parse(id.as_bytes()).expect("an id");
+            let known = self.hosts.iter_mut().find_map(|host| host.shard.query(parsed, now));
+            let known = known.map(|message| message.state.octet());
+            assert_eq!(known, Some(state), "promise 2: the end of {id} is forgotten");
+        }
+    }
+
     /// The process is killed, or the machine loses its power; then it starts again.
     fn crash(&mut self) {
+        self.check_history();
         let is_power_cut = self.durability == Durability::Sync && self.below(2) == 0;
         let id_high_water: Vec<u64> = self.hosts.iter().map(|host| host.shard.id_counter()).collect();
         let worker_id_high_water: Vec<u64> =
@@ -420,6 +433,7 @@ impl World {
             }
             self.pass(1_000);
         }
+        self.check_history();
         self.model.check_end();
     }
 

@@ -45,12 +45,12 @@ impl<D: Disk> Assembly<'_, D> {
                 last_lsn = self.end_log(&mut in_use, oldest, last_lsn, &replay.discarded)?;
             }
         }
-        for (_, place, gist) in replay.slots.iter() {
-            let index = place.segment.wrapping_sub(oldest) as usize;
-            if let Some(segment) = in_use.get_mut(index) {
-                segment.live += 1;
-                segment.live_bytes += put_bytes(place.length);
-                segment.accepted_min = segment.accepted_min.min(gist.accepted);
+        if !replay.report.is_from_index {
+            for (_, place, gist) in replay.slots.iter() {
+                let index = place.segment.wrapping_sub(oldest) as usize;
+                if let Some(segment) = in_use.get_mut(index) {
+                    segment.add_live(put_bytes(place.length), gist.accepted);
+                }
             }
         }
         if self.access == Access::Write {

@@ -208,7 +208,7 @@ impl<L: Link> Journal<L> {
                 if !self.append_put(name, &record, body, None) {
                     return;
                 }
-                self.segments.remove_live(oldest, super::put_bytes(length));
+                self.segments.remove_live(oldest, super::put_bytes(place.length));
                 self.tally.copied += 1;
                 let lsn = self.lsn;
                 if let Some(segment) = self.segments.get_mut(oldest) {

@@ -1,11 +1,12 @@
 //! The saved index: what an orderly stop leaves beside the segments, so that the next start need not read them. It is
 //! good for exactly the log that it was written for, and removed before that is gone on with; whatever is wrong with it,
-//! the segments say the same.
+//! the segments say the same. A checksum says only that it is as it was written: what the journal relies on (each body within
+//! a segment that is there, as many of them as the segment counts) is looked at as well, in the one pass that reads it.
 //!
 //! ```text
-//! block   SMX2 | crc:4 | store_id:8 | lsn:8 | number:4 | length:4 | payload:length
+//! block   SMX3 | crc:4 | store_id:8 | lsn:8 | number:4 | length:4 | payload:length
 //! first   last_frame:4 | next_offset:4 | oldest:4 | touched:4 | blocks:4 | then of each segment in use:
-//!         file:4 | end:4 | last_lsn:8 | damaged:1        file 0 = it is missing
+//!         file:4 | end:4 | last_lsn:8 | damaged:1 | live:4 | live_bytes:8        file 0 = it is missing
 //! slots   first slot:4 | count:4 | count times 44 octets | records that are not packed: slot:4 | record:43
 //! endings of messages that have ended, 17 octets each; a block without any is the last
 //! ```
@@ -16,23 +17,26 @@ use std::sync::Arc;
 use super::accounts::AccountNumbers;
 use super::disk::{SegmentFile, read_full};
 use super::endings::{self, Endings};
+use super::entry::{BODY_BYTES_MAX, PUT_HEAD_BYTES};
 use super::recovery::Found;
 use super::segments::{Segment, Segments};
 use super::slots::{SAVED_SLOT_BYTES, Slots};
-use super::{JournalSettings, frame};
+use super::{JournalSettings, frame, put_bytes};
 use crate::store::Ended;
 
-const MAGIC: &[u8; 4] = b"SMX2";
+const MAGIC: &[u8; 4] = b"SMX3";
 /// The checksum begins behind itself.
 const CHECKED_FROM: usize = 8;
 const HEADER_BYTES: usize = 32;
 /// Octets of a segment in the first block.
-const SEGMENT_BYTES: usize = 17;
+const SEGMENT_BYTES: usize = 29;
 const FIRST_BYTES: usize = 20;
 /// Slots of a block.
 const BLOCK_SLOTS: u32 = 16_384;
 /// Endings of a block.
 const BLOCK_ENDINGS: usize = 65_536;
+/// A body lies behind the header of a frame and the head of its put.
+const BODY_OFFSET_MIN: u32 = (frame::HEADER_BYTES + PUT_HEAD_BYTES) as u32;
 /// Longest block that is read.
 const BLOCK_BYTES_MAX: usize = 4 << 20;
 
@@ -84,6 +88,8 @@ impl Saving {
                 block.extend_from_slice(&segment.end.to_le_bytes());
                 block.extend_from_slice(&segment.last_lsn.to_le_bytes());
                 block.push(u8::from(segment.is_damaged));
+                block.extend_from_slice(&segment.live.to_le_bytes());
+                block.extend_from_slice(&segment.live_bytes.to_le_bytes());
             }
         } else if self.number < Self::blocks(slots) {
             slots.save((self.number - 1) * BLOCK_SLOTS, BLOCK_SLOTS, block);
@@ -126,36 +132,44 @@ pub(super) fn load<F: SegmentFile>(
     let u32_at = |bytes: &[u8], at: usize| Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?));
     let (last_frame, next_offset, oldest) = (u32_at(first, 0)?, u32_at(first, 4)?, u32_at(first, 8)?);
     let (touched, blocks) = (u32_at(first, 12)?, u32_at(first, 16)?);
-    let mut in_use = VecDeque::new();
-    let mut newest = None;
-    for (segment, saved) in (oldest..).zip(first.get(FIRST_BYTES..)?.chunks(SEGMENT_BYTES)) {
-        let number = u32_at(saved, 0)?;
-        let mut read = if number == 0 {
-            Segment::missing()
-        } else {
-            let at = found.binary_search_by_key(&segment, |found| found.segment).ok()?;
-            let one = found.get(at).filter(|one| one.number == number)?;
-            newest = Some(one);
-            Segment::new(number, Arc::clone(&one.file))
-        };
-        read.end = u32_at(saved, 4)?;
-        read.last_lsn = u64::from_le_bytes(*saved.get(8..)?.first_chunk()?);
-        read.is_damaged = *saved.get(16)? != 0;
-        in_use.push_back(read);
-    }
-    let lsn = reader.lsn?;
-    let newest = newest.filter(|newest| found.last().is_some_and(|last| last.segment == newest.segment))?;
-    if touched > messages_max || in_use.back().is_none_or(|last| last.end != next_offset) {
+    let newest = found.last()?;
+    let saved = first.get(FIRST_BYTES..)?.chunks(SEGMENT_BYTES);
+    // None is behind the newest, which is the one to go on in.
+    if u64::from(oldest) + saved.len() as u64 != u64::from(newest.segment) + 1 {
         return None;
     }
-    if !ends_with(newest, last_frame, next_offset, lsn) {
+    let mut in_use = VecDeque::with_capacity(saved.len());
+    let mut counts = Vec::with_capacity(saved.len());
+    for (segment, saved) in (oldest..=newest.segment).zip(saved) {
+        let (segment, count) = load_segment(saved, segment, found)?;
+        in_use.push_back(segment);
+        counts.push(count);
+    }
+    let lsn = reader.lsn?;
+    let current = in_use.back()?;
+    if touched > messages_max
+        || current.end != next_offset
+        || current.file().is_none()
+        || in_use.iter().any(|segment| segment.last_lsn > lsn)
+        || !ends_with(newest, last_frame, next_offset, lsn)
+    {
         return None;
     }
     let mut slots = Slots::new(messages_max);
+    let segments = in_use.make_contiguous();
     for _ in 1..blocks {
-        slots.load(reader.next()?)?;
+        slots.load(reader.next()?, |place, accepted| {
+            let segment = segments.get_mut(place.segment.checked_sub(oldest)? as usize)?;
+            let is_inside = place.offset >= BODY_OFFSET_MIN
+                && place.length <= BODY_BYTES_MAX as u32
+                && place.offset + place.length <= segment.end
+                && segment.file().is_some();
+            is_inside.then(|| segment.add_live(put_bytes(place.length), accepted))
+        })?;
     }
-    if slots.touched() != touched {
+    let is_even =
+        segments.iter().zip(counts).all(|(segment, count)| (segment.live, segment.live_bytes) == count);
+    if slots.touched() != touched || !is_even {
         return None;
     }
     let mut endings = Endings::new(endings_max);
@@ -167,6 +181,28 @@ pub(super) fn load<F: SegmentFile>(
     }
     let bytes = u64::from(reader.offset);
     Some(Loaded { slots, endings, oldest, in_use, lsn, bytes })
+}
+
+/// A segment as the first block has it, nothing counted in it yet; and how many messages should be there, of how many octets.
+fn load_segment<F: SegmentFile>(
+    saved: &[u8],
+    segment: u32,
+    found: &[Found<F>],
+) -> Option<(Segment<F>, (u32, u64))> {
+    let saved: &[u8; SEGMENT_BYTES] = saved.first_chunk()?;
+    let u32_at = |at: usize| u32::from_le_bytes([saved[at], saved[at + 1], saved[at + 2], saved[at + 3]]);
+    let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
+    let (number, end) = (u32_at(0), u32_at(4));
+    let at = found.binary_search_by_key(&segment, |found| found.segment);
+    let mut read = match at.ok().and_then(|at| found.get(at)) {
+        None if number == 0 => Segment::missing(),
+        Some(one) if one.number == number && one.file.len() >= end => {
+            Segment::new(number, Arc::clone(&one.file))
+        }
+        _ => return None,
+    };
+    (read.end, read.last_lsn, read.is_damaged) = (end, u64_at(8), saved[16] != 0);
+    Some((read, (u32_at(17), u64_at(21))))
 }
 
 /// Whether the log's last frame is that of an orderly stop with the entry `lsn`, lies there, and nothing is behind it.
@@ -181,7 +217,7 @@ fn ends_with<F: SegmentFile>(newest: &Found<F>, last_frame: u32, end: u32, lsn: 
         && frame::parse(&bytes, store_id, last_frame).is_some_and(|(header, payload)| {
             header.segment == segment
                 && header.is_clean_stop
-                && header.next_lsn() == lsn + 1
+                && header.next_lsn().checked_sub(1) == Some(lsn)
                 && frame::padded(frame::HEADER_BYTES + payload.len()) == length
         });
     let mut behind = [0; frame::HEADER_BYTES];

@@ -67,6 +67,14 @@ impl<F> Segment<F> {
         }
     }
 
+    /// A message of so many octets is here from now on.
+    #[inline]
+    pub(super) fn add_live(&mut self, bytes: u64, accepted: u64) {
+        self.live += 1;
+        self.live_bytes += bytes;
+        self.accepted_min = self.accepted_min.min(accepted);
+    }
+
     /// Number of its file; 0 when there is none.
     pub(super) fn number(&self) -> u32 {
         self.held.as_ref().map_or(0, |(number, _)| *number)
@@ -197,20 +205,19 @@ impl<F> Segments<F> {
     #[inline]
     pub(super) fn add_live(&mut self, segment: u32, bytes: u64, accepted: u64) {
         if let Some(segment) = self.get_mut(segment) {
-            segment.live += 1;
-            segment.live_bytes += bytes;
-            segment.accepted_min = segment.accepted_min.min(accepted);
+            segment.add_live(bytes, accepted);
             self.live_bytes += bytes;
         }
     }
 
-    /// A message of so many octets is in `segment` no longer.
+    /// A message of so many octets is in `segment` no longer. Counts that are wrong stop at nothing: they are figures, and say
+    /// when a segment may go.
     #[inline]
     pub(super) fn remove_live(&mut self, segment: u32, bytes: u64) {
         if let Some(segment) = self.get_mut(segment) {
-            segment.live -= 1;
-            segment.live_bytes -= bytes;
-            self.live_bytes -= bytes;
+            segment.live = segment.live.saturating_sub(1);
+            segment.live_bytes = segment.live_bytes.saturating_sub(bytes);
+            self.live_bytes = self.live_bytes.saturating_sub(bytes);
         }
     }
 
@@ -294,5 +301,22 @@ impl<F> Segments<F> {
         }
         let index = self.available.iter().position(|spare| !spare.is_filled)?;
         self.available.remove(index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_that_are_wrong_stop_at_nothing() {
+        let mut segment = Segment::<()>::missing();
+        segment.add_live(100, 5);
+        let mut segments = Segments::new(7, VecDeque::from([segment]), VecDeque::new());
+        segments.remove_live(8, 100);
+        segments.remove_live(7, 101);
+        segments.remove_live(7, 1);
+        let only = segments.get(7).expect("it is in use");
+        assert_eq!((only.live, only.live_bytes, segments.live_bytes()), (0, 0, 0));
     }
 }

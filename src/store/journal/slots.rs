@@ -344,15 +344,21 @@ impl Slots {
         }
     }
 
-    /// Reads what [`Slots::save`] has written, part by part in order. `None`: it is nothing of the kind.
-    pub(super) fn load(&mut self, part: &[u8]) -> Option<()> {
+    /// Reads what [`Slots::save`] has written, part by part in order. Each message's place and acceptance go to `check`.
+    /// `None`: it is nothing of the kind, or `check` says so.
+    pub(super) fn load(
+        &mut self,
+        part: &[u8],
+        mut check: impl FnMut(Place, u64) -> Option<()>,
+    ) -> Option<()> {
         let (first, rest) = part.split_first_chunk()?;
         let (count, rest) = rest.split_first_chunk()?;
-        let count = u32::from_le_bytes(*count);
-        if u32::from_le_bytes(*first) != self.touched || count > self.maximum - self.touched {
+        let (first, count) = (u32::from_le_bytes(*first), u32::from_le_bytes(*count));
+        if first != self.touched || count > self.maximum - self.touched {
             return None;
         }
         let (slots, elsewhere) = rest.split_at_checked(count as usize * SAVED_SLOT_BYTES)?;
+        let mut awaited = 0;
         for saved in slots.chunks_exact(SAVED_SLOT_BYTES) {
             let (record, rest) = saved.split_first_chunk()?;
             let (segment, rest) = rest.split_first_chunk()?;
@@ -366,15 +372,28 @@ impl Slots {
                 offset_and_length: *offset_and_length,
                 generation: u16::from_le_bytes(*generation.first_chunk()?),
             };
-            self.live += u32::from(!held.is_free());
+            if !held.is_free() {
+                self.live += 1;
+                match held.record.stage() {
+                    ELSEWHERE => awaited += 1,
+                    _ => check(held.place(), held.record.accepted())?,
+                }
+            }
             *self.at_mut(slot)? = held;
             self.touched += 1;
         }
+        // In order, and of just those slots that want one.
+        let mut next = first;
         for saved in elsewhere.chunks(4 + RECORD_BYTES) {
             let (slot, record) = saved.split_first_chunk()?;
-            self.elsewhere.insert(u32::from_le_bytes(*slot), *record.first_chunk()?);
+            let (slot, record) = (u32::from_le_bytes(*slot), record.first_chunk()?);
+            let wants_one = |held: &&Slot| !held.is_free() && held.record.stage() == ELSEWHERE;
+            let place = self.at(slot).filter(|held| slot >= next && wants_one(held))?.place();
+            check(place, accepted_of(record))?;
+            self.elsewhere.insert(slot, *record);
+            (next, awaited) = (slot + 1, awaited - 1);
         }
-        Some(())
+        (awaited == 0).then_some(())
     }
 
     fn grow(&mut self, slot: u32) {
