@@ -4,7 +4,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use time::OffsetDateTime;
 
 use super::esme::{Connection, Manner, below};
-use super::message::{Asked, Kind, When};
+use super::message::{Asked, Kind, SOURCE, When};
 use super::model::{Model, Question};
 use super::reload::{ACCOUNTS, PASSWORD};
 use super::support::esme as raw;
@@ -17,7 +17,6 @@ const ESME_RINVEXPIRY: u32 = 0x62;
 const SUBMIT_STATUSES: [u32; 5] =
     [raw::ESME_ROK, raw::ESME_RMSGQFUL, raw::ESME_RTHROTTLED, ESME_RINVSCHED, ESME_RINVEXPIRY];
 
-const SOURCE: &str = "100";
 /// Subscribers, then addresses that alice or bob own in some configurations.
 const DESTINATIONS: [&str; 9] =
     ["447700900001", "447700900002", "447700900003", "331", "332", "8001", "8002", "8101", "7001"];
@@ -115,7 +114,7 @@ impl Connection {
             // A response to what was never asked is not answered.
             4 => self.unsent.extend(raw::pdu(raw::DELIVER_SM | raw::RESP, 0, 0x7000_0000, &[0])),
             7 if self.may_submit => {
-                let body = raw::Sm::new(SOURCE, DESTINATIONS[0], "cut off").encode();
+                let body = raw::Sm::new(&SOURCE.to_string(), DESTINATIONS[0], "cut off").encode();
                 let len = below(rng, body.len() as u64) as usize;
                 self.request(raw::SUBMIT_SM, &body[..len], Pending::Malformed);
             }
@@ -125,7 +124,7 @@ impl Connection {
                 self.request(raw::UNBIND, &[], pending);
             }
             _ if !self.may_submit => {
-                let body = raw::Sm::new(SOURCE, DESTINATIONS[0], "wrong state").encode();
+                let body = raw::Sm::new(&SOURCE.to_string(), DESTINATIONS[0], "wrong state").encode();
                 let pending = Pending::Known(raw::SUBMIT_SM | raw::RESP, raw::ESME_RINVBNDSTS);
                 self.request(raw::SUBMIT_SM, &body, pending);
             }
@@ -141,6 +140,7 @@ impl Connection {
             account,
             version: self.version,
             connection: self.number,
+            source: SOURCE,
             registered_delivery: [1, 1, 0, 2, 0x11, 0x10][below(rng, 6) as usize],
             schedule: any_time(20, model.wall_ms, rng),
             validity: any_time(40, model.wall_ms, rng),
@@ -157,11 +157,14 @@ impl Connection {
         if by_data_sm {
             (asked.schedule, asked.validity) = (When::Unsaid, When::Unsaid);
         }
+        let replaces = !by_data_sm && below(rng, 5) == 0;
+        let (asked, to) = if replaces { model.next_of_chain(asked, to, rng) } else { (asked, to) };
         let number = model.submits(asked, &[to]);
         let text = format!("m{number:06}");
+        let source = asked.source.to_string();
         if by_data_sm {
             let mut body = vec![0];
-            address(&mut body, SOURCE);
+            address(&mut body, &source);
             address(&mut body, to);
             body.extend([0, asked.registered_delivery, 0]);
             body.extend(raw::MESSAGE_PAYLOAD.to_be_bytes());
@@ -182,7 +185,8 @@ impl Connection {
             priority: below(rng, 4) as u8,
             schedule: time_text(asked.schedule),
             validity: time_text(asked.validity),
-            ..raw::Sm::new(SOURCE, to, &text)
+            replace_if_present: u8::from(replaces),
+            ..raw::Sm::new(&source, to, &text)
         };
         if self.version >= 0x34 {
             sm.tlvs.push((raw::USER_MESSAGE_REFERENCE, (number as u16).to_be_bytes().to_vec()));
@@ -193,7 +197,9 @@ impl Connection {
         let body = sm.encode();
         let answer = raw::SUBMIT_SM | raw::RESP;
         self.request(raw::SUBMIT_SM, &body, Pending::Submit { answer, number });
-        if self.version >= 0x34 {
+        if replaces {
+            model.sends_in_chain(number);
+        } else if self.version >= 0x34 {
             model.message(number).request = Some(body);
         }
     }
@@ -217,7 +223,7 @@ impl Connection {
         let parts = to.len();
         let first = model.submits(asked, &to);
         let mut body = vec![0];
-        address(&mut body, SOURCE);
+        address(&mut body, &SOURCE.to_string());
         if by_list {
             model.seen.lists += 1;
             body.extend([1, 2]);
@@ -245,23 +251,24 @@ impl Connection {
         let is_open = below(rng, 4) != 0;
         let Some((number, id)) = model.recent(about, is_open, rng) else { return };
         let mut body = Vec::new();
+        let source = model.message(number).asked.source.to_string();
         match below(rng, 9) {
             0..=2 => {
                 c_octets(&mut body, &id);
-                address(&mut body, SOURCE);
+                address(&mut body, &source);
                 self.request(raw::QUERY_SM, &body, Pending::Query(model.asks(account, number)));
             }
             3 => {
                 model.cancels_all(account, CANCELLED_TO);
                 body.extend([0, 0]);
-                address(&mut body, SOURCE);
+                address(&mut body, &SOURCE.to_string());
                 address(&mut body, CANCELLED_TO);
                 self.request(raw::CANCEL_SM, &body, Pending::CancelAll);
             }
             4 | 5 => {
                 body.push(0);
                 c_octets(&mut body, &id);
-                address(&mut body, SOURCE);
+                address(&mut body, &source);
                 address(&mut body, "");
                 self.request(raw::CANCEL_SM, &body, Pending::Cancel(model.cancels(account, number)));
             }
@@ -270,7 +277,7 @@ impl Connection {
                     return;
                 };
                 c_octets(&mut body, &id);
-                address(&mut body, SOURCE);
+                address(&mut body, &source);
                 body.extend([0, 0, registered_delivery, 0, text.len() as u8]);
                 body.extend(text.as_bytes());
                 self.request(raw::REPLACE_SM, &body, Pending::Replace(question));

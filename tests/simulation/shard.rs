@@ -220,6 +220,7 @@ impl Host {
                     self.take_again(number, &submit, now, output)
                 } else {
                     let wrong = output.model.taken(index, number);
+                    let pending = self.shard.pending();
                     let outcome = self.shard.submit(&submit, now, output);
                     let result = match outcome {
                         SubmitOutcome::Accepted(id) => Some(Ok(id)),
@@ -228,6 +229,8 @@ impl Host {
                     };
                     check_refusal(wrong, result.and_then(Result::err));
                     if !matches!(outcome, SubmitOutcome::Refused(_)) {
+                        let is_in_place = self.shard.pending() == pending;
+                        output.model.taken_in_chain(number, is_in_place);
                         output.model.remembers(index, number);
                     }
                     result

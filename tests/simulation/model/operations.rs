@@ -4,7 +4,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::Rng;
 
 use super::super::ids::Place;
-use super::super::message::{Answer, DELETED, Message};
+use super::super::message::{Answer, DELETED, Message, SOURCE, Text};
 use super::Model;
 
 /// A question about a message, as things stood when it was asked.
@@ -34,6 +34,7 @@ impl Model {
                 && message.answer == Answer::Accepted
                 && !message.lost_its_id
                 && !message.asked.is_mo
+                && message.became.is_none()
                 && (!is_open || message.ended_ever.is_none())
         };
         let recent = self.messages[..newest].iter().enumerate().rev().take(40);
@@ -106,7 +107,9 @@ impl Model {
     /// Somebody asks to cancel all that an account has sent to an address.
     pub(crate) fn cancels_all(&mut self, account: usize, to: &'static str) {
         self.cancelled_groups.insert((account, to));
-        let of_group = |message: &&mut Message| message.asked.account == account && message.asked.to == to;
+        let of_group = |message: &&mut Message| {
+            message.asked.account == account && message.asked.to == to && message.asked.source == SOURCE
+        };
         self.messages.iter_mut().filter(of_group).for_each(|message| message.may_be_deleted = true);
     }
 
@@ -145,9 +148,10 @@ impl Model {
         if message.maybe.is_some() || message.parts > 1 || message.asked.account != account {
             return None;
         }
-        let revision = message.revision + 1;
-        message.maybe = Some(revision);
-        Some((question, message.asked.registered_delivery, format!("m{number:06}r{revision}")))
+        let Text { number, revision } = message.text;
+        let text = Text { number, revision: revision + 1 };
+        message.maybe = Some(text);
+        Some((question, message.asked.registered_delivery, format!("m{number:06}r{}", text.revision)))
     }
 
     /// The answer to a replace_sm.
@@ -164,9 +168,7 @@ impl Model {
         }
         self.seen.replaced += u64::from(status == 0);
         let message = self.message(question.number);
-        let revision = message.maybe.take().expect("one replacement at a time");
-        if status == 0 {
-            message.revision = revision;
-        }
+        assert!(message.maybe.is_some(), "one replacement at a time");
+        message.decide(status == 0);
     }
 }

@@ -18,6 +18,7 @@ pub(crate) struct Seen {
     pub(crate) queried: u64,
     pub(crate) cancelled: u64,
     pub(crate) replaced: u64,
+    pub(crate) replaced_by_submit: u64,
     pub(crate) multis: u64,
     pub(crate) lists: u64,
     pub(crate) repeated: u64,
@@ -43,7 +44,7 @@ impl Seen {
         copy.counts_mut().into_iter().map(|(name, count)| (name, *count)).collect()
     }
 
-    fn counts_mut(&mut self) -> [(&'static str, &mut u64); 24] {
+    fn counts_mut(&mut self) -> [(&'static str, &mut u64); 25] {
         [
             ("submitted", &mut self.submitted),
             ("receipts", &mut self.receipts),
@@ -60,6 +61,7 @@ impl Seen {
             ("queried", &mut self.queried),
             ("cancelled", &mut self.cancelled),
             ("replaced", &mut self.replaced),
+            ("replaced by submit_sm", &mut self.replaced_by_submit),
             ("submit_multi", &mut self.multis),
             ("distribution lists", &mut self.lists),
             ("repeated", &mut self.repeated),
