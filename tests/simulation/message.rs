@@ -1,9 +1,10 @@
 //! One message as it ought to be: what was asked of it, and what may still come of it.
 
+use super::broadcasts::AREAS;
 use super::reload::Routes;
 
 /// message_state values (3.4 section 5.2.28).
-const DELIVERED: u8 = 2;
+pub(crate) const DELIVERED: u8 = 2;
 pub(crate) const EXPIRED: u8 = 3;
 pub(crate) const DELETED: u8 = 4;
 /// source_addr of most messages.
@@ -65,9 +66,9 @@ pub(crate) struct Text {
 /// The times of a message, from when a shard has taken it in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
-    not_before_ms: u64,
-    expires_ms: u64,
-    crashes: u32,
+    pub(crate) not_before_ms: u64,
+    pub(crate) expires_ms: u64,
+    pub(crate) crashes: u32,
 }
 
 /// What a request asks for.
@@ -85,8 +86,48 @@ pub(crate) struct Asked {
     pub(crate) schedule: When,
     pub(crate) validity: When,
     pub(crate) is_mo: bool,
+    /// What a broadcast_sm asks for beside that.
+    pub(crate) broadcast: Option<Broadcast>,
     /// set_dpf: to be told when an absent subscriber is back.
     pub(crate) wants_alert: bool,
+}
+
+/// What a broadcast asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Broadcast {
+    /// Bits, by the place in [`AREAS`].
+    pub(crate) areas: u8,
+    /// 0: until its validity ends.
+    pub(crate) rounds: u16,
+    pub(crate) interval_ms: u64,
+    /// user_message_reference.
+    pub(crate) reference: Option<u16>,
+}
+
+impl Broadcast {
+    fn areas(self) -> impl Iterator<Item = (&'static str, Option<u16>)> {
+        (0..).zip(AREAS).filter(move |(bit, _)| self.areas >> bit & 1 != 0).map(|(_, area)| area)
+    }
+
+    pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
+        self.areas().map(|(name, _)| name)
+    }
+
+    /// Those that the network has not.
+    pub(crate) fn unknown(self) -> Vec<&'static str> {
+        self.areas().filter(|(_, share)| share.is_none()).map(|(name, _)| name).collect()
+    }
+
+    /// Whether the network has any of them.
+    pub(crate) fn is_served(self) -> bool {
+        self.areas().any(|(_, share)| share.is_some())
+    }
+
+    /// Whether some of its cells may send it, and whether some must.
+    pub(crate) fn reach(self) -> (bool, bool) {
+        let shares = || self.areas().filter_map(|(_, share)| share);
+        (shares().any(|share| share > 0), shares().any(|share| share == 1_000))
+    }
 }
 
 /// Why a shard has to refuse a message.
@@ -212,8 +253,10 @@ impl Message {
         self.target = Some(routes.owner(self.asked.to));
         let schedule = self.asked.schedule.ahead_ms(wall_ms);
         let not_before = schedule.unwrap_or(0);
-        let expires =
-            self.asked.validity.ahead_ms(wall_ms).unwrap_or(not_before + routes.validity_default_ms);
+        // Without a validity_period a broadcast is valid until all its rounds have been made.
+        let rounds_ms = self.asked.broadcast.map_or(0, |it| u64::from(it.rounds) * it.interval_ms);
+        let unsaid = not_before + routes.validity_default_ms.max(rounds_ms);
+        let expires = self.asked.validity.ahead_ms(wall_ms).unwrap_or(unsaid);
         let times = Times { not_before_ms: now_ms + not_before, expires_ms: now_ms + expires, crashes };
         self.times = Some(times);
         match () {
@@ -251,13 +294,13 @@ impl Message {
         }
     }
 
-    fn slack_ms(&self, crashes: u32) -> u64 {
+    pub(crate) fn slack_ms(&self, crashes: u32) -> u64 {
         let since = self.times.map_or(0, |times| u64::from(crashes - times.crashes));
         since * (CLOCK_JUMP_MS + 1_000)
     }
 
     /// Those that it may go by.
-    fn all_times(&self) -> impl Iterator<Item = Times> {
+    pub(crate) fn all_times(&self) -> impl Iterator<Item = Times> {
         self.times.into_iter().chain(self.maybe_times)
     }
 

@@ -2,6 +2,7 @@
 //! known by the number in its text (`m000123`, with a revision behind if it was replaced: `m000123r2`) and, where a
 //! submit_multi has several of one text, by its destination; so that the model needs nothing from the code it checks.
 
+mod broadcasts;
 mod deliveries;
 mod history;
 mod ids;
@@ -40,6 +41,8 @@ pub(crate) struct Model {
     pub(crate) routes: Vec<Routes>,
     /// Accounts and destinations of which everything may be cancelled at once.
     cancelled_groups: BTreeSet<(usize, &'static str)>,
+    /// The same of broadcasts, by account and source.
+    cancelled_sources: BTreeSet<(usize, u32)>,
     /// Alerts that were handed out and that have arrived, by account and subscriber.
     alerts: BTreeMap<(usize, String), [u32; 2]>,
     /// How many messages have ended, and up to which of those, by shard, a final state may have been displaced.
@@ -105,8 +108,10 @@ impl Model {
         for to in to {
             let number = self.messages.len() as u32;
             let mut message = Message::new(Asked { to, ..asked }, number, first, parts);
-            message.may_be_deleted =
-                asked.source == SOURCE && self.cancelled_groups.contains(&(asked.account, *to));
+            message.may_be_deleted = match asked.broadcast {
+                Some(_) => self.cancelled_sources.contains(&(asked.account, asked.source)),
+                None => asked.source == SOURCE && self.cancelled_groups.contains(&(asked.account, *to)),
+            };
             self.messages.push(message);
         }
         first
@@ -219,6 +224,11 @@ impl Model {
         message.check_text(text);
         message.check_end(state, now_ms, crashes);
         (message.ended, message.ended_ever) = (Some(state), Some(state));
+        let message = &self.messages[number as usize];
+        if message.asked.broadcast.is_some() {
+            self.check_broadcast_end(message, state);
+            self.seen.broadcasts += 1;
+        }
         self.note_end(shard, number);
     }
 

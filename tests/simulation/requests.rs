@@ -3,6 +3,7 @@
 use rand_xoshiro::Xoshiro256PlusPlus;
 use time::OffsetDateTime;
 
+use super::broadcasts::Named;
 use super::esme::{Connection, Manner, below};
 use super::message::{Asked, Kind, SOURCE, When};
 use super::model::{Model, Question};
@@ -11,8 +12,8 @@ use super::support::esme as raw;
 
 const UNKNOWN_COMMAND: u32 = 0x0000_00F0;
 
-const ESME_RINVSCHED: u32 = 0x61;
-const ESME_RINVEXPIRY: u32 = 0x62;
+pub(crate) const ESME_RINVSCHED: u32 = 0x61;
+pub(crate) const ESME_RINVEXPIRY: u32 = 0x62;
 /// What a submission may be answered with.
 const SUBMIT_STATUSES: [u32; 5] =
     [raw::ESME_ROK, raw::ESME_RMSGQFUL, raw::ESME_RTHROTTLED, ESME_RINVSCHED, ESME_RINVEXPIRY];
@@ -28,7 +29,7 @@ const SET_DPF: u16 = 0x0421;
 const CANCELLED_TO: &str = "447700900003";
 
 /// What awaits its answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Pending {
     Bind {
         is_right: bool,
@@ -48,24 +49,32 @@ pub(crate) enum Pending {
     Cancel(Question),
     CancelAll,
     Replace(Question),
+    /// With the status that says that there is nothing to replace, where it replaces.
+    Broadcast {
+        number: u32,
+        not_found: Option<u32>,
+    },
+    QueryBroadcast(Question, Named),
+    CancelBroadcast(Question),
+    CancelBroadcasts,
     /// To be answered with this command_id and status.
     Known(u32, u32),
     /// A submit_sm that ends in the middle of a field.
     Malformed,
 }
 
-fn c_octets(body: &mut Vec<u8>, text: &str) {
+pub(crate) fn c_octets(body: &mut Vec<u8>, text: &str) {
     body.extend(text.as_bytes());
     body.push(0);
 }
 
-fn address(body: &mut Vec<u8>, text: &str) {
+pub(crate) fn address(body: &mut Vec<u8>, text: &str) {
     body.extend([1, 1]);
     c_octets(body, text);
 }
 
 /// A time as its field says it (3.4 section 7.1.1), by a calendar written elsewhere.
-fn time_text(when: When) -> String {
+pub(crate) fn time_text(when: When) -> String {
     match when {
         When::Unsaid => String::new(),
         When::In { seconds } => format!("00000000{:02}{:02}000R", seconds / 60, seconds % 60),
@@ -80,7 +89,7 @@ fn time_text(when: When) -> String {
 }
 
 /// Mostly nothing; else so many seconds at most, from now or as a point in time.
-fn any_time(seconds: u64, wall_ms: u64, rng: &mut Xoshiro256PlusPlus) -> When {
+pub(crate) fn any_time(seconds: u64, wall_ms: u64, rng: &mut Xoshiro256PlusPlus) -> When {
     match below(rng, 12) {
         0 => When::In { seconds: below(rng, seconds) },
         1 => When::At { unix_ms: (wall_ms + below(rng, seconds * 10) * 100) / 100 * 100 },
@@ -130,6 +139,7 @@ impl Connection {
             }
             8..=17 => self.operate(account, model, rng),
             22 | 23 if self.version >= 0x34 => self.repeat(account, model, rng),
+            27..=30 if self.version >= 0x50 => self.broadcast(account, model, rng),
             18..=21 => self.submit_multi(account, model, rng),
             number => self.submit(number < 27, account, model, rng),
         }
@@ -158,6 +168,11 @@ impl Connection {
             (asked.schedule, asked.validity) = (When::Unsaid, When::Unsaid);
         }
         let replaces = !by_data_sm && below(rng, 5) == 0;
+        if replaces && below(rng, 2) == 0 {
+            // Else few are there long enough to be replaced.
+            asked.schedule = When::In { seconds: 10 + below(rng, 50) };
+            asked.validity = When::Unsaid;
+        }
         let (asked, to) = if replaces { model.next_of_chain(asked, to, rng) } else { (asked, to) };
         let number = model.submits(asked, &[to]);
         let text = format!("m{number:06}");
@@ -367,6 +382,10 @@ impl Connection {
                 assert!(statuses.contains(&pdu.status), "{pdu:?}");
                 model.replaced(question, pdu.status, raw::ESME_RINVMSGID);
             }
+            Pending::Broadcast { .. }
+            | Pending::QueryBroadcast(..)
+            | Pending::CancelBroadcast(_)
+            | Pending::CancelBroadcasts => self.broadcast_answered(pdu, pending, model),
             Pending::Malformed => {
                 assert_eq!(pdu.id, raw::SUBMIT_SM | raw::RESP);
                 assert_ne!(pdu.status, raw::ESME_ROK, "{pdu:?}");
@@ -384,7 +403,9 @@ impl Connection {
     pub(crate) fn forget(&self, model: &mut Model) {
         for pending in self.pending.values() {
             match *pending {
-                Pending::Submit { number, .. } => model.answer_lost(number),
+                Pending::Submit { number, .. } | Pending::Broadcast { number, .. } => {
+                    model.answer_lost(number)
+                }
                 Pending::Multi { first, parts } => {
                     (first..first + parts).for_each(|part| model.answer_lost(part))
                 }

@@ -12,9 +12,10 @@ use super::Model;
 pub(crate) struct Question {
     pub(crate) number: u32,
     /// The account that asks.
-    account: usize,
-    had_ended: bool,
-    crashes: u32,
+    pub(super) account: usize,
+    pub(super) had_ended: bool,
+    pub(super) crashes: u32,
+    pub(super) asked_ms: u64,
 }
 
 impl Model {
@@ -35,6 +36,7 @@ impl Model {
                 && !message.lost_its_id
                 && !message.asked.is_mo
                 && message.became.is_none()
+                && message.asked.broadcast.is_none()
                 && (!is_open || message.ended_ever.is_none())
         };
         let recent = self.messages[..newest].iter().enumerate().rev().take(40);
@@ -44,13 +46,13 @@ impl Model {
 
     /// An ESME of `account` asks about a message.
     pub(crate) fn asks(&mut self, account: usize, number: u32) -> Question {
-        let crashes = self.crashes;
+        let (crashes, asked_ms) = (self.crashes, self.now_ms);
         let had_ended = self.message(number).ended.is_some();
-        Question { number, account, had_ended, crashes }
+        Question { number, account, had_ended, crashes, asked_ms }
     }
 
     /// Whether "there is no such message" is an answer to this.
-    fn may_be_unknown(&self, question: Question) -> bool {
+    pub(super) fn may_be_unknown(&self, question: Question) -> bool {
         let crashes = self.crashes;
         let message = &self.messages[question.number as usize];
         // Of a submit_multi, a refused part may have had the id.

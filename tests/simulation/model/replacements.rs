@@ -9,7 +9,8 @@ use super::super::message::{Answer, Asked, Kind, Message, SOURCE};
 use super::Model;
 
 impl Model {
-    /// What the next message of a chain of this account asks for, mostly one that goes on; the rest of it by `asked`.
+    /// What the next message of a chain of this account asks for, mostly of one whose latest is pending; the rest of
+    /// it by `asked`.
     pub(crate) fn next_of_chain(
         &self,
         asked: Asked,
@@ -17,19 +18,21 @@ impl Model {
         rng: &mut Xoshiro256PlusPlus,
     ) -> (Asked, &'static str) {
         let fresh = Asked { source: SOURCE + 1 + self.messages.len() as u32, ..asked };
-        let goes_on =
-            |message: &&Message| message.asked.account == asked.account && message.asked.source > SOURCE;
-        if rng.next_u64().is_multiple_of(3) {
+        let goes_on = |message: &&Message| {
+            let Asked { account, source, .. } = message.asked;
+            let chain = || self.messages.iter().filter(|message| message.asked.source == source);
+            let is_decided =
+                |it: &Message| matches!(it.answer, Answer::Accepted | Answer::Refused) && it.maybe.is_none();
+            account == asked.account
+                && source > SOURCE
+                && chain().all(is_decided)
+                && chain().filter(|it| it.is_pending()).count() == 1
+        };
+        if rng.next_u64().is_multiple_of(4) {
             return (fresh, to);
         }
         let Some(latest) = self.messages.iter().rev().take(60).find(goes_on) else { return (fresh, to) };
         let Asked { source, to: same, registered_delivery, .. } = latest.asked;
-        let chain = || self.messages.iter().filter(|message| message.asked.source == source);
-        let is_decided = chain().all(|it| matches!(it.answer, Answer::Accepted | Answer::Refused));
-        let is_undecided = |message: &Message| message.maybe.is_some();
-        if !is_decided || chain().any(is_undecided) || chain().filter(|it| it.is_pending()).count() > 1 {
-            return (fresh, to);
-        }
         // Which of two texts goes on after a crash may not be known; whether it is receipted is.
         (Asked { source, registered_delivery, ..asked }, same)
     }
@@ -39,7 +42,13 @@ impl Model {
         let source = self.message(number).asked.source;
         let is_before = |message: &Message| message.asked.source == source && message.is_pending();
         let before = self.messages[..number as usize].iter().position(is_before);
-        let Some(before) = before.map(|before| before as u32) else { return };
+        if let Some(before) = before {
+            self.sends_in_place(number, before as u32);
+        }
+    }
+
+    /// A message is sent that is to take the place of that one.
+    pub(crate) fn sends_in_place(&mut self, number: u32, before: u32) {
         self.message(number).may_replace = Some(before);
         self.message(before).may_be(number, None);
     }

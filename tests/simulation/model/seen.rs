@@ -22,6 +22,8 @@ pub(crate) struct Seen {
     pub(crate) multis: u64,
     pub(crate) lists: u64,
     pub(crate) repeated: u64,
+    pub(crate) broadcasts: u64,
+    pub(crate) broadcasts_queried: u64,
     pub(crate) alerts: u64,
     pub(crate) notifications: u64,
     pub(crate) binds_refused: u64,
@@ -44,7 +46,7 @@ impl Seen {
         copy.counts_mut().into_iter().map(|(name, count)| (name, *count)).collect()
     }
 
-    fn counts_mut(&mut self) -> [(&'static str, &mut u64); 25] {
+    fn counts_mut(&mut self) -> [(&'static str, &mut u64); 27] {
         [
             ("submitted", &mut self.submitted),
             ("receipts", &mut self.receipts),
@@ -65,6 +67,8 @@ impl Seen {
             ("submit_multi", &mut self.multis),
             ("distribution lists", &mut self.lists),
             ("repeated", &mut self.repeated),
+            ("broadcasts", &mut self.broadcasts),
+            ("broadcasts queried", &mut self.broadcasts_queried),
             ("alerts", &mut self.alerts),
             ("notifications", &mut self.notifications),
             ("binds refused", &mut self.binds_refused),
