@@ -62,7 +62,7 @@ impl Connection {
     /// Begins a broadcast, or asks about one.
     pub(crate) fn broadcast(&mut self, account: usize, model: &mut Model, rng: &mut Xoshiro256PlusPlus) {
         let about = if below(rng, 8) == 0 { 1 - account } else { account };
-        let known = if below(rng, 2) == 0 { None } else { model.recent_broadcast(about, rng) };
+        let known = if below(rng, 3) == 0 { None } else { model.recent_broadcast(about, rng) };
         let Some((number, named)) = known else { return self.begin(account, None, model, rng) };
         let mut body = Vec::new();
         let source = model.message(number).asked.source;

@@ -164,6 +164,8 @@ pub(crate) struct Message {
     /// Whose ESMEs get it, once a shard has taken it in; `None`: the network does.
     target: Option<Option<usize>>,
     times: Option<Times>,
+    /// The run of the process, counted from 0, in which it has got its id.
+    pub(crate) run: u32,
     /// Somebody has asked to cancel it.
     pub(crate) may_be_deleted: bool,
     /// A shard has stated that it holds it.
@@ -203,6 +205,7 @@ impl Message {
             seen: [0; 3],
             target: None,
             times: None,
+            run: 0,
             may_be_deleted: false,
             held_ever: false,
             failures: 0,
@@ -258,17 +261,12 @@ impl Message {
         let unsaid = not_before + routes.validity_default_ms.max(rounds_ms);
         let expires = self.asked.validity.ahead_ms(wall_ms).unwrap_or(unsaid);
         let times = Times { not_before_ms: now_ms + not_before, expires_ms: now_ms + expires, crashes };
-        self.times = Some(times);
+        (self.times, self.run) = (Some(times), crashes);
         match () {
             () if expires == 0 => Some(Wrong::Validity),
             () if not_before >= expires => Some(Wrong::Schedule),
             () => None,
         }
-    }
-
-    /// The run of the process, counted from 0, in which it was taken in.
-    pub(crate) fn run(&self) -> Option<u32> {
-        self.times.map(|times| times.crashes)
     }
 
     /// Whether it goes on, as far as anybody knows.

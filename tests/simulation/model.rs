@@ -135,7 +135,9 @@ impl Model {
             self.is_decided(number, true);
             return self.has_id(replaced, id, Place::Response);
         }
-        assert!(message.held_ever, "promise 2: m{number} is acknowledged and not held");
+        // A broadcast may be held in the turn that answers it, and stated in the next.
+        let is_held = message.held_ever || message.asked.broadcast.is_some();
+        assert!(is_held, "promise 2: m{number} is acknowledged and not held");
         self.is_decided(number, false);
         self.has_id(number, id, Place::Response);
     }

@@ -139,7 +139,7 @@ impl Connection {
             }
             8..=17 => self.operate(account, model, rng),
             22 | 23 if self.version >= 0x34 => self.repeat(account, model, rng),
-            27..=30 if self.version >= 0x50 => self.broadcast(account, model, rng),
+            27..=36 if self.version >= 0x50 => self.broadcast(account, model, rng),
             18..=21 => self.submit_multi(account, model, rng),
             number => self.submit(number < 27, account, model, rng),
         }

@@ -17,6 +17,8 @@ impl Model {
         to: &'static str,
         rng: &mut Xoshiro256PlusPlus,
     ) -> (Asked, &'static str) {
+        // Who is told that a subscriber is back is not what is looked at here.
+        let asked = Asked { wants_alert: false, ..asked };
         let fresh = Asked { source: SOURCE + 1 + self.messages.len() as u32, ..asked };
         let goes_on = |message: &&Message| {
             let Asked { account, source, .. } = message.asked;
