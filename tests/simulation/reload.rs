@@ -83,7 +83,7 @@ fn account(seed: u64, index: usize) -> AccountConfig {
 /// What everything begins with, and ends with: nobody is held back.
 fn calm(seed: u64) -> Config {
     let mut config = Config::default();
-    let hash = password::hash_with_cost(PASSWORD.as_bytes(), 8, 1).expect("parameters that argon2id takes");
+    let hash = password::hash(PASSWORD.as_bytes(), 8, 1).expect("parameters that argon2id takes");
     config.accounts = vec![
         AccountConfig { password_hash: Some(Secret::new(hash)), ..account(seed, 0) },
         AccountConfig {
