@@ -341,8 +341,8 @@ impl<F: SegmentFile> Replay<F> {
         let mut next = oldest;
         let mut has_ended = false;
         for (one, image) in live.iter().zip(images) {
-            if has_ended {
-                // Behind the torn end: nothing in it counts.
+            if has_ended || self.discarded.are_known(&image.frames) {
+                // Behind the torn end: nothing in it counts. The next segment of the log may get the same number.
                 self.discard_all(oldest, one, &image);
                 let (number, file) = (one.number, Arc::clone(&one.file));
                 spares.push_back(Spare { number, file, is_filled: true });
