@@ -146,6 +146,16 @@ fn so_it_does_where_the_discarded_part_fills_segments() {
     }
 }
 
+#[test]
+fn what_an_earlier_recovery_did_not_get_to_is_no_damage() {
+    let settings = settings(Durability::Buffered);
+    let disk = SimDisk::new(1);
+    disk.set_segment(1, &Frames::new(&settings, 1).put(8, 7).put(9, 8).put(3, 0).put(4, 0).file(false));
+    let expected = (vec![8, 9], 0);
+    assert_eq!(reopen(&mut disk.copy(), &settings), expected);
+    cut_off_everywhere(&disk, &settings, &expected, 11);
+}
+
 /// Logs of any shape: frames that were synced or not, some of each that can't be read, over several segments, with room at
 /// their ends or without.
 #[test]

@@ -120,7 +120,9 @@ impl<F: SegmentFile> Replay<F> {
             let whole_to = if header.is_after_torn_end { header.synced_lsn + 1 } else { header.first_lsn };
             let expected = self.expected.unwrap_or(whole_to);
             let is_torn = whole_to > expected && expected > self.synced;
-            if has_ended || is_torn || self.discarded.is_known(&header) {
+            // A file whose first frame an earlier recovery has discarded, and which came into use again before the others were.
+            let is_left_over = header.next_lsn() <= expected;
+            if has_ended || is_torn || is_left_over || self.discarded.is_known(&header) {
                 has_ended |= is_torn;
                 self.discarded.push(&found.file, offset, &header);
                 self.report.is_clean_stop = false;
