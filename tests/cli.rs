@@ -70,7 +70,15 @@ fn hash_password_prints_a_hash_that_the_config_takes() {
     let config = format!("[[account]]\nsystem_id = \"a\"\npassword_hash = \"{hash}\"\n");
     let config = smscd::config::Config::from_toml(&config, "f").expect("accepted");
     assert!(config.accounts[0].accepts(b"s3cret"));
+    assert!(hash.contains("$m=19456,t=2,p=1$"), "what OWASP recommends: {hash}");
     assert_eq!(smscd(&["hash-password"], "\n").status.code(), Some(2), "an empty password");
+    let out = smscd(&["hash-password", "--memory-kib", "1024", "--passes", "3"], "s3cret\n");
+    assert!(text(&out.stdout).contains("$m=1024,t=3,p=1$"));
+    for flags in [["--memory-kib", "7"], ["--memory-kib", "300000"], ["--passes", "0"], ["--passes", "17"]] {
+        let out = smscd(&[&["hash-password"], &flags[..]].concat(), "s3cret\n");
+        assert_eq!(out.status.code(), Some(2), "{flags:?}");
+        assert!(text(&out.stderr).contains(flags[0]), "{flags:?}");
+    }
 }
 
 #[test]

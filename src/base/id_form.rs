@@ -78,10 +78,15 @@ pub struct IdForms {
 }
 
 impl IdForms {
-    /// The id that an ESME names, in any form that it may know it by: that of its response, that of its receipt, or plain hex
-    /// from before the account had others.
-    pub fn parse(self, text: &[u8]) -> Option<MessageId> {
-        self.response.parse(text).or_else(|| self.receipt.parse(text)).or_else(|| MessageId::parse(text))
+    /// The ids that an ESME may mean, in any form that it may know one by: that of its response, that of its receipt, or
+    /// plain hex from before the account had others. 16 digits may be hex or decimal, so there may be two.
+    pub fn meanings(self, text: &[u8]) -> impl Iterator<Item = MessageId> {
+        let mut earlier = [None; 2];
+        [self.response, self.receipt, IdForm::Hex].into_iter().filter_map(move |form| {
+            let id = form.parse(text).filter(|id| !earlier.contains(&Some(*id)))?;
+            earlier = [earlier[1], Some(id)];
+            Some(id)
+        })
     }
 }
 
@@ -219,10 +224,20 @@ mod tests {
     #[test]
     fn an_account_is_understood_in_all_forms_that_it_may_know() {
         let forms = IdForms { response: IdForm::Uuid, receipt: IdForm::Decimal };
+        let meanings = |forms: IdForms, text: &[u8]| forms.meanings(text).collect::<Vec<_>>();
         for form in [IdForm::Uuid, IdForm::Decimal, IdForm::Hex] {
-            assert_eq!(forms.parse(form.text(ID).as_bytes()), Some(ID), "{form:?}");
+            assert_eq!(meanings(forms, form.text(ID).as_bytes()), [ID], "{form:?}");
         }
-        assert_eq!(forms.parse(IdForm::Padded.text(ID).as_bytes()), None);
+        assert_eq!(meanings(forms, IdForm::Padded.text(ID).as_bytes()), []);
+        // As shard 1 of node 0 makes them: in decimal they have as many digits as in hex.
+        let text = b"4633000000000000";
+        let (hex, decimal) = (0x4633_0000_0000_0000, 4_633_000_000_000_000);
+        let both = [IdForm::Hex, IdForm::Decimal];
+        for (response, receipt, ids) in
+            [(both[0], both[1], [hex, decimal]), (both[1], both[0], [decimal, hex])]
+        {
+            assert_eq!(meanings(IdForms { response, receipt }, text), ids.map(MessageId::from_u64));
+        }
     }
 
     #[test]

@@ -15,19 +15,17 @@ pub fn same(a: &[u8], b: &[u8]) -> bool {
     a.ct_eq(b).into()
 }
 
-/// The argon2id PHC string of `password`, with a random salt and the parameters OWASP recommends.
-///
-/// # Errors
-/// When the operating system has no randomness to give, or the password is too long for argon2.
-pub fn hash(password: &[u8]) -> Result<String, String> {
-    Argon2::default().hash_password(password).map(|hash| hash.to_string()).map_err(|error| error.to_string())
-}
+/// KiB of memory that OWASP's recommendation for argon2id has, with [`PASSES`].
+pub const MEMORY_KIB: u32 = 19_456;
+/// Passes over it.
+pub const PASSES: u32 = 2;
 
-/// [`hash`] with other parameters than the recommended ones: KiB of memory, and passes over it.
+/// The argon2id PHC string of `password`, with a random salt: so many KiB of memory, and passes over it.
 ///
 /// # Errors
-/// As there, or when argon2id does not take the parameters.
-pub fn hash_with_cost(password: &[u8], memory_kib: u32, passes: u32) -> Result<String, String> {
+/// When the operating system has no randomness to give, the password is too long for argon2, or argon2id does not take the
+/// parameters.
+pub fn hash(password: &[u8], memory_kib: u32, passes: u32) -> Result<String, String> {
     let params = argon2::Params::new(memory_kib, passes, 1, None).map_err(|error| error.to_string())?;
     let argon2 = Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
     argon2.hash_password(password).map(|hash| hash.to_string()).map_err(|error| error.to_string())
@@ -52,9 +50,9 @@ pub(super) fn check_hash(hash: &str) -> Result<(), String> {
 }
 
 /// Most memory that checking one password may take.
-const MEMORY_KIB_MAX: u32 = 256 * 1024;
+pub const MEMORY_KIB_MAX: u32 = 256 * 1024;
 /// Most passes over it.
-const PASSES_MAX: u32 = 16;
+pub const PASSES_MAX: u32 = 16;
 
 /// Whether `password` is the one that `hash` was made of. An unreadable hash matches nothing.
 pub fn matches_hash(hash: &str, password: &[u8]) -> bool {
@@ -123,16 +121,16 @@ mod tests {
 
     #[test]
     fn a_hash_matches_its_own_password_only() {
-        let made = hash(b"correct horse").unwrap();
+        let made = hash(b"correct horse", MEMORY_KIB, PASSES).unwrap();
         assert_eq!(check_hash(&made), Ok(()));
         assert!(matches_hash(&made, b"correct horse"));
         assert!(!matches_hash(&made, b"correct horsf"));
-        assert_ne!(made, hash(b"correct horse").unwrap(), "salted");
+        assert_ne!(made, hash(b"correct horse", MEMORY_KIB, PASSES).unwrap(), "salted");
     }
 
     #[test]
     fn what_can_not_be_checked_is_refused() {
-        let made = hash(b"x").unwrap();
+        let made = hash(b"x", MEMORY_KIB, PASSES).unwrap();
         assert!(check_hash("demo").unwrap_err().contains("PHC"));
         assert!(check_hash(&made.replacen("argon2id", "argon2d", 1)).unwrap_err().contains("argon2d"));
         assert!(check_hash(&made.replacen("m=19456", "m=4000000", 1)).unwrap_err().contains("KiB"));
@@ -160,7 +158,7 @@ mod tests {
 
     #[test]
     fn cost_is_of_the_parameters() {
-        assert_eq!(cost(&hash(b"x").unwrap()), 19_456 * 2);
+        assert_eq!(cost(&hash(b"x", MEMORY_KIB, PASSES).unwrap()), 19_456 * 2);
         assert_eq!(cost("nonsense"), 0);
     }
 }

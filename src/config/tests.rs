@@ -316,7 +316,7 @@ fn the_printed_configuration_reads_back_without_its_secrets() {
 fn accounts_accept_their_password_only() {
     let demo = AccountConfig::demo();
     assert!(demo.accepts(b"demo") && !demo.accepts(b"demo1") && !demo.accepts(b""));
-    let hash = password::hash(b"s3cret").unwrap();
+    let hash = password::hash(b"s3cret", 8, 1).unwrap();
     let hashed = AccountConfig { password_hash: Some(Secret::new(hash)), ..AccountConfig::default() };
     assert!(hashed.accepts(b"s3cret") && !hashed.accepts(b"demo"));
     assert!(!AccountConfig::default().accepts(b""));

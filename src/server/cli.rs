@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, value_parser};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
 use super::reload::ConfigSource;
@@ -35,12 +35,24 @@ enum Command {
     /// Validate a configuration and print it as it takes effect, secrets left out
     Check(RunArgs),
     /// Read a password and print its argon2id hash for password_hash
-    HashPassword,
+    HashPassword(HashArgs),
     /// Print the default configuration with comments
     DefaultConfig,
     /// Look at the store in a data folder that no daemon uses; changes nothing
     #[command(subcommand)]
     Store(StoreCommand),
+}
+
+#[derive(Debug, Args)]
+struct HashArgs {
+    /// Memory that a check takes, in KiB. Less makes binds cheaper, and guessing by whoever has the file
+    #[arg(long, value_name = "N", default_value_t = password::MEMORY_KIB)]
+    #[arg(value_parser = value_parser!(u32).range(8..=i64::from(password::MEMORY_KIB_MAX)))]
+    memory_kib: u32,
+    /// Passes over that memory
+    #[arg(long, value_name = "N", default_value_t = password::PASSES)]
+    #[arg(value_parser = value_parser!(u32).range(1..=i64::from(password::PASSES_MAX)))]
+    passes: u32,
 }
 
 #[derive(Debug, Subcommand)]
@@ -145,7 +157,7 @@ pub fn main() -> ExitCode {
             Ok((config, _)) => finish(check(&config, cores())),
             Err(code) => code,
         },
-        Command::HashPassword => finish(hash_password()),
+        Command::HashPassword(args) => finish(hash_password(&args)),
         Command::DefaultConfig => finish(print(DEFAULT_TOML)),
         Command::Store(command) => store(&command),
     }
@@ -213,7 +225,7 @@ fn print(text: &str) -> io::Result<()> {
 }
 
 /// Reads one line from stdin, without showing it on a terminal, and prints its hash.
-fn hash_password() -> io::Result<()> {
+fn hash_password(args: &HashArgs) -> io::Result<()> {
     let stdin = io::stdin();
     let mut line = String::new();
     if stdin.is_terminal() {
@@ -233,7 +245,7 @@ fn hash_password() -> io::Result<()> {
     if typed.is_empty() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the password is empty"));
     }
-    let hash = password::hash(typed.as_bytes()).map_err(io::Error::other)?;
+    let hash = password::hash(typed.as_bytes(), args.memory_kib, args.passes).map_err(io::Error::other)?;
     print(&format!("{hash}\n"))
 }
 

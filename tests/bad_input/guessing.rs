@@ -9,7 +9,7 @@ const HASHED_PASSWORD: &str = "replace-me";
 
 /// An account with the hash of [`HASHED_PASSWORD`]: dear enough to be told from none, and cheap enough for a debug build.
 fn hashed() -> String {
-    let hash = smscd::config::password::hash_with_cost(HASHED_PASSWORD.as_bytes(), 8_192, 1).expect("a hash");
+    let hash = smscd::config::password::hash(HASHED_PASSWORD.as_bytes(), 8_192, 1).expect("a hash");
     format!("[[account]]\nsystem_id = \"hashed\"\npassword_hash = \"{hash}\"\n")
 }
 

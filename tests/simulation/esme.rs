@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::Rng;
 
+use super::ids::Place;
 use super::message::Kind;
 use super::model::Model;
 use super::reload::{ACCOUNTS, PASSWORD};
@@ -278,9 +279,12 @@ impl Connection {
         model.receives(account, self.number, number, kind);
         let sm = raw::Sm { text: text.to_vec(), ..raw::Sm::default() };
         let state = state_of(sm.text());
-        match kind {
-            Kind::Receipt => model.told(number, &sm.receipted_id(), state),
-            _ => assert_eq!(state, 1, "a notification of an end: {}", sm.text()),
+        let id = sm.receipted_id();
+        if kind == Kind::Receipt {
+            model.told(number, &id, state);
+        } else {
+            assert_eq!(state, 1, "a notification of an end: {}", sm.text());
+            model.has_id(number, &id, Place::Receipt);
         }
         state
     }

@@ -73,6 +73,7 @@
 #[allow(dead_code, reason = "the store's own simulation uses more of it")]
 mod disk;
 mod esme;
+mod ids;
 mod lane;
 #[path = "../store_simulation/link.rs"]
 mod link;

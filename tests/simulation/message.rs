@@ -93,7 +93,9 @@ pub(crate) struct Message {
     pub(crate) group: u32,
     pub(crate) parts: u32,
     pub(crate) answer: Answer,
+    /// Its value, and how it was written in responses and in receipts.
     pub(crate) id: Option<String>,
+    pub(crate) shown: [Option<String>; 2],
     /// Its final state in this run of the process, and in any.
     pub(crate) ended: Option<u8>,
     pub(crate) ended_ever: Option<u8>,
@@ -134,6 +136,7 @@ impl Message {
             parts,
             answer: Answer::Awaited,
             id: None,
+            shown: [None, None],
             ended: None,
             ended_ever: None,
             ended_as: (0, 0),

@@ -4,6 +4,7 @@
 
 mod deliveries;
 mod history;
+mod ids;
 mod operations;
 mod seen;
 
@@ -12,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::Rng;
 
+use super::ids::Place;
 use super::message::{Answer, Asked, Kind, Message, Wrong};
 use super::reload::Routes;
 use deliveries::Handed;
@@ -24,6 +26,7 @@ const NO_CONNECTION: u32 = 0;
 /// The shadow of everything.
 #[derive(Debug, Default)]
 pub(crate) struct Model {
+    seed: u64,
     messages: Vec<Message>,
     ids: BTreeMap<String, u32>,
     /// By shard, slot and generation.
@@ -68,9 +71,9 @@ fn excerpt(text: &[u8]) -> &[u8] {
 }
 
 impl Model {
-    /// At this time by the wall clock.
-    pub(crate) fn new(wall_ms: u64) -> Self {
-        Self { wall_ms, ..Self::default() }
+    /// Of the world with this seed, at this time by the wall clock.
+    pub(crate) fn new(seed: u64, wall_ms: u64) -> Self {
+        Self { seed, wall_ms, ..Self::default() }
     }
 
     pub(crate) fn note(&mut self, values: &[u64]) {
@@ -118,38 +121,14 @@ impl Model {
         }
         message.answer = Answer::Accepted;
         assert!(message.held_ever, "promise 2: m{number} is acknowledged and not held");
-        self.has_id(number, id);
+        self.has_id(number, id, Place::Response);
     }
 
     /// Whoever has sent a message again has the answer: what the first one has got, or would have.
     pub(crate) fn answered_again(&mut self, number: u32, id: &str) {
         self.note(&[12, u64::from(number)]);
         self.seen.repeated += 1;
-        self.has_id(number, id);
-    }
-
-    fn has_id(&mut self, number: u32, id: &str) {
-        let message = self.message(number);
-        if message.lost_its_id {
-            return;
-        }
-        let group = message.group;
-        let digits = if message.asked.version == 0x33 { 8 } else { 16 };
-        assert_eq!(id.len(), digits, "m{number} has the id {id}");
-        let known = message.id.get_or_insert_with(|| id.to_owned());
-        assert_eq!(known, id, "m{number} has two ids");
-        let other = *self.ids.entry(id.to_owned()).or_insert(group);
-        if other == group {
-            return;
-        }
-        // A short one comes round, the sooner for a restart, once it names nothing that is pending.
-        let parts = self.message(other).parts;
-        for part in other..other + parts {
-            let other = self.message(part);
-            assert!(digits == 8 && !other.is_owed(), "the id {id} was given twice: {other:?}");
-            other.lost_its_id = true;
-        }
-        self.ids.insert(id.to_owned(), group);
+        self.has_id(number, id, Place::Response);
     }
 
     /// A shard states that it holds a message: no more than once, whatever happens.

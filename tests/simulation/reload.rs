@@ -6,11 +6,14 @@ use std::sync::Arc;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::Rng;
 use smscd::config::password;
-use smscd::config::{AccountConfig, Change, Config, DeliverBy, DistributionListConfig, Origin, Secret};
+use smscd::config::{
+    AccountConfig, Change, CompatConfig, Config, DeliverBy, DistributionListConfig, Origin, Secret,
+};
 use smscd::routing::{AccountRouting, RetrySettings, ShardChange};
 use smscd::runtime::accounts::AccountTable;
 use smscd::smpp::CommandStatus;
 
+use super::ids::preset;
 use super::requests::{LIST, LIST_NAME};
 
 pub(crate) const ACCOUNTS: [&str; 2] = ["alice", "bob"];
@@ -23,6 +26,7 @@ pub(crate) const VALIDITY_MAX_S: u64 = 7 * 86_400;
 /// A configuration in effect, and the accounts of the workers that go by it.
 #[derive(Clone)]
 pub(crate) struct InEffect {
+    seed: u64,
     pub(crate) config: Arc<Config>,
     pub(crate) table: Arc<AccountTable>,
 }
@@ -54,9 +58,10 @@ impl Routes {
     }
 }
 
-fn account(system_id: &str) -> AccountConfig {
+fn account(seed: u64, index: usize) -> AccountConfig {
     AccountConfig {
-        system_id: system_id.to_owned(),
+        system_id: ACCOUNTS[index].to_owned(),
+        compat: CompatConfig { preset: preset(seed, index), ..CompatConfig::default() },
         sessions_max: 10,
         window: 3,
         deliver_window: 2,
@@ -70,15 +75,15 @@ fn account(system_id: &str) -> AccountConfig {
 }
 
 /// What everything begins with, and ends with: nobody is held back.
-fn calm() -> Config {
+fn calm(seed: u64) -> Config {
     let mut config = Config::default();
-    let hash = password::hash_with_cost(PASSWORD.as_bytes(), 8, 1).expect("parameters that argon2id takes");
+    let hash = password::hash(PASSWORD.as_bytes(), 8, 1).expect("parameters that argon2id takes");
     config.accounts = vec![
-        AccountConfig { password_hash: Some(Secret::new(hash)), ..account("alice") },
+        AccountConfig { password_hash: Some(Secret::new(hash)), ..account(seed, 0) },
         AccountConfig {
             password: Some(Secret::new(PASSWORD)),
             prefixes: vec!["80".to_owned()],
-            ..account("bob")
+            ..account(seed, 1)
         },
     ];
     config.limits.failed_binds_per_address = 0;
@@ -90,16 +95,16 @@ fn calm() -> Config {
 }
 
 impl InEffect {
-    pub(crate) fn new() -> Self {
-        let config = calm();
+    pub(crate) fn new(seed: u64) -> Self {
+        let config = calm(seed);
         let table = Arc::new(AccountTable::new(&config, Arc::default()).expect("randomness"));
-        Self { config: Arc::new(config), table }
+        Self { seed, config: Arc::new(config), table }
     }
 
     /// The same configuration in a new process.
     pub(crate) fn restarted(&self) -> Self {
         let table = Arc::new(AccountTable::new(&self.config, Arc::default()).expect("randomness"));
-        Self { config: Arc::clone(&self.config), table }
+        Self { seed: self.seed, config: Arc::clone(&self.config), table }
     }
 
     pub(crate) fn routes(&self) -> Routes {
@@ -110,6 +115,7 @@ impl InEffect {
         let routing = |account: &AccountConfig| AccountRouting {
             prefixes: account.prefixes.iter().map(|prefix| prefix.clone().into_bytes()).collect(),
             duplicate_window_ms: account.duplicate_window_ms,
+            ids: account.compat.settings().id_forms(),
             ..AccountRouting::default()
         };
         self.config.accounts.iter().map(routing).collect()
@@ -140,7 +146,7 @@ impl InEffect {
 
     /// After a reload that changes something, or that takes everything back.
     pub(crate) fn reloaded(&self, is_calm: bool, rng: &mut Xoshiro256PlusPlus) -> (Self, Vec<Change>) {
-        let mut new = Config { accounts: self.config.accounts.clone(), ..calm() };
+        let mut new = Config { accounts: self.config.accounts.clone(), ..calm(self.seed) };
         let below = |rng: &mut Xoshiro256PlusPlus, n: u64| rng.next_u64() % n;
         let owned = [["70", "71"], ["80", "81"]];
         for (index, account) in new.accounts.iter_mut().enumerate() {
@@ -162,6 +168,6 @@ impl InEffect {
         let changes = self.config.diff(&new);
         let after = self.config.after(&new, &Origin::default()).expect("a sound configuration");
         let table = Arc::new(self.table.after(&after));
-        (Self { config: Arc::new(after), table }, changes)
+        (Self { seed: self.seed, config: Arc::new(after), table }, changes)
     }
 }

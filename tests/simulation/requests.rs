@@ -325,14 +325,16 @@ impl Connection {
             }
             Pending::Query(question) => {
                 assert_eq!(pdu.id, raw::QUERY_SM | raw::RESP);
-                let state = (pdu.status == raw::ESME_ROK).then(|| {
+                let answer = (pdu.status == raw::ESME_ROK).then(|| {
+                    let id = fields.text();
                     fields.text();
-                    fields.text();
-                    fields.octet()
+                    (id, fields.octet())
                 });
-                assert!(state.is_some() || pdu.status == raw::ESME_RINVMSGID, "{pdu:?}");
-                assert!(state != Some(0) || self.version >= 0x50, "only 5.0 has SCHEDULED: {pdu:?}");
-                model.queried(question, state);
+                assert!(answer.is_some() || pdu.status == raw::ESME_RINVMSGID, "{pdu:?}");
+                let answer = answer.as_ref().map(|(id, state)| (id.as_str(), *state));
+                let is_scheduled = answer.is_some_and(|(_, state)| state == 0);
+                assert!(!is_scheduled || self.version >= 0x50, "only 5.0 has SCHEDULED: {pdu:?}");
+                model.queried(question, answer);
             }
             Pending::Cancel(question) => {
                 assert_eq!(pdu.id, raw::CANCEL_SM | raw::RESP);

@@ -145,9 +145,9 @@ impl World {
                 enquire_link_before_bind: true,
             },
             durability,
-            in_effect: InEffect::new(),
+            in_effect: InEffect::new(seed),
             reload: None,
-            model: Model::new(NOON_MS),
+            model: Model::new(seed, NOON_MS),
         };
         let disks = (0..SHARDS).map(|shard| SimDisk::new(seed ^ 0xD15C << 8 ^ shard as u64)).collect();
         world.start(disks, &[0; SHARDS], &[0; WORKERS]);

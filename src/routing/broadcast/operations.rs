@@ -21,7 +21,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         message_id: &[u8],
         reference: Option<u16>,
     ) -> Vec<MessageId> {
-        let id = self.accounts.get(account).ids.parse(message_id);
+        let ids = self.accounts.get(account).ids;
         let known = self
             .broadcasts
             .known
@@ -29,7 +29,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             .filter(|(_, known)| known.account == account && *known.source_addr == *source_addr);
         let named = known.filter(|(known_id, known)| match message_id {
             b"" => reference.is_some() && known.user_message_reference == reference,
-            _ => Some(**known_id) == id,
+            _ => ids.meanings(message_id).any(|id| id == **known_id),
         });
         named.map(|(&id, _)| id).collect()
     }

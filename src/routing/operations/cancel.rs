@@ -21,8 +21,9 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         if cancel.message_id.is_empty() {
             return self.cancel_group(account, cancel, now, out);
         }
-        let ids = self.accounts.get(account).ids;
-        let Some(id) = ids.parse(cancel.message_id) else { return (OperationAnswer::NotFound, None) };
+        let Some(id) = self.meant(account, cancel.message_id, now) else {
+            return (OperationAnswer::NotFound, None);
+        };
         let Some(link) = self.find_own(account, id, cancel.source_addr) else {
             let is_final = self.find(id).is_none()
                 && self.history.find(id, now).is_some_and(|record| record.account == account);

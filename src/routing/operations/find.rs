@@ -5,7 +5,7 @@ use super::super::accept::owner_of;
 use super::super::message::{Queue, Role};
 use super::can_be_changed;
 use crate::base::mobile::MobileNetwork;
-use crate::base::{AccountId, MessageId};
+use crate::base::{AccountId, MessageId, Now};
 use crate::smpp::{PduBody, SmFields};
 use crate::store::MessageStore;
 
@@ -20,6 +20,21 @@ pub(super) struct Group<'a> {
 }
 
 impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
+    /// The id that an ESME means: of all that the text may mean, one that names something of the account's.
+    pub(in super::super) fn meant(&self, account: AccountId, text: &[u8], now: Now) -> Option<MessageId> {
+        let mut meanings = self.accounts.get(account).ids.meanings(text);
+        let first = meanings.next()?;
+        let Some(second) = meanings.next() else { return Some(first) };
+        [first, second].into_iter().chain(meanings).find(|&id| self.is_of(account, id, now))
+    }
+
+    fn is_of(&self, account: AccountId, id: MessageId, now: Now) -> bool {
+        match self.find(id) {
+            Some(link) => self.look_at(link).is_some_and(|message| message.account == account),
+            None => self.history.find(id, now).is_some_and(|record| record.account == account),
+        }
+    }
+
     /// The link to the account's MT message with this id and source address, be it final or not.
     pub(super) fn find_own(&mut self, account: AccountId, id: MessageId, source_addr: &[u8]) -> Option<u32> {
         let link = self.find(id)?;

@@ -17,8 +17,9 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         query: &QuerySm<'_>,
         now: Now,
     ) -> OperationAnswer {
-        let ids = self.accounts.get(request.account).ids;
-        let Some(id) = ids.parse(query.message_id) else { return OperationAnswer::NotFound };
+        let Some(id) = self.meant(request.account, query.message_id, now) else {
+            return OperationAnswer::NotFound;
+        };
         let octet = |error: u16| u8::try_from(error).unwrap_or(u8::MAX);
         if self.find(id).is_none() {
             let record = self.history.find(id, now).filter(|record| record.account == request.account);

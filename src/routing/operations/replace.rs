@@ -14,8 +14,9 @@ use crate::store::{Lsn, MessageStore};
 impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     pub(super) fn replace_sm(&mut self, account: AccountId, replace: &ReplaceSm<'_>, now: Now) -> Decided {
         let refused = |status| (OperationAnswer::Refused(status), None);
-        let ids = self.accounts.get(account).ids;
-        let Some(id) = ids.parse(replace.message_id) else { return (OperationAnswer::NotFound, None) };
+        let Some(id) = self.meant(account, replace.message_id, now) else {
+            return (OperationAnswer::NotFound, None);
+        };
         let Some(link) = self.find_own(account, id, replace.source_addr) else {
             let is_final = self.find(id).is_none()
                 && self.history.find(id, now).is_some_and(|record| record.account == account);

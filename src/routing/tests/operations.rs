@@ -1,6 +1,7 @@
 //! query_sm, cancel_sm, replace_sm and replace_if_present_flag on messages in every stage.
 
 use super::*;
+use crate::base::{IdForm, IdForms};
 use crate::smpp::{CancelSm, Operation, QueriedState, QuerySm, ReplaceSm, SmFields};
 use OperationAnswer::{Done, NotFound, Refused};
 
@@ -300,4 +301,30 @@ fn nothing_is_answered_before_it_is_durable_and_all_that_was_survives() {
     assert_eq!(texts, [b"Bye", b"Bye"]);
     bench.pass(3_600_000);
     assert_eq!(bench.out.finals(), [MessageState::Delivered; 2], "the cancelled ones are not sent");
+}
+
+/// The decimal ids that shard 1 of node 0 makes have as many digits as ids in hex.
+#[test]
+fn an_id_is_found_in_the_receipts_form_too_where_it_could_be_another_in_the_responses() {
+    let mut settings = ShardSettings { shard: 1, shards: 2, ..settings() };
+    settings.accounts[0].ids = IdForms { response: IdForm::Hex, receipt: IdForm::Decimal };
+    let mut bench = Bench::new(settings);
+    let (kept, ended) = (bench.submit(session(0), scheduled(0)), bench.submit(session(0), sm(0)));
+    bench.turn();
+    for id in [kept, ended] {
+        let texts = [id.text(), IdForm::Decimal.text(id)];
+        assert_eq!(texts.map(|text| text.as_bytes().len()), [16; 2]);
+        for text in texts {
+            let message_id = text.as_bytes();
+            let query = QuerySm { message_id, source_addr: SOURCE, ..QuerySm::default() };
+            let state = answer(&mut bench, ALICE, Operation::Query(query));
+            assert!(matches!(state, OperationAnswer::State(state) if state.message_id == id), "{state:?}");
+            assert_eq!(answer(&mut bench, BOB, Operation::Query(query)), NotFound);
+        }
+    }
+    let text = IdForm::Decimal.text(kept);
+    let replace = ReplaceSm { message_id: text.as_bytes(), source_addr: SOURCE, ..ReplaceSm::default() };
+    assert_eq!(answer(&mut bench, ALICE, Operation::Replace(replace)), Done);
+    let cancel = CancelSm { message_id: text.as_bytes(), source_addr: SOURCE, ..CancelSm::default() };
+    assert_eq!(answer(&mut bench, ALICE, Operation::Cancel(cancel)), Done);
 }

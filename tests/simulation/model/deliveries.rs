@@ -4,6 +4,7 @@ use smscd::base::{DeliveryToken, SessionHandle};
 use smscd::session::DeliveryResult;
 use smscd::smpp::CommandStatus;
 
+use super::super::ids::Place;
 use super::super::message::{Answer, DELETED, Kind, Message};
 use super::Model;
 
@@ -148,7 +149,7 @@ impl Model {
 
     /// What a receipt says.
     pub(crate) fn told(&mut self, number: u32, id: &str, state: u8) {
-        self.has_id(number, id);
+        self.has_id(number, id, Place::Receipt);
         let message = self.message(number);
         let told = *message.told.get_or_insert(state);
         assert_eq!(told, state, "m{number} was told two final states");

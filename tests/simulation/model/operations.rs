@@ -3,6 +3,7 @@
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::Rng;
 
+use super::super::ids::Place;
 use super::super::message::{Answer, DELETED, Message};
 use super::Model;
 
@@ -37,7 +38,7 @@ impl Model {
         };
         let recent = self.messages[..newest].iter().enumerate().rev().take(40);
         let (number, message) = recent.into_iter().find(|(_, message)| is_own(message))?;
-        Some((number as u32, message.id.clone()?))
+        Some((number as u32, self.name(message, rng)?))
     }
 
     /// An ESME of `account` asks about a message.
@@ -60,8 +61,9 @@ impl Model {
             || question.crashes != crashes
     }
 
-    /// The answer to a query_sm: the state, or `None` where there is no such message.
-    pub(crate) fn queried(&mut self, question: Question, state: Option<u8>) {
+    /// The answer to a query_sm: id and state, or `None` where there is no such message.
+    pub(crate) fn queried(&mut self, question: Question, answer: Option<(&str, u8)>) {
+        let state = answer.map(|(_, state)| state);
         self.seen.queried += 1;
         self.note(&[8, u64::from(question.number), u64::from(state.unwrap_or(0))]);
         let (number, crashes) = (question.number, self.crashes);
@@ -74,6 +76,10 @@ impl Model {
             message.asked.account, question.account,
             "promise 10: another account's message was shown"
         );
+        if let Some((id, _)) = answer {
+            self.has_id(number, id, Place::Response);
+        }
+        let message = self.message(number);
         if message.parts > 1 || message.lost_its_id || question.crashes != crashes {
             return;
         }

@@ -7,6 +7,7 @@ pub(crate) struct Seen {
     pub(crate) receipts: u64,
     pub(crate) forwarded: u64,
     pub(crate) mo: u64,
+    pub(crate) other_ids: u64,
     pub(crate) stale: u64,
     pub(crate) refused: u64,
     pub(crate) throttled: u64,
@@ -42,12 +43,13 @@ impl Seen {
         copy.counts_mut().into_iter().map(|(name, count)| (name, *count)).collect()
     }
 
-    fn counts_mut(&mut self) -> [(&'static str, &mut u64); 23] {
+    fn counts_mut(&mut self) -> [(&'static str, &mut u64); 24] {
         [
             ("submitted", &mut self.submitted),
             ("receipts", &mut self.receipts),
             ("forwarded", &mut self.forwarded),
             ("mo", &mut self.mo),
+            ("ids in other forms", &mut self.other_ids),
             ("stale outcomes", &mut self.stale),
             ("refused", &mut self.refused),
             ("throttled", &mut self.throttled),
