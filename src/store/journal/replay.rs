@@ -121,7 +121,7 @@ impl<F: SegmentFile> Replay<F> {
             let expected = self.expected.unwrap_or(whole_to);
             let is_torn = whole_to > expected && expected > self.synced;
             // A file whose first frame an earlier recovery has discarded, and which came into use again before the others were.
-            let is_left_over = header.next_lsn() <= expected;
+            let is_left_over = whole_to < expected && header.next_lsn() <= expected;
             if has_ended || is_torn || is_left_over || self.discarded.is_known(&header) {
                 has_ended |= is_torn;
                 self.discarded.push(&found.file, offset, &header);
