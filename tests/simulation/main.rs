@@ -69,6 +69,7 @@
 //!
 //! TLS, connectors, replace_if_present_flag, broadcasts, forms of message ids.
 
+mod broadcasts;
 #[path = "../store_simulation/disk.rs"]
 #[allow(dead_code, reason = "the store's own simulation uses more of it")]
 mod disk;
