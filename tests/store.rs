@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -194,6 +195,43 @@ fn a_folder_that_cannot_be_used_is_refused_by_name() {
     let file = folder.path().join("file");
     fs::write(&file, "").expect("written");
     refused(&file, "creating the data folder");
+}
+
+/// What a daemon on `data` says and how it ends, where `mount` has been run on the folder first, seen by it alone. `None`: this
+/// machine lets nobody mount anything.
+fn run_mounted(mount: &str, data: &Path) -> Option<(Option<i32>, String)> {
+    let shell = |script: &str| {
+        let mut command = Command::new("unshare");
+        command
+            .args(["--map-root-user", "--mount", "sh", "-ec", script, env!("CARGO_BIN_EXE_smscd")])
+            .arg(data);
+        command.stdin(Stdio::null()).output().ok()
+    };
+    shell("mount -t tmpfs none \"$1\"").filter(|output| output.status.success())?;
+    let script =
+        format!("{mount}; exec \"$0\" --listen 127.0.0.1:0 --http 127.0.0.1:0 --no-pin --data-dir \"$1\"");
+    let output = shell(&script)?;
+    assert!(output.stdout.is_empty());
+    Some((output.status.code(), String::from_utf8(output.stderr).expect("text")))
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_refused_by_name() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = folder.path();
+    killed_with(data, 3, Layout::ONE_BY_ONE);
+    let before = content(data);
+    let read_only = "mount --bind \"$1\" \"$1\"; mount -o remount,bind,ro \"$1\"";
+    let full = "mount -t tmpfs -o size=1m none \"$1\"";
+    for (mount, says) in [(read_only, "Read-only file system"), (full, "No space left on device")] {
+        let Some((code, stderr)) = run_mounted(mount, data) else {
+            eprintln!("not tried: nothing can be mounted here");
+            return;
+        };
+        assert!(code == Some(1) && stderr.contains(says), "{code:?} {stderr}");
+        assert!(stderr.contains(data.to_str().expect("a name")), "{stderr}");
+    }
+    assert!(content(data) == before, "nothing was changed");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Any octets as the index beside a store that was stopped in order: as they are, or as changes to the index that belongs
-//! there, with its checksums made right again, and its counts if wanted, so that what is behind them is reached. Opening neither panics nor takes memory
-//! that the octets do not justify; where the index is not used, what is found is what the segments say; and where it is, because
-//! its checksums are right, everything that it names can be asked for, and the store goes on: messages come and go, segments are
-//! emptied and used again, what is counted comes out even, and what is left opens again.
+//! there, with its checksums made right again, and its counts if wanted, so that what is behind them is reached. Opening
+//! neither panics nor takes memory that the octets do not justify; where the index is not used, what is found is what the
+//! segments say; and where it is, because its checksums are right, everything that it names can be asked for, and the store
+//! goes on: messages come and go, segments are emptied and used again, what is counted comes out even, and what is left
+//! opens again.
 #![no_main]
 
 mod memory_disk;

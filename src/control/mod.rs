@@ -39,9 +39,11 @@ pub struct ControlSetup {
     pub http: std::net::TcpListener,
     /// The configuration in effect.
     pub config: Arc<Config>,
-    /// Lanes to the hot threads, by thread index. Each takes at least [`REQUESTS_OPEN_MAX`](crate::limits::REQUESTS_OPEN_MAX) + 1 requests.
+    /// Lanes to the hot threads, by thread index. Each takes at least
+    /// [`REQUESTS_OPEN_MAX`](crate::limits::REQUESTS_OPEN_MAX) + 1 requests.
     pub ports: Vec<ControlPort>,
-    /// The lane that all hot threads reply on; takes at least [`REQUESTS_OPEN_MAX`](crate::limits::REQUESTS_OPEN_MAX) + 1 replies per thread.
+    /// The lane that all hot threads reply on; takes at least
+    /// [`REQUESTS_OPEN_MAX`](crate::limits::REQUESTS_OPEN_MAX) + 1 replies per thread.
     pub replies: Receiver<ControlReply>,
     /// Notified (`notify_one`) after every reply.
     pub reply_notify: Arc<Notify>,

@@ -1,7 +1,7 @@
 //! A message as its shard holds it. The body is in the store; this is what the shard needs at hand, small enough for two
 //! cache lines.
 
-use super::subscribers::SubscriberNames;
+use super::subscriber_names::SubscriberNames;
 use super::transaction::is_transaction;
 use crate::base::mobile::Outcome;
 use crate::base::{AccountId, MessageId, Now, SessionHandle, SubmitOperation, Time, WallTime};

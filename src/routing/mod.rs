@@ -55,8 +55,10 @@ mod sessions;
 mod settings;
 mod shard;
 mod split;
+mod subscriber_names;
 mod subscribers;
 mod transaction;
+mod turns;
 mod values;
 
 #[cfg(test)]

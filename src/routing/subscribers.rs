@@ -1,5 +1,6 @@
-//! Turns: each subscriber has at most one message being attempted, or waiting for its next attempt, at a time. Those that
-//! come meanwhile stand in line behind it, by priority and then in order of arrival.
+//! The table of turns: each subscriber has at most one message being attempted, or waiting for its next attempt, at a time.
+//! Those that come meanwhile stand in line behind it, by priority and then in order of arrival. Who gets a turn, and when it
+//! ends, is decided in `turns.rs`.
 //!
 //! Nearly every subscriber has a single message, so that is the case to be cheap: one look at a hash table of the
 //! messages that have their subscriber's turn, four octets each, chained through the messages themselves. Numbers that
@@ -7,62 +8,18 @@
 //! exists only while somebody stands in it. The table grows bit by bit (linear hashing): small enough for the caches
 //! while little is pending, and never a pause to rehash. What it costs is part of every figure of
 //! `benches/routing.rs`.
-//!
-//! A message's turn ends with its final state. While it only waits for its next attempt, a message of higher priority
-//! takes the turn from it; it then stands at the front of the line, its retry time kept.
 
 use std::collections::HashMap;
 
-use super::Shard;
 use super::list::{Lanes, List};
-use super::message::{Message, NONE, Stage, Turn};
-use super::messages::{Messages, Table, link_to, parked_at};
-use crate::base::Now;
-use crate::base::mobile::MobileNetwork;
+use super::message::NONE;
+use super::messages::{Messages, Table, parked_at};
 use crate::base::prefetch::prefetch;
-use crate::store::MessageStore;
-
-/// Names subscribers in few octets, differently in every process: whoever does not know the key can't choose addresses
-/// that crowd one place of the table. Two subscribers that share a name wait for each other, no more.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct SubscriberNames {
-    key: u64,
-}
-
-impl SubscriberNames {
-    pub(super) const fn new(key: u64) -> Self {
-        Self { key }
-    }
-
-    /// The name of the subscriber with this address. Those of addresses that differ in the last digit only differ in
-    /// their lowest four bits only.
-    #[inline]
-    pub(super) fn name(self, destination_addr: &[u8]) -> u32 {
-        let Some((&last, rest)) = destination_addr.split_last() else { return 0 };
-        let (head, tail) = match (rest.first_chunk::<8>(), rest.last_chunk::<8>()) {
-            // Octets in the middle of a longer one: addresses have at most 20.
-            (Some(head), Some(tail)) if rest.len() <= 16 => {
-                (u64::from_le_bytes(*head), u64::from_le_bytes(*tail))
-            }
-            (Some(head), Some(tail)) => {
-                let middle = rest.get(8..).and_then(<[u8]>::first_chunk::<8>).copied().unwrap_or_default();
-                let middle = u64::from_le_bytes(middle).rotate_left(29);
-                (u64::from_le_bytes(*head) ^ middle, u64::from_le_bytes(*tail).wrapping_add(middle))
-            }
-            _ => (rest.iter().fold(0, |word, &octet| (word << 8) | u64::from(octet)), 0),
-        };
-        let length = (rest.len() as u64) << 56 | u64::from(last >> 4) << 48;
-        let product = u128::from(head ^ self.key)
-            * u128::from(tail ^ length ^ self.key.rotate_left(32) ^ 0x9E37_79B9_7F4A_7C15);
-        let hash = (product as u64) ^ ((product >> 64) as u64);
-        ((hash >> 32) as u32 & !PLACE_MASK) | ((hash as u32).wrapping_add(u32::from(last)) & PLACE_MASK)
-    }
-}
 
 /// Places of one cache line of the table.
-const PLACE_BITS: u32 = 4;
+pub(super) const PLACE_BITS: u32 = 4;
 const PLACES: usize = 1 << PLACE_BITS;
-const PLACE_MASK: u32 = PLACES as u32 - 1;
+pub(super) const PLACE_MASK: u32 = PLACES as u32 - 1;
 /// Lines at the start; a power of two.
 const LINES_MIN: usize = 1 << 6;
 /// A place with no message.
@@ -196,7 +153,7 @@ impl Subscribers {
 
     /// Gives a message its subscriber's turn unless another has it: that one then.
     #[inline]
-    fn claim(&mut self, messages: &mut Messages, slot: u32, subscriber: u32) -> Option<u32> {
+    pub(super) fn claim(&mut self, messages: &mut Messages, slot: u32, subscriber: u32) -> Option<u32> {
         let place = self.place_of(subscriber);
         if let Some(holder) = self.holder_at(messages, subscriber, place) {
             return Some(holder);
@@ -281,7 +238,7 @@ impl Subscribers {
 
     /// Takes the turn of this subscriber from the message that has it.
     #[inline]
-    fn remove(&mut self, messages: &mut Messages, slot: u32, subscriber: u32) {
+    pub(super) fn remove(&mut self, messages: &mut Messages, slot: u32, subscriber: u32) {
         self.len -= 1;
         let place = self.place_of(subscriber);
         let first = self.places[place];
@@ -403,187 +360,23 @@ impl Subscribers {
         others
     }
 
+    /// Puts a message at the end of its subscriber's line.
+    pub(super) fn join_line(&mut self, messages: &mut Messages, slot: u32, subscriber: u32) {
+        self.lines.entry(subscriber).or_insert(Lanes::EMPTY).push_back(messages, slot);
+    }
+
+    /// Puts a message at the front of its subscriber's line.
+    pub(super) fn head_line(&mut self, messages: &mut Messages, slot: u32, subscriber: u32) {
+        self.lines.entry(subscriber).or_insert(Lanes::EMPTY).insert_after(messages, NONE, slot);
+    }
+
+    /// Whether somebody stands in the subscriber's line.
+    pub(super) fn has_line(&self, subscriber: u32) -> bool {
+        self.lines.contains_key(&subscriber)
+    }
+
     /// Who is next in the subscriber's line.
-    fn next_in_line(&self, subscriber: u32) -> Option<u32> {
+    pub(super) fn next_in_line(&self, subscriber: u32) -> Option<u32> {
         self.lines.get(&subscriber).map(Lanes::head)
-    }
-}
-
-impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
-    /// Gets a message in hand its subscriber's turn, if it has not got it. `false`: it stands in line now.
-    #[inline]
-    pub(super) fn take_turn(&mut self, slot: u32, now: Now) -> bool {
-        let Some(message) = self.messages.get_mut(slot) else { return false };
-        if message.turn != Turn::No {
-            return true;
-        }
-        let subscriber = message.subscriber;
-        self.take_first_turn(slot, subscriber, now)
-    }
-
-    /// As [`Self::take_turn`] for one that has not got it.
-    #[inline]
-    pub(super) fn take_first_turn(&mut self, slot: u32, subscriber: u32, now: Now) -> bool {
-        if let Some(message) = self.messages.get_mut(slot) {
-            message.turn = Turn::Yes;
-        }
-        match self.subscribers.claim(&mut self.messages, slot, subscriber) {
-            None => true,
-            Some(holder) => match parked_at(holder) {
-                None => self.contend(slot, holder, now),
-                Some(place) => self.contend_with_parked(slot, place, now),
-            },
-        }
-    }
-
-    /// As [`Self::contend`] with a parked message, which stays there unless the one in hand goes first.
-    #[cold]
-    fn contend_with_parked(&mut self, slot: u32, place: u32, now: Now) -> bool {
-        let priority = self.messages.get(slot).map_or(0, |message| message.priority);
-        match self.messages.parked.get_mut(place) {
-            Some(holder) if holder.traits().priority >= priority => {
-                holder.follow();
-                self.stand_in_line(slot, now);
-                false
-            }
-            _ => self.awake(link_to(place)).is_some_and(|holder| self.contend(slot, holder, now)),
-        }
-    }
-
-    /// Decides between a message in hand and the one that has the turn. `true`: the one in hand has it now.
-    #[cold]
-    fn contend(&mut self, slot: u32, holder: u32, now: Now) -> bool {
-        let (Some(message), Some(other)) = (self.messages.get(slot), self.messages.get(holder)) else {
-            return false;
-        };
-        if other.stage == Stage::Waiting && message.priority > other.priority {
-            self.step_back(holder);
-            self.give_turn(slot);
-            return true;
-        }
-        if let Some(other) = self.messages.get_mut(holder) {
-            other.turn = Turn::Followed;
-        }
-        self.stand_in_line(slot, now);
-        false
-    }
-
-    /// Puts a message in hand at the end of its subscriber's line.
-    fn stand_in_line(&mut self, slot: u32, now: Now) {
-        let Some(message) = self.messages.get_mut(slot) else { return };
-        (message.turn, message.stage) = (Turn::No, Stage::Behind);
-        let (subscriber, at) = (message.subscriber, wake_up(message, now));
-        self.subscribers.lines.entry(subscriber).or_insert(Lanes::EMPTY).push_back(&mut self.messages, slot);
-        self.wheel.schedule(slot, at);
-    }
-
-    /// Moves a message that waits for its next attempt from its turn to the front of the line. Its timer stays.
-    fn step_back(&mut self, slot: u32) {
-        let Some(message) = self.messages.get_mut(slot) else { return };
-        (message.turn, message.stage) = (Turn::No, Stage::Behind);
-        let subscriber = message.subscriber;
-        self.subscribers.remove(&mut self.messages, slot, subscriber);
-        let line = self.subscribers.lines.entry(subscriber).or_insert(Lanes::EMPTY);
-        line.insert_after(&mut self.messages, NONE, slot);
-    }
-
-    /// Gives a message in hand a turn that nobody has.
-    fn give_turn(&mut self, slot: u32) {
-        let Some(message) = self.messages.get_mut(slot) else { return };
-        let followed = self.subscribers.lines.contains_key(&message.subscriber);
-        message.turn = if followed { Turn::Followed } else { Turn::Yes };
-        let subscriber = message.subscriber;
-        let holder = self.subscribers.claim(&mut self.messages, slot, subscriber);
-        debug_assert_eq!(holder, None, "a turn that somebody has was given away");
-    }
-
-    /// Ends the turn that a message has had: the next in line gets it.
-    #[inline]
-    pub(super) fn end_turn(&mut self, slot: u32, turn: Turn, subscriber: u32, now: Now) {
-        if turn != Turn::No {
-            self.subscribers.remove(&mut self.messages, slot, subscriber);
-            if turn == Turn::Followed {
-                self.call_next(subscriber, now);
-            }
-        }
-    }
-
-    /// A message that has a turn has begun to wait for its next attempt: one of higher priority goes meanwhile.
-    #[inline]
-    pub(super) fn lend_turn(&mut self, slot: u32, now: Now) {
-        let Some(message) = self.messages.get(slot).filter(|message| message.turn == Turn::Followed) else {
-            return;
-        };
-        let (subscriber, priority) = (message.subscriber, message.priority);
-        let next = self.subscribers.next_in_line(subscriber).and_then(|next| self.messages.get(next));
-        if next.is_some_and(|next| next.priority > priority) {
-            self.step_back(slot);
-            self.call_next(subscriber, now);
-        }
-    }
-
-    /// Gives a turn that nobody has to the next in line: it is attempted in the next turn of the shard, or waits on for
-    /// its next attempt.
-    fn call_next(&mut self, subscriber: u32, now: Now) {
-        let Some(slot) = self.subscribers.next_in_line(subscriber) else { return };
-        self.subscribers.leave_line(&mut self.messages, slot);
-        self.give_turn(slot);
-        let Some(message) = self.messages.get_mut(slot) else { return };
-        if message.milestone > now.mono {
-            message.stage = Stage::Waiting;
-        } else {
-            message.stage = Stage::Ready;
-            self.wheel.cancel(slot);
-            self.work.push_back(&mut self.messages, slot);
-        }
-    }
-
-    /// The timer of a message in line has fired, and it is in hand: out of the line if its validity is over (`true`),
-    /// else back there until then.
-    pub(super) fn woke_in_line(&mut self, slot: u32, now: Now) -> bool {
-        let Some(message) = self.messages.get_mut(slot) else { return false };
-        if now.mono >= message.expires {
-            self.subscribers.leave_line(&mut self.messages, slot);
-            return true;
-        }
-        message.stage = Stage::Behind;
-        let at = message.expires;
-        self.wheel.schedule(slot, at);
-        false
-    }
-}
-
-/// When a message in line is to be looked at: at its next attempt if that is still to come, else when it expires.
-fn wake_up(message: &Message, now: Now) -> crate::base::Time {
-    if message.milestone > now.mono { message.milestone.min(message.expires) } else { message.expires }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::HashSet;
-
-    #[test]
-    fn names_differ_and_neighbours_share_a_line() {
-        let names = SubscriberNames::new(0x0123_4567_89AB_CDEF);
-        let mut seen = HashSet::new();
-        for number in 0..100_000u64 {
-            let name = names.name((447_700_900_000 + number).to_string().as_bytes());
-            assert!(seen.insert(name), "{number}: one in 2^32 / 100,000 could be");
-            let first = names.name((447_700_900_000 + number / 10 * 10).to_string().as_bytes());
-            assert_eq!(name >> PLACE_BITS, first >> PLACE_BITS);
-        }
-        // All lengths, each octet counts, and so does the key.
-        let address = b"abcdefghijklmnopqrst";
-        for length in 1..=address.len() {
-            assert!(seen.insert(names.name(&address[..length])));
-            for position in 0..length {
-                let mut other = address[..length].to_vec();
-                other[position] ^= 0x10;
-                assert!(seen.insert(names.name(&other)), "octet {position} of {length}");
-            }
-        }
-        assert_eq!(names.name(b""), 0);
-        assert_ne!(names.name(b"447"), SubscriberNames::new(1).name(b"447"));
     }
 }

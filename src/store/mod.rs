@@ -4,9 +4,9 @@
 //! The life of a message here: [`put`](MessageStore::put) once; [`update`](MessageStore::update) whenever what a
 //! restart must know changes (attempts, next due time, the final state while a receipt is still owed);
 //! [`replace_as`](MessageStore::replace_as) when its submitter replaces it; and
-//! [`remove`](MessageStore::remove) or [`end_as`](MessageStore::end_as) when nothing more is owed to anybody. Each of these is a log entry: they take
-//! effect at once for this run, and survive it once [`lsn_at`](MessageStore::lsn_at) has reached theirs. What an earlier
-//! run has left comes back through [`recovered`](MessageStore::recovered).
+//! [`remove`](MessageStore::remove) or [`end_as`](MessageStore::end_as) when nothing more is owed to anybody. Each of these
+//! is a log entry: they take effect at once for this run, and survive it once [`lsn_at`](MessageStore::lsn_at) has reached
+//! theirs. What an earlier run has left comes back through [`recovered`](MessageStore::recovered).
 
 pub mod journal;
 pub mod memory;
@@ -221,7 +221,8 @@ pub trait MessageStore {
         None
     }
 
-    /// How many messages [`recovered`](MessageStore::recovered) hands out, as far as is known: a hint, for tables to be made large enough at once.
+    /// How many messages [`recovered`](MessageStore::recovered) hands out, as far as is known: a hint, for tables to be
+    /// made large enough at once.
     fn recovered_count(&self) -> u32 {
         0
     }

@@ -236,8 +236,8 @@ impl Connection {
                 } else {
                     assert!(self.version >= 0x34 || sm.tlvs.is_empty(), "{sm:?}");
                     let text = sm.tlv(raw::MESSAGE_PAYLOAD).unwrap_or(&sm.text);
-                    let (number, _) = model.find(text, Kind::Message, sm.dest.as_bytes());
-                    model.receives(account, self.number, number, Kind::Message);
+                    let named = model.find(text, Kind::Message, sm.dest.as_bytes());
+                    model.receives(account, self.number, named, Kind::Message);
                 }
             }
             raw::DATA_SM => {
@@ -258,8 +258,8 @@ impl Connection {
                     self.tells(account, esm_class, &source, text, model);
                     return;
                 }
-                let (number, _) = model.find(text, Kind::Message, dest.as_bytes());
-                model.receives(account, self.number, number, Kind::Message);
+                let named = model.find(text, Kind::Message, dest.as_bytes());
+                model.receives(account, self.number, named, Kind::Message);
             }
             raw::ALERT_NOTIFICATION => {
                 assert!(self.version >= 0x34, "3.3 has no alert_notification");
@@ -275,8 +275,9 @@ impl Connection {
     /// A receipt or an intermediate notification has come: the state that it tells.
     fn tells(&self, account: usize, esm_class: u8, source: &str, text: &[u8], model: &mut Model) -> u8 {
         let kind = if esm_class & 0x3C == 0x04 { Kind::Receipt } else { Kind::Notification };
-        let (number, _) = model.find(text, kind, source.as_bytes());
-        model.receives(account, self.number, number, kind);
+        let named = model.find(text, kind, source.as_bytes());
+        let (number, _) = named;
+        model.receives(account, self.number, named, kind);
         let sm = raw::Sm { text: text.to_vec(), ..raw::Sm::default() };
         let state = state_of(sm.text());
         let id = sm.receipted_id();

@@ -1,11 +1,13 @@
 //! What the world ought to know of each message, and the promises checked against it as things happen. A message is
-//! known by the number in its text (`m000123`, with a revision behind if it was replaced: `m000123r2`) and, where a
+//! known by the number in its text (`m000123`, with a revision behind if replace_sm has replaced it: `m000123r2`) and, where a
 //! submit_multi has several of one text, by its destination; so that the model needs nothing from the code it checks.
 
+mod broadcasts;
 mod deliveries;
 mod history;
 mod ids;
 mod operations;
+mod replacements;
 mod seen;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +16,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::Rng;
 
 use super::ids::Place;
-use super::message::{Answer, Asked, Kind, Message, Wrong};
+use super::message::{Answer, Asked, Kind, Message, SOURCE, Text, Wrong};
 use super::reload::Routes;
 use deliveries::Handed;
 pub(crate) use operations::Question;
@@ -39,6 +41,8 @@ pub(crate) struct Model {
     pub(crate) routes: Vec<Routes>,
     /// Accounts and destinations of which everything may be cancelled at once.
     cancelled_groups: BTreeSet<(usize, &'static str)>,
+    /// The same of broadcasts, by account and source.
+    cancelled_sources: BTreeSet<(usize, u32)>,
     /// Alerts that were handed out and that have arrived, by account and subscriber.
     alerts: BTreeMap<(usize, String), [u32; 2]>,
     /// How many messages have ended, and up to which of those, by shard, a final state may have been displaced.
@@ -54,14 +58,14 @@ pub(crate) struct Model {
     pub(crate) seen: Seen,
 }
 
-/// What a text of ours says: the number, and the revision.
-fn parse(text: &[u8]) -> (u32, u32) {
+/// What a text of ours says.
+fn parse(text: &[u8]) -> Text {
     let text = std::str::from_utf8(text).expect("ASCII");
     let digits = text.strip_prefix('m').expect("a text of ours");
     let (number, revision) = digits.split_at(6);
     let revision =
         revision.strip_prefix('r').map_or(0, |digits| digits.trim_end().parse().expect("a revision"));
-    (number.parse().expect("a number"), revision)
+    Text { number: number.parse().expect("a number"), revision }
 }
 
 /// The text at the end of a receipt.
@@ -87,13 +91,14 @@ impl Model {
     }
 
     /// The message that a text and its destination name.
-    pub(crate) fn find(&self, text: &[u8], kind: Kind, to: &[u8]) -> (u32, u32) {
+    pub(crate) fn find(&self, text: &[u8], kind: Kind, to: &[u8]) -> (u32, Text) {
         let text = if kind == Kind::Message { text } else { excerpt(text) };
-        let (first, revision) = parse(text);
+        let Text { number: first, revision } = parse(text);
         let parts = self.messages.get(first as usize).expect("a message of ours").parts;
         let number =
             (first..first + parts).find(|&part| self.messages[part as usize].asked.to.as_bytes() == to);
-        (number.unwrap_or_else(|| panic!("m{first} was never sent to {to:?}")), revision)
+        let number = number.unwrap_or_else(|| panic!("m{first} was never sent to {to:?}"));
+        (self.messages[number as usize].became.unwrap_or(number), Text { number, revision })
     }
 
     /// Somebody sends the same message to so many destinations: the number of the first.
@@ -101,8 +106,12 @@ impl Model {
         let (first, parts) = (self.messages.len() as u32, to.len() as u32);
         self.seen.submitted += u64::from(parts);
         for to in to {
-            let mut message = Message::new(Asked { to, ..asked }, first, parts);
-            message.may_be_deleted = self.cancelled_groups.contains(&(asked.account, *to));
+            let number = self.messages.len() as u32;
+            let mut message = Message::new(Asked { to, ..asked }, number, first, parts);
+            message.may_be_deleted = match asked.broadcast {
+                Some(_) => self.cancelled_sources.contains(&(asked.account, asked.source)),
+                None => asked.source == SOURCE && self.cancelled_groups.contains(&(asked.account, *to)),
+            };
             self.messages.push(message);
         }
         first
@@ -117,10 +126,19 @@ impl Model {
             message.answer = Answer::Refused;
             assert!(message.ended_ever.is_none() && message.handed == [0; 3], "a refused message lives");
             self.seen.refused += 1;
+            self.is_decided(number, false);
             return;
         }
         message.answer = Answer::Accepted;
-        assert!(message.held_ever, "promise 2: m{number} is acknowledged and not held");
+        if let Some(replaced) = message.became {
+            self.seen.replaced_by_submit += 1;
+            self.is_decided(number, true);
+            return self.has_id(replaced, id, Place::Response);
+        }
+        // A broadcast may be held in the turn that answers it, and stated in the next.
+        let is_held = message.held_ever || message.asked.broadcast.is_some();
+        assert!(is_held, "promise 2: m{number} is acknowledged and not held");
+        self.is_decided(number, false);
         self.has_id(number, id, Place::Response);
     }
 
@@ -197,7 +215,7 @@ impl Model {
     }
 
     /// A shard states the end of a message.
-    pub(crate) fn ends(&mut self, shard: u16, (number, revision): (u32, u32), state: u8) {
+    pub(crate) fn ends(&mut self, shard: u16, (number, text): (u32, Text), state: u8) {
         self.note(&[4, u64::from(number), u64::from(state)]);
         let (now_ms, crashes) = (self.now_ms, self.crashes);
         self.seen.expired += u64::from(state == super::message::EXPIRED);
@@ -205,9 +223,14 @@ impl Model {
         assert!(message.ended.is_none(), "promise 3: m{number} has a second final state");
         assert_ne!(message.answer, Answer::Refused, "promise 3: m{number} was refused");
         assert!(message.told.is_none_or(|told| told == state), "m{number} has another state than was told");
-        message.check_revision(revision);
+        message.check_text(text);
         message.check_end(state, now_ms, crashes);
         (message.ended, message.ended_ever) = (Some(state), Some(state));
+        let message = &self.messages[number as usize];
+        if message.asked.broadcast.is_some() {
+            self.check_broadcast_end(message, state);
+            self.seen.broadcasts += 1;
+        }
         self.note_end(shard, number);
     }
 

@@ -58,6 +58,11 @@ impl Routes {
     }
 }
 
+/// Whether an account has receipts of its broadcasts, in the world with this seed.
+pub(crate) const fn receipts_of_broadcasts(seed: u64, account: usize) -> bool {
+    !(seed + account as u64).is_multiple_of(3)
+}
+
 fn account(seed: u64, index: usize) -> AccountConfig {
     AccountConfig {
         system_id: ACCOUNTS[index].to_owned(),
@@ -66,6 +71,7 @@ fn account(seed: u64, index: usize) -> AccountConfig {
         window: 3,
         deliver_window: 2,
         duplicate_window_ms: 60_000,
+        broadcast_receipts: receipts_of_broadcasts(seed, index),
         distribution_lists: vec![DistributionListConfig {
             name: LIST_NAME.to_owned(),
             members: LIST.map(str::to_owned).to_vec(),
@@ -115,6 +121,7 @@ impl InEffect {
         let routing = |account: &AccountConfig| AccountRouting {
             prefixes: account.prefixes.iter().map(|prefix| prefix.clone().into_bytes()).collect(),
             duplicate_window_ms: account.duplicate_window_ms,
+            broadcast_receipts: account.broadcast_receipts,
             ids: account.compat.settings().id_forms(),
             ..AccountRouting::default()
         };

@@ -3,21 +3,21 @@
 use rand_xoshiro::Xoshiro256PlusPlus;
 use time::OffsetDateTime;
 
+use super::broadcasts::Named;
 use super::esme::{Connection, Manner, below};
-use super::message::{Asked, Kind, When};
+use super::message::{Asked, Kind, SOURCE, When};
 use super::model::{Model, Question};
 use super::reload::{ACCOUNTS, PASSWORD};
 use super::support::esme as raw;
 
 const UNKNOWN_COMMAND: u32 = 0x0000_00F0;
 
-const ESME_RINVSCHED: u32 = 0x61;
-const ESME_RINVEXPIRY: u32 = 0x62;
+pub(crate) const ESME_RINVSCHED: u32 = 0x61;
+pub(crate) const ESME_RINVEXPIRY: u32 = 0x62;
 /// What a submission may be answered with.
 const SUBMIT_STATUSES: [u32; 5] =
     [raw::ESME_ROK, raw::ESME_RMSGQFUL, raw::ESME_RTHROTTLED, ESME_RINVSCHED, ESME_RINVEXPIRY];
 
-const SOURCE: &str = "100";
 /// Subscribers, then addresses that alice or bob own in some configurations.
 const DESTINATIONS: [&str; 9] =
     ["447700900001", "447700900002", "447700900003", "331", "332", "8001", "8002", "8101", "7001"];
@@ -29,7 +29,7 @@ const SET_DPF: u16 = 0x0421;
 const CANCELLED_TO: &str = "447700900003";
 
 /// What awaits its answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Pending {
     Bind {
         is_right: bool,
@@ -49,24 +49,32 @@ pub(crate) enum Pending {
     Cancel(Question),
     CancelAll,
     Replace(Question),
+    /// With the status that says that there is nothing to replace, where it replaces.
+    Broadcast {
+        number: u32,
+        not_found: Option<u32>,
+    },
+    QueryBroadcast(Question, Named),
+    CancelBroadcast(Question),
+    CancelBroadcasts,
     /// To be answered with this command_id and status.
     Known(u32, u32),
     /// A submit_sm that ends in the middle of a field.
     Malformed,
 }
 
-fn c_octets(body: &mut Vec<u8>, text: &str) {
+pub(crate) fn c_octets(body: &mut Vec<u8>, text: &str) {
     body.extend(text.as_bytes());
     body.push(0);
 }
 
-fn address(body: &mut Vec<u8>, text: &str) {
+pub(crate) fn address(body: &mut Vec<u8>, text: &str) {
     body.extend([1, 1]);
     c_octets(body, text);
 }
 
 /// A time as its field says it (3.4 section 7.1.1), by a calendar written elsewhere.
-fn time_text(when: When) -> String {
+pub(crate) fn time_text(when: When) -> String {
     match when {
         When::Unsaid => String::new(),
         When::In { seconds } => format!("00000000{:02}{:02}000R", seconds / 60, seconds % 60),
@@ -81,7 +89,7 @@ fn time_text(when: When) -> String {
 }
 
 /// Mostly nothing; else so many seconds at most, from now or as a point in time.
-fn any_time(seconds: u64, wall_ms: u64, rng: &mut Xoshiro256PlusPlus) -> When {
+pub(crate) fn any_time(seconds: u64, wall_ms: u64, rng: &mut Xoshiro256PlusPlus) -> When {
     match below(rng, 12) {
         0 => When::In { seconds: below(rng, seconds) },
         1 => When::At { unix_ms: (wall_ms + below(rng, seconds * 10) * 100) / 100 * 100 },
@@ -115,7 +123,7 @@ impl Connection {
             // A response to what was never asked is not answered.
             4 => self.unsent.extend(raw::pdu(raw::DELIVER_SM | raw::RESP, 0, 0x7000_0000, &[0])),
             7 if self.may_submit => {
-                let body = raw::Sm::new(SOURCE, DESTINATIONS[0], "cut off").encode();
+                let body = raw::Sm::new(&SOURCE.to_string(), DESTINATIONS[0], "cut off").encode();
                 let len = below(rng, body.len() as u64) as usize;
                 self.request(raw::SUBMIT_SM, &body[..len], Pending::Malformed);
             }
@@ -125,12 +133,13 @@ impl Connection {
                 self.request(raw::UNBIND, &[], pending);
             }
             _ if !self.may_submit => {
-                let body = raw::Sm::new(SOURCE, DESTINATIONS[0], "wrong state").encode();
+                let body = raw::Sm::new(&SOURCE.to_string(), DESTINATIONS[0], "wrong state").encode();
                 let pending = Pending::Known(raw::SUBMIT_SM | raw::RESP, raw::ESME_RINVBNDSTS);
                 self.request(raw::SUBMIT_SM, &body, pending);
             }
             8..=17 => self.operate(account, model, rng),
             22 | 23 if self.version >= 0x34 => self.repeat(account, model, rng),
+            27..=36 if self.version >= 0x50 => self.broadcast(account, model, rng),
             18..=21 => self.submit_multi(account, model, rng),
             number => self.submit(number < 27, account, model, rng),
         }
@@ -141,6 +150,7 @@ impl Connection {
             account,
             version: self.version,
             connection: self.number,
+            source: SOURCE,
             registered_delivery: [1, 1, 0, 2, 0x11, 0x10][below(rng, 6) as usize],
             schedule: any_time(20, model.wall_ms, rng),
             validity: any_time(40, model.wall_ms, rng),
@@ -157,11 +167,19 @@ impl Connection {
         if by_data_sm {
             (asked.schedule, asked.validity) = (When::Unsaid, When::Unsaid);
         }
+        let replaces = !by_data_sm && below(rng, 5) == 0;
+        if replaces && below(rng, 2) == 0 {
+            // Else few are there long enough to be replaced.
+            asked.schedule = When::In { seconds: 10 + below(rng, 50) };
+            asked.validity = When::Unsaid;
+        }
+        let (asked, to) = if replaces { model.next_of_chain(asked, to, rng) } else { (asked, to) };
         let number = model.submits(asked, &[to]);
         let text = format!("m{number:06}");
+        let source = asked.source.to_string();
         if by_data_sm {
             let mut body = vec![0];
-            address(&mut body, SOURCE);
+            address(&mut body, &source);
             address(&mut body, to);
             body.extend([0, asked.registered_delivery, 0]);
             body.extend(raw::MESSAGE_PAYLOAD.to_be_bytes());
@@ -182,7 +200,8 @@ impl Connection {
             priority: below(rng, 4) as u8,
             schedule: time_text(asked.schedule),
             validity: time_text(asked.validity),
-            ..raw::Sm::new(SOURCE, to, &text)
+            replace_if_present: u8::from(replaces),
+            ..raw::Sm::new(&source, to, &text)
         };
         if self.version >= 0x34 {
             sm.tlvs.push((raw::USER_MESSAGE_REFERENCE, (number as u16).to_be_bytes().to_vec()));
@@ -193,7 +212,9 @@ impl Connection {
         let body = sm.encode();
         let answer = raw::SUBMIT_SM | raw::RESP;
         self.request(raw::SUBMIT_SM, &body, Pending::Submit { answer, number });
-        if self.version >= 0x34 {
+        if replaces {
+            model.sends_in_chain(number);
+        } else if self.version >= 0x34 {
             model.message(number).request = Some(body);
         }
     }
@@ -217,7 +238,7 @@ impl Connection {
         let parts = to.len();
         let first = model.submits(asked, &to);
         let mut body = vec![0];
-        address(&mut body, SOURCE);
+        address(&mut body, &SOURCE.to_string());
         if by_list {
             model.seen.lists += 1;
             body.extend([1, 2]);
@@ -245,23 +266,24 @@ impl Connection {
         let is_open = below(rng, 4) != 0;
         let Some((number, id)) = model.recent(about, is_open, rng) else { return };
         let mut body = Vec::new();
+        let source = model.message(number).asked.source.to_string();
         match below(rng, 9) {
             0..=2 => {
                 c_octets(&mut body, &id);
-                address(&mut body, SOURCE);
+                address(&mut body, &source);
                 self.request(raw::QUERY_SM, &body, Pending::Query(model.asks(account, number)));
             }
             3 => {
                 model.cancels_all(account, CANCELLED_TO);
                 body.extend([0, 0]);
-                address(&mut body, SOURCE);
+                address(&mut body, &SOURCE.to_string());
                 address(&mut body, CANCELLED_TO);
                 self.request(raw::CANCEL_SM, &body, Pending::CancelAll);
             }
             4 | 5 => {
                 body.push(0);
                 c_octets(&mut body, &id);
-                address(&mut body, SOURCE);
+                address(&mut body, &source);
                 address(&mut body, "");
                 self.request(raw::CANCEL_SM, &body, Pending::Cancel(model.cancels(account, number)));
             }
@@ -270,7 +292,7 @@ impl Connection {
                     return;
                 };
                 c_octets(&mut body, &id);
-                address(&mut body, SOURCE);
+                address(&mut body, &source);
                 body.extend([0, 0, registered_delivery, 0, text.len() as u8]);
                 body.extend(text.as_bytes());
                 self.request(raw::REPLACE_SM, &body, Pending::Replace(question));
@@ -360,6 +382,10 @@ impl Connection {
                 assert!(statuses.contains(&pdu.status), "{pdu:?}");
                 model.replaced(question, pdu.status, raw::ESME_RINVMSGID);
             }
+            Pending::Broadcast { .. }
+            | Pending::QueryBroadcast(..)
+            | Pending::CancelBroadcast(_)
+            | Pending::CancelBroadcasts => self.broadcast_answered(pdu, pending, model),
             Pending::Malformed => {
                 assert_eq!(pdu.id, raw::SUBMIT_SM | raw::RESP);
                 assert_ne!(pdu.status, raw::ESME_ROK, "{pdu:?}");
@@ -377,7 +403,9 @@ impl Connection {
     pub(crate) fn forget(&self, model: &mut Model) {
         for pending in self.pending.values() {
             match *pending {
-                Pending::Submit { number, .. } => model.answer_lost(number),
+                Pending::Submit { number, .. } | Pending::Broadcast { number, .. } => {
+                    model.answer_lost(number)
+                }
                 Pending::Multi { first, parts } => {
                     (first..first + parts).for_each(|part| model.answer_lost(part))
                 }

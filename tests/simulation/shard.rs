@@ -10,14 +10,14 @@ use smscd::routing::{
 };
 use smscd::session::{DeliveryResult, Origin};
 use smscd::smpp::{
-    AlertNotification, CommandId, CommandStatus, DeliverSm, InterfaceVersion, Operation, OperationAnswer,
-    PduBody, SubmitSm,
+    AlertNotification, BroadcastSm, CommandId, CommandStatus, DeliverSm, InterfaceVersion, Operation,
+    OperationAnswer, PduBody, SubmitSm, TlvTag,
 };
 use smscd::store::Journal;
 
 use super::lane::Lane;
 use super::link::SimLink;
-use super::message::{Kind, Wrong};
+use super::message::{Broadcast, Kind, Wrong};
 use super::model::Model;
 use super::store::Backend;
 
@@ -78,6 +78,7 @@ pub(crate) enum ToShard {
 pub(crate) enum ToWorker {
     SubmitResult { origin: Origin, result: Result<MessageId, CommandStatus> },
     OperationResult { session: SessionHandle, ticket: u32, answer: OperationAnswer },
+    OperationBody { session: SessionHandle, ticket: u32, body: Vec<u8> },
     MultiAccepted { request: u32, count: u16 },
     MultiRefused { request: u32, index: u16, status: CommandStatus },
     Deliver { session: SessionHandle, token: DeliveryToken, body: Vec<u8> },
@@ -120,6 +121,12 @@ impl ShardOutput for Output<'_> {
         let Asker { session, ticket } = asker;
         let lane = &mut self.to_workers[usize::from(session.worker)];
         lane.push_reply(ToWorker::OperationResult { session, ticket, answer });
+    }
+
+    fn operation_body(&mut self, asker: Asker, body: &[u8]) -> bool {
+        let Asker { session, ticket } = asker;
+        let lane = &mut self.to_workers[usize::from(session.worker)];
+        lane.push_request(ToWorker::OperationBody { session, ticket, body: body.to_vec() })
     }
 
     fn mo_held(&mut self, id: MessageId) {
@@ -220,6 +227,7 @@ impl Host {
                     self.take_again(number, &submit, now, output)
                 } else {
                     let wrong = output.model.taken(index, number);
+                    let pending = self.shard.pending();
                     let outcome = self.shard.submit(&submit, now, output);
                     let result = match outcome {
                         SubmitOutcome::Accepted(id) => Some(Ok(id)),
@@ -228,6 +236,8 @@ impl Host {
                     };
                     check_refusal(wrong, result.and_then(Result::err));
                     if !matches!(outcome, SubmitOutcome::Refused(_)) {
+                        let is_in_place = self.shard.pending() == pending;
+                        output.model.taken_in_chain(number, is_in_place);
                         output.model.remembers(index, number);
                     }
                     result
@@ -242,7 +252,11 @@ impl Host {
                 let operation = operation.and_then(Result::ok).expect("the worker has decoded it");
                 let asker = Asker { session, ticket };
                 let request = OperationRequest { asker, account, version, operation };
-                if let OperationOutcome::Answered(answer) = self.shard.operate(&request, now, output) {
+                let outcome = match &operation {
+                    Operation::Broadcast(sm) => self.take_broadcast(&request, sm, now, output),
+                    _ => self.shard.operate(&request, now, output),
+                };
+                if let OperationOutcome::Answered(answer) = outcome {
                     output.operation_result(asker, answer);
                 }
             }
@@ -305,6 +319,44 @@ impl Host {
             ) => Some(Err(status)),
             SubmitOutcome::Refused(status) => panic!("m{number} comes again and is refused with {status}"),
         }
+    }
+
+    /// A broadcast comes: a new one, or one for every shard, of which the one that has what it replaces takes it.
+    fn take_broadcast(
+        &mut self,
+        request: &OperationRequest<'_>,
+        sm: &BroadcastSm<'_>,
+        now: Now,
+        output: &mut Output<'_>,
+    ) -> OperationOutcome {
+        let text = sm.tlvs.find(TlvTag::MESSAGE_PAYLOAD).expect("a text");
+        let (number, _) = output.model.find(text, Kind::Message, b"");
+        let index = self.shard.index();
+        let outcome = self.shard.operate(request, now, output);
+        let is_taken = outcome == OperationOutcome::Later;
+        if sm.replace_if_present_flag != 0 {
+            if is_taken {
+                assert_eq!(output.model.taken(index, number), None, "m{number} is wrong");
+                output.model.taken_in_chain(number, true);
+            }
+            return outcome;
+        }
+        let wrong = output.model.taken(index, number);
+        let is_known = output.model.message(number).asked.broadcast.is_some_and(Broadcast::is_served);
+        match outcome {
+            OperationOutcome::Answered(OperationAnswer::Refused(status)) if !is_known => {
+                assert_eq!(status, CommandStatus::ESME_RINVBCASTALIAS_NAME, "the network has no such area");
+            }
+            OperationOutcome::Answered(OperationAnswer::Refused(status)) => {
+                check_refusal(wrong, Some(status))
+            }
+            OperationOutcome::Later => {
+                assert!(is_known, "the network has no such area");
+                check_refusal(wrong, None);
+            }
+            OperationOutcome::Answered(other) => panic!("a broadcast_sm is answered {other:?}"),
+        }
+        outcome
     }
 
     fn take_multi(&mut self, message: ToShard, now: Now, output: &mut Output<'_>) {

@@ -246,6 +246,11 @@ impl Worker {
                         self.with(to, around, |session, port| session.operation_result(ticket, answer, port));
                     self.end(to, close.flatten(), around);
                 }
+                ToWorker::OperationBody { session: to, ticket, body } => {
+                    let close =
+                        self.with(to, around, |session, port| session.operation_body(ticket, &body, port));
+                    self.end(to, close.flatten(), around);
+                }
                 ToWorker::PauseHeard { session } => {
                     if let Some(connection) = self.connection(session) {
                         connection.unheard -= 1;

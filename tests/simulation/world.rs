@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use smscd::base::{AccountId, MessageId, MessageIdSource, Now, ShortIds, Time, WallTime};
-use smscd::network::{Delay, Network, NetworkProfile};
+use smscd::network::{BroadcastArea, Delay, Network, NetworkProfile};
 use smscd::routing::{EventKinds, Shard, ShardSettings, shard_of};
 use smscd::session::SessionSettings;
 use smscd::smpp::InterfaceVersion;
 use smscd::store::Durability;
 
+use super::broadcasts::AREAS;
 use super::disk::{Faults, SimDisk};
 use super::esme::{Esme, Manner};
 use super::lane::Lane;
@@ -106,7 +107,16 @@ fn network(seed: u64, shard: usize) -> Network {
     };
     let at_once = NetworkProfile { prefix: b"33".to_vec(), ..NetworkProfile::default() };
     // None expires there: what is EXPIRED is so by its validity.
-    Network::new(seed, shard as u16, &[mixed, at_once]).expect("sound profiles")
+    let network = Network::new(seed, shard as u16, &[mixed, at_once]).expect("sound profiles");
+    let area = |(name, share): (&str, Option<u16>)| {
+        Some(BroadcastArea {
+            name: name.as_bytes().to_vec(),
+            centre: None,
+            cells: 20,
+            success_permille: share?,
+        })
+    };
+    network.with_areas(seed, shard as u16, AREAS.into_iter().filter_map(area).collect())
 }
 
 impl World {

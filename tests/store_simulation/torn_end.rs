@@ -24,7 +24,8 @@ impl<'a> Frames<'a> {
         Self { settings, segment, bytes: Vec::new() }
     }
 
-    /// A frame that puts one message, whose id is the entry's number. `synced` is as it was known when it was written.
+    /// A frame that puts one message, whose id is the entry's number; every other one takes more than a sector. `synced` is as
+    /// it was known when it was written.
     fn put(mut self, lsn: u64, synced: u64) -> Self {
         let at = WallTime::from_unix_millis(lsn);
         let record = Record {
@@ -43,7 +44,12 @@ impl<'a> Frames<'a> {
         };
         let mut frame = vec![0; HEADER_BYTES];
         let name = SlotName { slot: lsn as u32, generation: 0 };
-        push_put(&mut frame, name, &encode_record(&record), b"what it says");
+        push_put(
+            &mut frame,
+            name,
+            &encode_record(&record),
+            &b"what it says".repeat(1 + lsn as usize % 2 * 100),
+        );
         let header = Header {
             store_id: self.settings.store_id,
             segment: self.segment,
@@ -83,10 +89,10 @@ fn reopen(disk: &mut SimDisk, settings: &JournalSettings) -> (Vec<u64>, u64) {
     (ids, recovered.report().damaged)
 }
 
-/// Cuts recovery off after each of its calls to the disk, by a kill or by power cuts; then as often again as it takes.
-fn cut_off_everywhere(disk: &SimDisk, settings: &JournalSettings, expected: &(Vec<u64>, u64)) {
+/// Cuts recovery off after each of its calls to the disk, by a kill, and by so many power cuts; then as often again as it takes.
+fn cut_off_everywhere(disk: &SimDisk, settings: &JournalSettings, expected: &(Vec<u64>, u64), cuts: u64) {
     for calls in 0.. {
-        for seed in 0..12 {
+        for seed in 0..=cuts {
             let mut disk = disk.copy_seeded(seed);
             let mut is_done = false;
             for _ in 0..2 {
@@ -99,7 +105,7 @@ fn cut_off_everywhere(disk: &SimDisk, settings: &JournalSettings, expected: &(Ve
             disk.die_after(None);
             assert_eq!(reopen(&mut disk, settings), *expected, "cut off after {calls}, seed {seed}");
             assert_eq!(reopen(&mut disk, settings), *expected, "and once more");
-            if is_done && seed == 11 {
+            if is_done && seed == cuts {
                 return;
             }
         }
@@ -115,7 +121,7 @@ fn damage_in_front_of_a_torn_end_stays_damage() {
     disk.set_segment(1, &log.file(false));
     let expected = (vec![1, 3], 1);
     assert_eq!(reopen(&mut disk.copy(), &settings), expected);
-    cut_off_everywhere(&disk, &settings, &expected);
+    cut_off_everywhere(&disk, &settings, &expected, 11);
 }
 
 #[test]
@@ -136,8 +142,46 @@ fn so_it_does_where_the_discarded_part_fills_segments() {
         }
         let expected = (vec![1, 3], 1);
         assert_eq!(reopen(&mut disk.copy(), &settings), expected);
-        cut_off_everywhere(&disk, &settings, &expected);
+        cut_off_everywhere(&disk, &settings, &expected, 11);
     }
+}
+
+#[test]
+fn what_an_earlier_recovery_did_not_get_to_is_no_damage() {
+    let settings = settings(Durability::Buffered);
+    let disk = SimDisk::new(1);
+    disk.set_segment(1, &Frames::new(&settings, 1).put(8, 7).put(9, 8).put(3, 0).put(4, 0).file(false));
+    let expected = (vec![8, 9], 0);
+    assert_eq!(reopen(&mut disk.copy(), &settings), expected);
+    cut_off_everywhere(&disk, &settings, &expected, 11);
+}
+
+/// Logs of any shape: frames that were synced or not, some of each that can't be read, over several segments, with room at
+/// their ends or without.
+#[test]
+fn so_it_does_whatever_the_log_looks_like() {
+    for_seeds(60, |seed, _| {
+        let settings = settings(Durability::Buffered);
+        let mut rng = World::new(seed, Durability::Buffered).rng;
+        let mut below = |n: u64| rng.next_u64() % n;
+        let disk = SimDisk::new(seed);
+        let (mut lsn, mut synced) = (1, 0);
+        let synced_max = below(8);
+        for segment in 1..=2 + below(4) as u32 {
+            let mut log = Frames::new(&settings, segment);
+            for _ in 0..1 + below(3) {
+                log = if below(4) == 0 { log.unreadable() } else { log.put(lsn, synced) };
+                synced = (synced + below(3)).min(synced_max).min(lsn);
+                lsn += 1;
+            }
+            disk.set_segment(segment, &log.file(below(2) == 0));
+        }
+        if below(2) == 0 {
+            disk.set_segment(9, &vec![0; settings.segment_bytes as usize]);
+        }
+        let expected = reopen(&mut disk.copy(), &settings);
+        cut_off_everywhere(&disk, &settings, &expected, 4);
+    });
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Random traffic against a shadow model: binds and unbinds, lost and late answers, full lanes, a store that lags, an
-//! unreliable network, priorities, messages cancelled and replaced. Whatever happens, every accepted message reaches exactly one final state, exactly the
-//! receipts asked for arrive, at the right sessions and after their responses, no subscriber has two attempts open,
-//! and in the end nothing is left.
+//! unreliable network, priorities, messages cancelled and replaced. Whatever happens, every accepted message reaches
+//! exactly one final state, exactly the receipts asked for arrive, at the right sessions and after their responses, no
+//! subscriber has two attempts open, and in the end nothing is left.
 //!
 //! Seeds that are odd crash the process too, anywhere between what is durable and what is written, with clocks that step.
 //! Then what was answered is still there, no id is given twice, and a receipt may come again but never says another state.

@@ -5,7 +5,8 @@ use std::io;
 
 use super::disk::{Disk, SegmentFile, write_all};
 use super::frame::FRAME_ALIGN;
-use super::recovery::{Access, OpenError, Recovered, Replay, failed};
+use super::recovery::{Access, OpenError, Recovered, failed};
+use super::replay::Replay;
 use super::report::RecoveryReport;
 use super::saved::Loaded;
 use super::segments::{SPARES, Segment, Segments, Spare};

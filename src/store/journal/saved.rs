@@ -18,7 +18,7 @@ use super::accounts::AccountNumbers;
 use super::disk::{SegmentFile, read_full};
 use super::endings::{self, Endings};
 use super::entry::{BODY_BYTES_MAX, PUT_HEAD_BYTES};
-use super::recovery::Found;
+use super::image::Found;
 use super::segments::{Segment, Segments};
 use super::slots::{SAVED_SLOT_BYTES, Slots};
 use super::{JournalSettings, frame, put_bytes};

@@ -52,6 +52,11 @@ impl<F: SegmentFile> Discarded<F> {
         header.next_lsn() <= self.known_to
     }
 
+    /// Whether that has been said of each of these frames, a whole segment's.
+    pub(super) fn are_known(&self, frames: &[(u32, Header)]) -> bool {
+        frames.iter().all(|(_, header)| self.is_known(header))
+    }
+
     /// Ends a log, whose last entry is `last_lsn` and all of which is synced, in `current`, the segment `number`, and makes the
     /// frames unreadable. The last entry then.
     pub(super) fn end_log(
@@ -79,6 +84,10 @@ impl<F: SegmentFile> Discarded<F> {
             is_after_torn_end: true,
         };
         seal(&mut frame, &header);
+        let padded = frame.len() as u32;
+        // Less than a sector, so that it is there or what it takes the place of still is: a frame, perhaps, that alone says what
+        // had been synced. What is left of that behind it is no part of any.
+        frame.truncate(HEADER_BYTES + header.payload_len as usize);
         write_all(&*file, &frame, offset)?;
         file.sync()?;
         let zeros = [0; FRAME_ALIGN];
@@ -87,7 +96,7 @@ impl<F: SegmentFile> Discarded<F> {
             write_all(&**file, &zeros, *offset)?;
             file.sync()?;
         }
-        current.end += frame.len() as u32;
+        current.end += padded;
         Ok(header.first_lsn)
     }
 }

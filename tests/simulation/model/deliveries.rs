@@ -5,15 +5,15 @@ use smscd::session::DeliveryResult;
 use smscd::smpp::CommandStatus;
 
 use super::super::ids::Place;
-use super::super::message::{Answer, DELETED, Kind, Message};
+use super::super::message::{Answer, DELETED, Kind, Message, Text};
 use super::Model;
 
 /// A delivery that a shard has handed out and whose outcome is due.
 #[derive(Debug)]
 pub(super) struct Handed {
     to: SessionHandle,
-    number: u32,
-    kind: Kind,
+    pub(super) number: u32,
+    pub(super) kind: Kind,
 }
 
 const fn key(shard: u16, session: SessionHandle) -> (u16, u32, u16, u32) {
@@ -42,7 +42,7 @@ impl Model {
         &mut self,
         to: SessionHandle,
         token: DeliveryToken,
-        (number, revision): (u32, u32),
+        (number, text): (u32, Text),
         kind: Kind,
     ) {
         self.note(&[2, u64::from(number), u64::from(token.slot), u64::from(to.slot), kind as u64]);
@@ -59,7 +59,7 @@ impl Model {
         message.handed[kind as usize] += 1;
         if kind != Kind::Notification {
             // A notification has the text of its time.
-            message.check_revision(revision);
+            message.check_text(text);
         }
         match kind {
             Kind::Message => {
@@ -116,7 +116,13 @@ impl Model {
     }
 
     /// An ESME of `account` has read a delivery on `connection`.
-    pub(crate) fn receives(&mut self, account: usize, connection: u32, number: u32, kind: Kind) {
+    pub(crate) fn receives(
+        &mut self,
+        account: usize,
+        connection: u32,
+        (number, text): (u32, Text),
+        kind: Kind,
+    ) {
         self.note(&[5, u64::from(number), u64::from(connection)]);
         let takes_deliveries = &self.takes_deliveries;
         let message = self.messages.get_mut(number as usize).expect("a message of ours");
@@ -136,13 +142,18 @@ impl Model {
         self.seen.notifications += u64::from(kind == Kind::Notification);
         let asked = message.asked;
         assert_eq!(account, asked.account, "promise 10: the receipt of m{number} went to another account");
-        if connection == asked.connection {
+        // It is that of whoever has sent this text.
+        let Message { asked, answer, .. } = &self.messages[text.number as usize];
+        let is_first = asked.broadcast.is_none() || text.number == number;
+        if connection == asked.connection && is_first {
             assert_eq!(
-                message.answer,
+                *answer,
                 Answer::Accepted,
                 "promise 4: the receipt of m{number} overtook its response"
             );
-        } else if takes_deliveries.get(&asked.connection).copied().unwrap_or(false) {
+        } else if asked.broadcast.is_none()
+            && takes_deliveries.get(&asked.connection).copied().unwrap_or(false)
+        {
             panic!("promise 5: the receipt of m{number} went past the session that submitted it");
         }
     }

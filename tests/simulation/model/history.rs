@@ -13,7 +13,7 @@ impl Model {
         let ends = self.ends;
         let message = self.message(number);
         message.ended_as = (shard, ends);
-        if crashes > 0 && (message.run() != Some(crashes) || message.has_short_id()) {
+        if crashes > 0 && (message.run != crashes || message.has_short_id()) {
             self.displaced.insert(shard, ends);
         }
     }
@@ -23,7 +23,7 @@ impl Model {
         let (shard, at) = message.ended_as;
         message.ended.is_some()
             && (self.crashes == 0
-                || message.run() == Some(self.crashes)
+                || message.run == self.crashes
                     && !message.has_short_id()
                     && self.displaced.get(&shard).is_none_or(|&displaced| displaced < at))
     }

@@ -4,7 +4,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::Rng;
 
 use super::super::ids::Place;
-use super::super::message::{Answer, DELETED, Message};
+use super::super::message::{Answer, DELETED, Message, SOURCE, Text};
 use super::Model;
 
 /// A question about a message, as things stood when it was asked.
@@ -12,9 +12,10 @@ use super::Model;
 pub(crate) struct Question {
     pub(crate) number: u32,
     /// The account that asks.
-    account: usize,
-    had_ended: bool,
-    crashes: u32,
+    pub(super) account: usize,
+    pub(super) had_ended: bool,
+    pub(super) crashes: u32,
+    pub(super) asked_ms: u64,
 }
 
 impl Model {
@@ -34,6 +35,8 @@ impl Model {
                 && message.answer == Answer::Accepted
                 && !message.lost_its_id
                 && !message.asked.is_mo
+                && message.became.is_none()
+                && message.asked.broadcast.is_none()
                 && (!is_open || message.ended_ever.is_none())
         };
         let recent = self.messages[..newest].iter().enumerate().rev().take(40);
@@ -43,13 +46,13 @@ impl Model {
 
     /// An ESME of `account` asks about a message.
     pub(crate) fn asks(&mut self, account: usize, number: u32) -> Question {
-        let crashes = self.crashes;
+        let (crashes, asked_ms) = (self.crashes, self.now_ms);
         let had_ended = self.message(number).ended.is_some();
-        Question { number, account, had_ended, crashes }
+        Question { number, account, had_ended, crashes, asked_ms }
     }
 
     /// Whether "there is no such message" is an answer to this.
-    fn may_be_unknown(&self, question: Question) -> bool {
+    pub(super) fn may_be_unknown(&self, question: Question) -> bool {
         let crashes = self.crashes;
         let message = &self.messages[question.number as usize];
         // Of a submit_multi, a refused part may have had the id.
@@ -106,7 +109,9 @@ impl Model {
     /// Somebody asks to cancel all that an account has sent to an address.
     pub(crate) fn cancels_all(&mut self, account: usize, to: &'static str) {
         self.cancelled_groups.insert((account, to));
-        let of_group = |message: &&mut Message| message.asked.account == account && message.asked.to == to;
+        let of_group = |message: &&mut Message| {
+            message.asked.account == account && message.asked.to == to && message.asked.source == SOURCE
+        };
         self.messages.iter_mut().filter(of_group).for_each(|message| message.may_be_deleted = true);
     }
 
@@ -145,9 +150,10 @@ impl Model {
         if message.maybe.is_some() || message.parts > 1 || message.asked.account != account {
             return None;
         }
-        let revision = message.revision + 1;
-        message.maybe = Some(revision);
-        Some((question, message.asked.registered_delivery, format!("m{number:06}r{revision}")))
+        let Text { number, revision } = message.text;
+        let text = Text { number, revision: revision + 1 };
+        message.maybe = Some(text);
+        Some((question, message.asked.registered_delivery, format!("m{number:06}r{}", text.revision)))
     }
 
     /// The answer to a replace_sm.
@@ -164,9 +170,7 @@ impl Model {
         }
         self.seen.replaced += u64::from(status == 0);
         let message = self.message(question.number);
-        let revision = message.maybe.take().expect("one replacement at a time");
-        if status == 0 {
-            message.revision = revision;
-        }
+        assert!(message.maybe.is_some(), "one replacement at a time");
+        message.decide(status == 0);
     }
 }

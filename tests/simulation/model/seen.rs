@@ -18,9 +18,12 @@ pub(crate) struct Seen {
     pub(crate) queried: u64,
     pub(crate) cancelled: u64,
     pub(crate) replaced: u64,
+    pub(crate) replaced_by_submit: u64,
     pub(crate) multis: u64,
     pub(crate) lists: u64,
     pub(crate) repeated: u64,
+    pub(crate) broadcasts: u64,
+    pub(crate) broadcasts_queried: u64,
     pub(crate) alerts: u64,
     pub(crate) notifications: u64,
     pub(crate) binds_refused: u64,
@@ -43,7 +46,7 @@ impl Seen {
         copy.counts_mut().into_iter().map(|(name, count)| (name, *count)).collect()
     }
 
-    fn counts_mut(&mut self) -> [(&'static str, &mut u64); 24] {
+    fn counts_mut(&mut self) -> [(&'static str, &mut u64); 27] {
         [
             ("submitted", &mut self.submitted),
             ("receipts", &mut self.receipts),
@@ -60,9 +63,12 @@ impl Seen {
             ("queried", &mut self.queried),
             ("cancelled", &mut self.cancelled),
             ("replaced", &mut self.replaced),
+            ("replaced by submit_sm", &mut self.replaced_by_submit),
             ("submit_multi", &mut self.multis),
             ("distribution lists", &mut self.lists),
             ("repeated", &mut self.repeated),
+            ("broadcasts", &mut self.broadcasts),
+            ("broadcasts queried", &mut self.broadcasts_queried),
             ("alerts", &mut self.alerts),
             ("notifications", &mut self.notifications),
             ("binds refused", &mut self.binds_refused),
