@@ -244,6 +244,8 @@ impl RuntimeThread {
     fn timeout(&self, stalled: bool, idle_since: Time, stop: &Stop) -> Option<Duration> {
         let now = self.clock.time();
         if self.spin_nanos > 0 && now.nanos_since(idle_since) < self.spin_nanos {
+            // The work may be behind somebody who waits for this core.
+            std::thread::yield_now();
             return Some(Duration::ZERO);
         }
         let worker = self.worker.as_ref().and_then(Worker::next_deadline);

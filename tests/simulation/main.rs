@@ -40,34 +40,38 @@
 //! where the configuration of their shard said when they came (`Routes`); a submission is refused exactly for wrong times or
 //! a full shard (`check_refusal`); one that comes again gets its first id and nothing else where duplicates are suppressed
 //! (`Host::take_again`); an alert goes to the account that asked, no more often than an absence was met (`Model::alerts`), an
-//! intermediate notification too (`Model::hands_out`); binds of 3.3 get short ids, and no TLV, data_sm or alert (`esme`); texts
-//! that were replaced are never seen again (`Message::check_revision`); each shard's own invariants hold after every turn.
+//! intermediate notification too (`Model::hands_out`); binds of 3.3 get short ids, and no TLV, data_sm or alert (`esme`); an
+//! id has the form of its account wherever it stands, is understood in each, and is given once (`Model::has_id`, `ids`);
+//! texts that were replaced, by replace_sm, submit_sm or broadcast_sm, are never seen again (`Message::check_text`), and what
+//! waits for its schedule is replaced if it is asked for (`Model::taken_in_chain`, `not_replaced`); a broadcast is refused,
+//! shown and ended as its areas, rounds and times have it (`model::broadcasts`); each shard's own invariants hold after every
+//! turn.
 //!
 //! # Planted bugs
 //!
 //! `tests/simulation/planted/` has them as patches; its `run` applies each in turn, runs the simulation, and takes it out
-//! again. Found at the default steps:
+//! again. Found at the default steps (in italics: before replacements, forms of ids and broadcasts came in):
 //!
 //! | patch | found by seed | as |
 //! |---|---|---|
-//! | `ack-before-durable`: what must be synced counts as held at once | 1 | promise 2: acknowledged and lost in a crash |
-//! | `drain-ends-early`: a drain ends with one request open | 1 | promise 1: unbound with a request unanswered |
-//! | `duplicate-after-durable`: a submission is known again only once it is durable | 4 | promise 3: a message was taken in twice |
-//! | `history-displaced`: ids of submit_multi share their places in the history with the shard's | 1 | promise 2: an end is forgotten |
-//! | `operation-before-durable`: cancel_sm and replace_sm are answered before their log entry is held | 6 | promise 2: the text that was replaced is back |
-//! | `parked-neighbour`: what comes back from parking keeps its neighbours of before | 261 | promise 3: two messages have one subscriber's turn |
-//! | `place-kept`: a session of a disabled account keeps its place | 2 | promise 6: places taken are not sessions bound |
-//! | `receipt-before-multi-response`: deliveries do not wait for a submit_multi under way | 2 | promise 4: the receipt overtook the response |
+//! | `ack-before-durable`: what must be synced counts as held at once | 2 | promise 2: acknowledged and lost in a crash |
+//! | `drain-ends-early`: a drain ends with one request open | *1* | promise 1: unbound with a request unanswered |
+//! | `duplicate-after-durable`: a submission is known again only once it is durable | *4* | promise 3: a message was taken in twice |
+//! | `history-displaced`: ids of submit_multi share their places in the history with the shard's | 2 | promise 2: an end is forgotten |
+//! | `operation-before-durable`: cancel_sm and replace_sm are answered before their log entry is held | *6* | promise 2: the text that was replaced is back |
+//! | `parked-neighbour`: what comes back from parking keeps its neighbours of before | *261* | promise 3: two messages have one subscriber's turn |
+//! | `place-kept`: a session of a disabled account keeps its place | *2* | promise 6: places taken are not sessions bound |
+//! | `receipt-before-multi-response`: deliveries do not wait for a submit_multi under way | *2* | promise 4: the receipt overtook the response |
 //! | `receipt-sent-twice`: a receipt with an earlier attempt is queued again when it is answered | 2 | promise 5: sent again after its answer |
-//! | `schedule-forgotten`: a restart forgets schedules | 1 | promise 3: attempted before its time |
-//! | `stale-handle`: session handles compare by slot alone, and nobody looks at the account | 1 | promise 10: a receipt is another account's |
-//! | `stale-outcome`: an outcome counts for a later delivery of its slot | 10 | promise 5: a receipt is handed out twice at once |
+//! | `schedule-forgotten`: a restart forgets schedules | 2 | promise 3: attempted before its time |
+//! | `stale-handle`: session handles compare by slot alone, and nobody looks at the account | 3 | promise 10: a receipt is another account's |
+//! | `stale-outcome`: an outcome counts for a later delivery of its slot | 17 | promise 5: a receipt is handed out twice at once |
 //!
 //! Either half of `stale-handle` alone breaks no promise in 200 seeds: each guards the other.
 //!
 //! # Not here yet
 //!
-//! TLS, connectors, replace_if_present_flag, broadcasts, forms of message ids.
+//! TLS, connectors; areas of a broadcast that are shapes.
 
 mod broadcasts;
 #[path = "../store_simulation/disk.rs"]

@@ -1,5 +1,5 @@
 //! What the world ought to know of each message, and the promises checked against it as things happen. A message is
-//! known by the number in its text (`m000123`, with a revision behind if it was replaced: `m000123r2`) and, where a
+//! known by the number in its text (`m000123`, with a revision behind if replace_sm has replaced it: `m000123r2`) and, where a
 //! submit_multi has several of one text, by its destination; so that the model needs nothing from the code it checks.
 
 mod broadcasts;
