@@ -34,6 +34,7 @@ impl<D: Disk> Assembly<'_, D> {
     ) -> Result<Recovered<D::File>, OpenError> {
         let mut in_use = VecDeque::with_capacity(read.len() + 1);
         in_use.extend(read.into_iter().map(|segment| segment.unwrap_or_else(Segment::missing)));
+        let mut has_struck_out = false;
         let mut last_lsn = replay.expected.map_or(0, |expected| expected - 1);
         if self.access == Access::Write {
             // A process may have died between writing and syncing: from here on all of it counts as synced.
@@ -44,6 +45,7 @@ impl<D: Disk> Assembly<'_, D> {
                 in_use.push_back(self.fresh_segment()?);
             } else if !replay.discarded.is_empty() {
                 last_lsn = self.end_log(&mut in_use, oldest, last_lsn, &replay.discarded)?;
+                has_struck_out = true;
             }
         }
         if !replay.report.is_from_index {
@@ -73,6 +75,7 @@ impl<D: Disk> Assembly<'_, D> {
             next_number: self.next_number,
             endings: replay.endings,
             report: replay.report,
+            has_struck_out,
         })
     }
 

@@ -111,7 +111,7 @@ pub fn peek(bytes: &[u8], store_id: u64, offset: u32) -> Option<Header> {
     };
     let is_ours = u32_at(0) == MAGIC && header.store_id == store_id && header.offset == offset;
     let is_sound = header.payload_len as usize <= PAYLOAD_BYTES_MAX
-        && header.entries <= header.payload_len
+        && (1..=header.payload_len).contains(&header.entries)
         && header.first_lsn < 1 << 62
         && header.synced_lsn < header.first_lsn;
     (is_ours && is_sound).then_some(header)

@@ -22,6 +22,9 @@ use super::slots::Slots;
 use super::torn_end::Discarded;
 use super::{JournalSettings, SEGMENT_BYTES_MAX};
 
+/// Times that a store is read at most before it is given up. A run that was cut off anywhere needs two.
+const PASSES_MAX: usize = 8;
+
 /// Whether the store may be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -57,6 +60,8 @@ pub struct Recovered<F> {
     pub(super) next_number: u32,
     pub(super) endings: Endings,
     pub(super) report: RecoveryReport,
+    /// Frames that do not count have been made unreadable.
+    pub(super) has_struck_out: bool,
 }
 
 /// How large a store is.
@@ -103,11 +108,33 @@ impl<F> Recovered<F> {
     }
 }
 
-/// Reads a shard's store.
+/// Reads a shard's store. Where frames had to be struck out it is read once more, so that what is gone on from is what the
+/// next recovery finds, whatever the frames said.
 ///
 /// # Errors
 /// When the disk refuses, or what it holds is not a store. Damage is no error: it is reported.
 pub fn open<D: Disk>(
+    disk: &mut D,
+    settings: &JournalSettings,
+    access: Access,
+) -> Result<Recovered<D::File>, OpenError> {
+    let mut first_report = None;
+    for _ in 0..PASSES_MAX {
+        let mut recovered = pass(disk, settings, access)?;
+        if recovered.has_struck_out {
+            first_report.get_or_insert(recovered.report);
+            continue;
+        }
+        if let Some(report) = first_report {
+            recovered.report = RecoveryReport { messages: recovered.report.messages, ..report };
+        }
+        return Ok(recovered);
+    }
+    Err(OpenError::NotOurs("the frames of the segments contradict each other".to_owned()))
+}
+
+/// Reads it once.
+fn pass<D: Disk>(
     disk: &mut D,
     settings: &JournalSettings,
     access: Access,

@@ -13,6 +13,9 @@ use super::entry::push_note;
 use super::frame::{FRAME_ALIGN, HEADER_BYTES, Header, seal};
 use super::segments::Segment;
 
+/// What stands where a frame began that does not count. Not zeros: a file that begins with a page of those has nothing behind.
+const STRUCK_OUT: [u8; 4] = *b"SMJX";
+
 /// Frames that can be read and do not count.
 #[derive(Debug)]
 pub(super) struct Discarded<F> {
@@ -90,10 +93,11 @@ impl<F: SegmentFile> Discarded<F> {
         frame.truncate(HEADER_BYTES + header.payload_len as usize);
         write_all(&*file, &frame, offset)?;
         file.sync()?;
-        let zeros = [0; FRAME_ALIGN];
+        let mut struck_out = [0; FRAME_ALIGN];
+        struck_out[..STRUCK_OUT.len()].copy_from_slice(&STRUCK_OUT);
         for (file, offset) in self.frames.iter().filter(|(of, at)| !(Arc::ptr_eq(of, &file) && *at == offset))
         {
-            write_all(&**file, &zeros, *offset)?;
+            write_all(&**file, &struck_out, *offset)?;
             file.sync()?;
         }
         current.end += padded;
