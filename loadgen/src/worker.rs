@@ -25,7 +25,7 @@ use crate::wire::READ_BYTES;
 
 const TIMER: Token = Token(usize::MAX);
 /// Open loop: the shortest sleep between two sends. What falls due meanwhile goes out together.
-const TICK_NS: u64 = 100_000;
+const TICK_NS: u64 = 50_000;
 /// How long a verified run listens for what should not come, once all has come that should.
 const LINGER: Duration = Duration::from_millis(200);
 /// How long the target has to answer unbind.
