@@ -392,9 +392,6 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             self.release_answers(out);
             self.release_replacements(now);
         }
-        if !self.bodies.is_empty() {
-            more |= self.release_bodies(out);
-        }
         if !self.not_written.is_empty() {
             let written = self.store.lsn_at(Durability::Buffered);
             more |= self.release_up_to(Durability::Buffered, written, now, budget, out);
@@ -403,7 +400,24 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             let synced = self.store.lsn_at(Durability::Sync);
             more |= self.release_up_to(Durability::Sync, synced, now, budget, out);
         }
+        // Behind what they tell of: who has been answered may ask for it to be replaced.
+        if !self.bodies.is_empty() {
+            more |= self.release_bodies(out);
+        }
         more
+    }
+
+    /// Whether all messages have been released that were put in up to this entry with this promise.
+    pub(super) fn is_released(&self, durability: Durability, lsn: Lsn) -> bool {
+        let list = match durability {
+            Durability::None => return true,
+            Durability::Buffered => &self.not_written,
+            Durability::Sync => &self.not_synced,
+        };
+        match self.messages.get(list.head).map(|message| message.stage) {
+            Some(Stage::AwaitingDurable { lsn: first }) => lsn < first,
+            _ => true,
+        }
     }
 
     fn release_up_to(

@@ -32,12 +32,13 @@ impl BodyAnswers {
 }
 
 impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
-    /// Gives the answers whose log entries are durable. `true`: one of those found no room.
+    /// Gives the answers whose log entries are durable, and what they are about released. `true`: one of those found no room.
     pub(in super::super) fn release_bodies(&mut self, out: &mut impl ShardOutput) -> bool {
         let mut waiting = std::mem::take(&mut self.bodies.waiting);
         let mut no_room = false;
         waiting.retain(|answer| {
-            if !self.is_held(answer.durability, answer.lsn) {
+            let Answer { durability, lsn, .. } = *answer;
+            if !self.is_held(durability, lsn) || !self.is_released(durability, lsn) {
                 return true;
             }
             let is_given = out.operation_body(answer.asker, &answer.body);
