@@ -392,6 +392,9 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             self.release_answers(out);
             self.release_replacements(now);
         }
+        if !self.bodies.is_empty() {
+            more |= self.release_bodies(out);
+        }
         if !self.not_written.is_empty() {
             let written = self.store.lsn_at(Durability::Buffered);
             more |= self.release_up_to(Durability::Buffered, written, now, budget, out);
@@ -400,7 +403,6 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             let synced = self.store.lsn_at(Durability::Sync);
             more |= self.release_up_to(Durability::Sync, synced, now, budget, out);
         }
-        // Behind what they tell of: who has been answered may ask for it to be replaced.
         if !self.bodies.is_empty() {
             more |= self.release_bodies(out);
         }
@@ -439,6 +441,10 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             }
             list.remove(&mut self.messages, slot);
             self.hold(slot);
+            if !self.bodies.is_empty() {
+                // Not before what it tells of, which may be asked for at once, and not behind what follows from that.
+                self.release_bodies(out);
+            }
             if matches!(message.role, Role::Mt | Role::Mo | Role::Broadcast) {
                 self.state_acceptance(slot, now, out);
             }
