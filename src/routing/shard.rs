@@ -403,23 +403,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             let synced = self.store.lsn_at(Durability::Sync);
             more |= self.release_up_to(Durability::Sync, synced, now, budget, out);
         }
-        if !self.bodies.is_empty() {
-            more |= self.release_bodies(out);
-        }
         more
-    }
-
-    /// Whether all messages have been released that were put in up to this entry with this promise.
-    pub(super) fn is_released(&self, durability: Durability, lsn: Lsn) -> bool {
-        let list = match durability {
-            Durability::None => return true,
-            Durability::Buffered => &self.not_written,
-            Durability::Sync => &self.not_synced,
-        };
-        match self.messages.get(list.head).map(|message| message.stage) {
-            Some(Stage::AwaitingDurable { lsn: first }) => lsn < first,
-            _ => true,
-        }
     }
 
     fn release_up_to(
@@ -430,21 +414,18 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         budget: usize,
         out: &mut impl ShardOutput,
     ) -> bool {
+        let mut no_room = false;
         for _ in 0..budget {
             let list =
                 if durability == Durability::Sync { &mut self.not_synced } else { &mut self.not_written };
             let slot = list.head;
-            let Some(&message) = self.messages.get(slot) else { return false };
+            let Some(&message) = self.messages.get(slot) else { return no_room };
             match message.stage {
                 Stage::AwaitingDurable { lsn } if lsn <= durable => {}
-                _ => return false,
+                _ => return no_room,
             }
             list.remove(&mut self.messages, slot);
             self.hold(slot);
-            if !self.bodies.is_empty() {
-                // Not before what it tells of, which may be asked for at once, and not behind what follows from that.
-                self.release_bodies(out);
-            }
             if matches!(message.role, Role::Mt | Role::Mo | Role::Broadcast) {
                 self.state_acceptance(slot, now, out);
             }
@@ -460,7 +441,11 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                     out.mo_held(message.id);
                     self.offer(slot, now, out);
                 }
-                Role::Broadcast => self.open_broadcast(slot, now),
+                Role::Broadcast => {
+                    self.bodies.released(message.id);
+                    no_room |= self.release_bodies(out);
+                    self.open_broadcast(slot, now);
+                }
                 Role::Receipt => self.receipt_due(slot, now, out),
                 Role::Notification | Role::Alert => self.offer(slot, now, out),
             }

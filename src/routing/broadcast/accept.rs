@@ -2,10 +2,11 @@
 //! named in the answer, beside those that are served.
 
 use super::super::accept::{Times, times};
-use super::super::message::{Message, NETWORK, Role, Stage, seconds_of};
+use super::super::message::{Message, NETWORK, Role, seconds_of};
 use super::super::operations::OperationRequest;
 use super::super::{Shard, ShardOutput};
 use super::Broadcast;
+use super::answers::Awaits;
 use crate::base::mobile::MobileNetwork;
 use crate::base::{AccountId, MessageId, Now, Time};
 use crate::limits::BROADCASTS_MAX;
@@ -14,7 +15,7 @@ use crate::smpp::{
     BroadcastSm, CommandStatus, InterfaceVersion, OperationAnswer, PduBody, RegisteredDelivery, SmFields,
     TlvTag, push_tlv,
 };
-use crate::store::{Lsn, MessageStore};
+use crate::store::MessageStore;
 
 impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     /// Takes a broadcast in; its answer follows with a body.
@@ -65,14 +66,13 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             None => self.new_broadcast(account, &sm, times, &body, now, out),
         };
         self.scratch.body = body;
-        let (id, lsn) = entered.map_err(refused)?;
+        let (id, awaits) = entered.map_err(refused)?;
         self.broadcasts.known.insert(id, known);
         let form = self.accounts.get(account).ids.response;
         let mut answer = form.text(id).as_bytes().to_vec();
         answer.push(0);
         answer.extend(failed);
-        let durability = self.accounts.get(account).durability;
-        self.bodies.push(request.asker, durability, lsn, answer);
+        self.bodies.push(request.asker, awaits, answer);
         Ok(())
     }
 
@@ -133,7 +133,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         body: &[u8],
         now: Now,
         out: &mut impl ShardOutput,
-    ) -> Result<(MessageId, Lsn), CommandStatus> {
+    ) -> Result<(MessageId, Awaits), CommandStatus> {
         const FULL: CommandStatus = CommandStatus::ESME_RMSGQFUL;
         if !self.accounts.is_configured(account) {
             return Err(CommandStatus::ESME_RSYSERR);
@@ -155,13 +155,9 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         if is_durable {
             self.state_acceptance(slot, now, out);
             self.open_broadcast(slot, now);
-            return Ok((id, Lsn::default()));
+            return Ok((id, Awaits::Nothing));
         }
-        let lsn = match self.messages.get(slot).map(|message| message.stage) {
-            Some(Stage::AwaitingDurable { lsn }) => lsn,
-            _ => Lsn::default(),
-        };
-        Ok((id, lsn))
+        Ok((id, Awaits::Release(id)))
     }
 
     /// The broadcast under way that this one is to take the place of, with its slot: named by its id or by its
@@ -181,7 +177,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         times: Times,
         body: &[u8],
         now: Now,
-    ) -> Result<(MessageId, Lsn), CommandStatus> {
+    ) -> Result<(MessageId, Awaits), CommandStatus> {
         let Some(&message) = self.messages.get(slot) else { return Err(CommandStatus::ESME_RBCASTFAIL) };
         let account = message.account;
         let mut replaced = Message {
@@ -210,6 +206,6 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         }
         self.answers.note_replaced(account);
         self.open_broadcast(slot, now);
-        Ok((id, stored.lsn))
+        Ok((id, Awaits::Entry(durability, stored.lsn)))
     }
 }

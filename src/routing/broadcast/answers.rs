@@ -3,15 +3,24 @@
 use std::collections::VecDeque;
 
 use super::super::{Asker, Shard, ShardOutput};
+use crate::base::MessageId;
 use crate::base::mobile::MobileNetwork;
 use crate::store::{Durability, Lsn, MessageStore};
+
+/// What an answer waits for beside room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Awaits {
+    Nothing,
+    /// For this log entry to be as durable as that.
+    Entry(Durability, Lsn),
+    /// For the broadcast that it is about to be on its way: who has the answer may ask for it at once.
+    Release(MessageId),
+}
 
 #[derive(Debug)]
 struct Answer {
     asker: Asker,
-    /// What its log entry must have reached first.
-    durability: Durability,
-    lsn: Lsn,
+    awaits: Awaits,
     body: Vec<u8>,
 }
 
@@ -26,23 +35,33 @@ impl BodyAnswers {
         self.waiting.is_empty()
     }
 
-    pub(super) fn push(&mut self, asker: Asker, durability: Durability, lsn: Lsn, body: Vec<u8>) {
-        self.waiting.push_back(Answer { asker, durability, lsn, body });
+    pub(super) fn push(&mut self, asker: Asker, awaits: Awaits, body: Vec<u8>) {
+        self.waiting.push_back(Answer { asker, awaits, body });
+    }
+
+    /// A broadcast is on its way.
+    pub(in super::super) fn released(&mut self, id: MessageId) {
+        for answer in &mut self.waiting {
+            if answer.awaits == Awaits::Release(id) {
+                answer.awaits = Awaits::Nothing;
+            }
+        }
     }
 }
 
 impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
-    /// Gives the answers whose log entries are durable, and what they are about released. `true`: one of those found no room.
+    /// Gives the answers that need not wait any longer. `true`: one of those found no room.
     pub(in super::super) fn release_bodies(&mut self, out: &mut impl ShardOutput) -> bool {
         let mut waiting = std::mem::take(&mut self.bodies.waiting);
         let mut no_room = false;
         waiting.retain(|answer| {
-            let Answer { durability, lsn, .. } = *answer;
-            if !self.is_held(durability, lsn) || !self.is_released(durability, lsn) {
-                return true;
-            }
-            let is_given = out.operation_body(answer.asker, &answer.body);
-            no_room |= !is_given;
+            let is_due = match answer.awaits {
+                Awaits::Nothing => true,
+                Awaits::Entry(durability, lsn) => self.is_held(durability, lsn),
+                Awaits::Release(_) => false,
+            };
+            let is_given = is_due && out.operation_body(answer.asker, &answer.body);
+            no_room |= is_due && !is_given;
             !is_given
         });
         self.bodies.waiting = waiting;

@@ -3,13 +3,14 @@
 use super::super::message::{Stage, wall_of};
 use super::super::operations::{Decided, OperationRequest};
 use super::super::{Shard, ShardOutput};
+use super::answers::Awaits;
 use crate::base::mobile::MobileNetwork;
 use crate::base::{AccountId, MessageId, Now};
 use crate::smpp::{
     CancelBroadcastSm, CommandStatus, MessageState, OperationAnswer, QueryBroadcastSm, SmppTime, TlvTag,
     push_tlv,
 };
-use crate::store::{Durability, Lsn, MessageStore};
+use crate::store::MessageStore;
 
 impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     /// The account's broadcasts from this source with this message_id, or where that is empty with this
@@ -79,7 +80,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         if let Some(reference) = known.user_message_reference {
             push_tlv(&mut body, TlvTag::USER_MESSAGE_REFERENCE, &reference.to_be_bytes());
         }
-        self.bodies.push(request.asker, Durability::None, Lsn::default(), body);
+        self.bodies.push(request.asker, Awaits::Nothing, body);
         Ok(())
     }
 
