@@ -5,7 +5,7 @@ use std::io;
 
 use super::disk::{Disk, SegmentFile, write_all};
 use super::frame::FRAME_ALIGN;
-use super::recovery::{Access, OpenError, Recovered, failed};
+use super::recovery::{Access, OpenError, Pass, Recovered, failed};
 use super::replay::Replay;
 use super::report::RecoveryReport;
 use super::saved::Loaded;
@@ -31,11 +31,10 @@ impl<D: Disk> Assembly<'_, D> {
         oldest: u32,
         read: VecDeque<Option<Segment<D::File>>>,
         mut replay: Replay<D::File>,
-    ) -> Result<Recovered<D::File>, OpenError> {
+    ) -> Result<Pass<D::File>, OpenError> {
         let mut in_use = VecDeque::with_capacity(read.len() + 1);
         in_use.extend(read.into_iter().map(|segment| segment.unwrap_or_else(Segment::missing)));
-        let mut has_struck_out = false;
-        let mut last_lsn = replay.expected.map_or(0, |expected| expected - 1);
+        let last_lsn = replay.expected.map_or(0, |expected| expected - 1);
         if self.access == Access::Write {
             // A process may have died between writing and syncing: from here on all of it counts as synced.
             for file in in_use.iter().filter_map(Segment::file) {
@@ -44,8 +43,8 @@ impl<D: Disk> Assembly<'_, D> {
             if in_use.is_empty() {
                 in_use.push_back(self.fresh_segment()?);
             } else if !replay.discarded.is_empty() {
-                last_lsn = self.end_log(&mut in_use, oldest, last_lsn, &replay.discarded)?;
-                has_struck_out = true;
+                self.end_log(&mut in_use, oldest, last_lsn, &replay.discarded)?;
+                return Ok(Pass::StruckOut(replay.report));
             }
         }
         if !replay.report.is_from_index {
@@ -67,7 +66,7 @@ impl<D: Disk> Assembly<'_, D> {
             replay.slots.link_free();
         }
         replay.report.messages = u64::from(replay.slots.live());
-        Ok(Recovered {
+        Ok(Pass::Whole(Recovered {
             slots: replay.slots,
             next_offset: in_use.back().map_or(0, |current| current.end),
             segments: Segments::new(oldest, in_use, self.spares),
@@ -75,12 +74,11 @@ impl<D: Disk> Assembly<'_, D> {
             next_number: self.next_number,
             endings: replay.endings,
             report: replay.report,
-            has_struck_out,
-        })
+        }))
     }
 
     /// As after replay, from a saved index.
-    pub(super) fn go_on_from(self, loaded: Loaded<D::File>) -> Result<Recovered<D::File>, OpenError> {
+    pub(super) fn go_on_from(self, loaded: Loaded<D::File>) -> Result<Pass<D::File>, OpenError> {
         let Loaded { slots, endings, oldest, in_use, lsn, bytes } = loaded;
         let report = RecoveryReport {
             segments: in_use.len() as u32,
@@ -100,14 +98,14 @@ impl<D: Disk> Assembly<'_, D> {
         self.finish(oldest, in_use.into_iter().map(Some).collect(), replay)
     }
 
-    /// Ends the log behind its last frame, so that no recovery sees what is discarded. The last entry then.
+    /// Ends the log behind its last frame, so that no recovery sees what is discarded.
     fn end_log(
         &mut self,
         in_use: &mut VecDeque<Segment<D::File>>,
         oldest: u32,
         last_lsn: u64,
         discarded: &Discarded<D::File>,
-    ) -> Result<u64, OpenError> {
+    ) -> Result<(), OpenError> {
         let has_room = |segment: &Segment<D::File>| {
             segment.file().is_some_and(|file| file.len().saturating_sub(segment.end) >= FRAME_ALIGN as u32)
         };
@@ -115,7 +113,7 @@ impl<D: Disk> Assembly<'_, D> {
             in_use.push_back(self.fresh_segment()?);
         }
         let number = oldest + in_use.len() as u32 - 1;
-        let Some(current) = in_use.back_mut() else { return Ok(last_lsn) };
+        let Some(current) = in_use.back() else { return Ok(()) };
         discarded
             .end_log(self.settings.store_id, oldest, number, current, last_lsn)
             .map_err(|error| failed("ending the log at its torn end", error))

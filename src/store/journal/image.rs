@@ -39,10 +39,15 @@ pub(super) fn identify<F: SegmentFile>(file: &F, store_id: u64, image: &mut Vec<
         }
     }
     read_image(file, image);
-    let blocks = (0..image.len()).step_by(FRAME_ALIGN);
-    blocks
-        .filter_map(|at| frame::parse(image.get(at..)?, store_id, at as u32).map(|(header, _)| header))
-        .max_by_key(|header| header.segment)
+    frames_anywhere(image, store_id).map(|(_, header)| header).max_by_key(|header| header.segment)
+}
+
+/// Every frame of a store in a file, of whatever segment, with the offset of each.
+pub(super) fn frames_anywhere(image: &[u8], store_id: u64) -> impl Iterator<Item = (u32, Header)> {
+    (0..image.len()).step_by(FRAME_ALIGN).filter_map(move |at| {
+        let offset = at as u32;
+        frame::parse(image.get(at..)?, store_id, offset).map(|(header, _)| (offset, header))
+    })
 }
 
 /// Reads a whole segment. What the device refuses to read is zeros, and so no frame.

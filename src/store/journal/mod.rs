@@ -132,8 +132,7 @@ impl<L: Link> Journal<L> {
         link: L,
         progress: Arc<Progress>,
     ) -> Self {
-        let Recovered { slots, segments, lsn, next_offset, next_number, endings, report, has_struck_out: _ } =
-            recovered;
+        let Recovered { slots, segments, lsn, next_offset, next_number, endings, report } = recovered;
         let mut tally = Tally::default();
         for (_, _, gist) in slots.iter() {
             tally.add(gist.stage);

@@ -60,8 +60,15 @@ pub struct Recovered<F> {
     pub(super) next_number: u32,
     pub(super) endings: Endings,
     pub(super) report: RecoveryReport,
+}
+
+/// What reading a store once has come to.
+#[expect(clippy::large_enum_variant, reason = "there is one, for a moment")]
+pub(super) enum Pass<F> {
+    /// It can be gone on from.
+    Whole(Recovered<F>),
     /// Frames that do not count have been made unreadable.
-    pub(super) has_struck_out: bool,
+    StruckOut(RecoveryReport),
 }
 
 /// How large a store is.
@@ -120,15 +127,17 @@ pub fn open<D: Disk>(
 ) -> Result<Recovered<D::File>, OpenError> {
     let mut first_report = None;
     for _ in 0..PASSES_MAX {
-        let mut recovered = pass(disk, settings, access)?;
-        if recovered.has_struck_out {
-            first_report.get_or_insert(recovered.report);
-            continue;
+        match pass(disk, settings, access)? {
+            Pass::StruckOut(report) => {
+                first_report.get_or_insert(report);
+            }
+            Pass::Whole(mut recovered) => {
+                if let Some(report) = first_report {
+                    recovered.report = RecoveryReport { messages: recovered.report.messages, ..report };
+                }
+                return Ok(recovered);
+            }
         }
-        if let Some(report) = first_report {
-            recovered.report = RecoveryReport { messages: recovered.report.messages, ..report };
-        }
-        return Ok(recovered);
     }
     Err(OpenError::NotOurs("the frames of the segments contradict each other".to_owned()))
 }
@@ -138,7 +147,7 @@ fn pass<D: Disk>(
     disk: &mut D,
     settings: &JournalSettings,
     access: Access,
-) -> Result<Recovered<D::File>, OpenError> {
+) -> Result<Pass<D::File>, OpenError> {
     let mut files = disk.files().map_err(|error| failed("listing the segments", error))?;
     files.sort_unstable_by_key(|(number, _)| *number);
     let next_number = files.last().map_or(1, |(number, _)| number + 1);
@@ -188,8 +197,8 @@ fn pass<D: Disk>(
         // What is before the oldest is not needed: a synced frame has said so.
         spares.extend(found.into_iter().map(Found::spare));
         replay.run::<D>(oldest, &live, &mut in_use, &mut spares)?;
+        let mut image = Image::default();
         for one in outdone {
-            let mut image = Image::default();
             image.read(&one);
             replay.discard_all(oldest, &one, &image);
             spares.push_back(one.spare());

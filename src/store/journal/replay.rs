@@ -8,8 +8,8 @@ use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use super::disk::{Disk, SegmentFile};
 use super::endings::Endings;
 use super::entry::{Entries, Entry};
-use super::frame::{self, FRAME_ALIGN, HEADER_BYTES, Header};
-use super::image::{Found, Image};
+use super::frame::{self, HEADER_BYTES, Header};
+use super::image::{Found, Image, frames_anywhere};
 use super::recovery::OpenError;
 use super::report::{Damage, RecoveryReport};
 use super::segments::{Segment, Spare};
@@ -178,10 +178,9 @@ impl<F: SegmentFile> Replay<F> {
     /// Discards what a file holds, frames of other segments that count as well: without its own it would pass for one of
     /// them.
     pub(super) fn discard_all(&mut self, oldest: u32, found: &Found<F>, image: &Image) {
-        for at in (0..image.bytes.len()).step_by(FRAME_ALIGN) {
-            let frame = image.bytes.get(at..).and_then(|rest| frame::parse(rest, found.store_id, at as u32));
-            if let Some((header, _)) = frame.filter(|(header, _)| header.segment >= oldest) {
-                self.discarded.push(&found.file, at as u32, &header);
+        for (offset, header) in frames_anywhere(&image.bytes, found.store_id) {
+            if header.segment >= oldest {
+                self.discarded.push(&found.file, offset, &header);
             }
         }
     }

@@ -61,16 +61,16 @@ impl<F: SegmentFile> Discarded<F> {
     }
 
     /// Ends a log, whose last entry is `last_lsn` and all of which is synced, in `current`, the segment `number`, and makes the
-    /// frames unreadable. The last entry then.
+    /// frames unreadable.
     pub(super) fn end_log(
         &self,
         store_id: u64,
         oldest: u32,
         number: u32,
-        current: &mut Segment<F>,
+        current: &Segment<F>,
         last_lsn: u64,
-    ) -> io::Result<u64> {
-        let Some(file) = current.file().map(Arc::clone) else { return Ok(last_lsn) };
+    ) -> io::Result<()> {
+        let Some(file) = current.file().map(Arc::clone) else { return Ok(()) };
         let offset = current.end;
         let mut frame = vec![0; HEADER_BYTES];
         push_note(&mut frame);
@@ -87,7 +87,6 @@ impl<F: SegmentFile> Discarded<F> {
             is_after_torn_end: true,
         };
         seal(&mut frame, &header);
-        let padded = frame.len() as u32;
         // Less than a sector, so that it is there or what it takes the place of still is: a frame, perhaps, that alone says what
         // had been synced. What is left of that behind it is no part of any.
         frame.truncate(HEADER_BYTES + header.payload_len as usize);
@@ -100,7 +99,6 @@ impl<F: SegmentFile> Discarded<F> {
             write_all(&**file, &struck_out, *offset)?;
             file.sync()?;
         }
-        current.end += padded;
-        Ok(header.first_lsn)
+        Ok(())
     }
 }
