@@ -68,7 +68,7 @@ pub struct Failure {
 }
 
 /// What became of octets received.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Received {
     /// Octets of plaintext.
     pub plain: usize,
@@ -147,13 +147,7 @@ impl TlsSession {
         pool: &mut ChunkPool,
     ) -> Received {
         let waiting = self.pending_len();
-        let mut received = Received {
-            plain: 0,
-            is_established: false,
-            outbind: None,
-            is_renegotiation: false,
-            failure: None,
-        };
+        let mut received = Received::default();
         let (front, read) = octets.split_at_mut_checked(waiting).unwrap_or_default();
         // What we have called is TLS or an error of its own.
         if !self.is_tls
