@@ -57,6 +57,7 @@ mod shard;
 mod split;
 mod subscriber_names;
 mod subscribers;
+mod traits;
 mod transaction;
 mod turns;
 mod values;

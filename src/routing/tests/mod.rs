@@ -356,6 +356,7 @@ pub(super) fn settings() -> ShardSettings {
         retry_absent: RETRY,
         retry_congestion: RetrySettings { first_ms: 7_000, ..RETRY },
         retry_refused: RETRY,
+        queued_at_hand: 0,
         accounts: vec![AccountRouting::default(), AccountRouting::default()],
         ..ShardSettings::default()
     }
