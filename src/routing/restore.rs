@@ -135,14 +135,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     }
 
     /// Lets a message in hand go on at `due`.
-    fn resume(
-        &mut self,
-        slot: u32,
-        due: Time,
-        is_scheduled: bool,
-        now: Now,
-        out: &mut impl ShardOutput,
-    ) {
+    fn resume(&mut self, slot: u32, due: Time, is_scheduled: bool, now: Now, out: &mut impl ShardOutput) {
         let Some(message) = self.messages.get_mut(slot) else { return };
         if due > now.mono {
             message.stage = if is_scheduled { Stage::Scheduled } else { Stage::Waiting };

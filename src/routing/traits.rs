@@ -132,8 +132,7 @@ mod tests {
         for waits in [Waits::Schedule, attempt(false), attempt(true), Waits::Session] {
             for (is_notified, priority, registered_delivery) in [(false, 0, 0x11), (true, 3, 0x12)] {
                 let registered_delivery = RegisteredDelivery(registered_delivery);
-                let traits =
-                    Traits { waits, is_notified, priority, registered_delivery, accepted_ms: 996 };
+                let traits = Traits { waits, is_notified, priority, registered_delivery, accepted_ms: 996 };
                 assert_eq!(Traits::unpack(traits.pack()), traits);
                 let other = Traits::unpack(waiting_for(traits.pack(), attempt(true)));
                 assert_eq!(other, Traits { waits: attempt(true), ..traits });

@@ -86,6 +86,7 @@ fn shard_settings(
         retry_congestion: RETRY,
         retry_refused: RETRY,
         id_high_water,
+        queued_at_hand: (seed % 3) as u32,
         final_history_records: 1 << 16,
         final_history_s: u32::MAX,
         events: EventKinds { accepted: true, attempt: true, end: true },

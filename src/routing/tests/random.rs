@@ -26,7 +26,15 @@ fn knob(name: &str, default: u64) -> u64 {
 fn every_promise_holds_under_random_traffic() {
     let steps = knob("SMSCD_SIM_STEPS", 600);
     match knob("SMSCD_SIM_SEED", u64::MAX) {
-        u64::MAX => (0..knob("SMSCD_SIM_SEEDS", 48)).for_each(|seed| Simulation::new(seed).run(steps)),
+        u64::MAX => {
+            let mut queued = 0;
+            for seed in 0..knob("SMSCD_SIM_SEEDS", 48) {
+                let mut simulation = Simulation::new(seed);
+                simulation.run(steps);
+                queued += simulation.queued;
+            }
+            assert!(queued > 0, "nothing was ever parked in a queue");
+        }
         seed => Simulation::new(seed).run(steps),
     }
 }
@@ -227,6 +235,8 @@ struct Simulation {
     sequence_number: u32,
     /// Deliveries that have had an outcome, and whether that was none in time.
     stale: Vec<(Handed, bool)>,
+    /// Messages parked in queues, seen after each step.
+    queued: u64,
 }
 
 impl Simulation {
@@ -258,6 +268,7 @@ impl Simulation {
             generation: 0,
             sequence_number: 0,
             stale: Vec::new(),
+            queued: 0,
         }
     }
 
@@ -315,6 +326,7 @@ impl Simulation {
             }
         }
         self.shard.check_invariants();
+        self.queued += u64::from(self.shard.parked_messages().1);
     }
 
     const fn crashes(&self) -> bool {
