@@ -351,6 +351,9 @@ impl World {
         let from_workers = self.to_shards.iter_mut().map(|lanes| &mut lanes[index]).collect();
         self.hosts[index].turn(self.now, budget, from_workers, &mut self.to_workers[index], &mut self.model);
         self.hosts[index].shard.check_invariants();
+        let (parked, queued) = self.hosts[index].shard.parked_messages();
+        self.model.seen.parked += u64::from(parked);
+        self.model.seen.queued += u64::from(queued);
         assert!(self.hosts[index].shard.pending() <= MESSAGES_MAX, "promise 6: the shard holds too much");
     }
 
