@@ -19,6 +19,7 @@
 //! | `duplicates` | submits that repeat another |
 //! | `policy` | what goes for which account |
 //! | `message`, `list` | a message, and the lists that it stands in |
+//! | `parking`, `parked`, `traits` | what waits long, in a fraction of the room |
 //! | `index`, `history` | the way from an id to its message; final states remembered |
 //! | `restore` | what an earlier run has left, back where it was |
 //! | `invariants` | what holds between any two calls |

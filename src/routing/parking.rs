@@ -1,9 +1,11 @@
-//! Parking: a message that waits long for its schedule or its next attempt leaves the slab for a fraction of the room
-//! (`parked`), and comes back when it is due or somebody asks for it. Nothing else tells the two apart: its place in the
-//! id index and its subscriber's turn stay its own, and what it is when it comes back is what it was.
+//! Parking: a message that waits long for its schedule, its next attempt or a session of its ESME leaves the slab for a
+//! fraction of the room (`parked`), and comes back when it is due (in a queue: when it expires or goes out) or somebody asks
+//! for it. Nothing else tells the two apart: its place in the id index, its subscriber's turn and its place in a queue stay
+//! its own, and what it is when it comes back is what it was.
 //!
 //! What is not kept at hand comes from the store's record, so only a store that keeps records in memory has parked
-//! messages. Messages in line behind others, and those in an ESME's queue, are not parked.
+//! messages. In an account's queue the first few of each priority stay whole, for an ESME that is bound and merely slow
+//! (`queued_at_hand` of the settings). Messages in line behind others, and those in the queue of one session, are not parked.
 
 use super::Shard;
 use super::message::{Message, NETWORK, NONE, OnFailure, Queue, Role, Stage, Turn, seconds_of};
