@@ -255,6 +255,30 @@ fn a_submit_replaces_what_is_present_and_else_is_a_message_of_its_own() {
     assert_eq!(bench.out.finals(), [MessageState::Delivered]);
 }
 
+/// What was attempted was another text, before a restart and after it.
+#[test]
+fn no_attempt_has_been_made_with_what_replaces_a_message() {
+    let mut bench = bench();
+    bench.shard.network.then(0, Outcome::Absent { back_after_nanos: u64::MAX, error: 27 });
+    let flagged = SubmitSm { replace_if_present_flag: 1, ..sm(0) };
+    let id = bench.submit(session(0), flagged);
+    bench.pass(0);
+    let later = ReplaceSm { schedule_delivery_time: b"000000000100000R", ..ReplaceSm::default() };
+    assert_eq!(replace(&mut bench, ALICE, id, later), Done);
+    let kept = bench.shard.store.newest();
+    bench.restart(settings(), kept, 0, 0);
+    let held = bench.shard.query(id, bench.now).unwrap().held.unwrap();
+    assert_eq!((held.waits_for, held.attempts), ("schedule", 0));
+    assert_eq!(std::mem::take(&mut bench.shard.network.attempts).len(), 1);
+    let again = SubmitSm { schedule_delivery_time: b"000000000200000R", ..flagged };
+    assert_eq!(bench.submit(session(0), again), id);
+    bench.pass(119_999);
+    assert!(bench.shard.network.attempts.is_empty());
+    bench.pass(1);
+    assert_eq!(state(&mut bench, id), MessageState::Delivered);
+    bench.assert_drained();
+}
+
 /// By the id of the one that replaced: neither a receipt nor anything else may be there before the response.
 #[test]
 fn what_replaces_a_message_is_attempted_only_once_it_is_durable() {
