@@ -1,8 +1,8 @@
 //! query_sm, cancel_sm, replace_sm and replace_if_present_flag on messages in every stage.
 
 use super::*;
-use crate::base::{IdForm, IdForms};
-use crate::smpp::{CancelSm, Operation, QueriedState, QuerySm, ReplaceSm, SmFields};
+use crate::base::{IdForm, IdForms, SubmitOperation};
+use crate::smpp::{CancelSm, Operation, QueriedState, QuerySm, ReplaceSm, SmFields, SubmitMulti};
 use OperationAnswer::{Done, NotFound, Refused};
 
 const SOURCE: &[u8] = b"ACME";
@@ -253,6 +253,44 @@ fn a_submit_replaces_what_is_present_and_else_is_a_message_of_its_own() {
     bench.submit(session(0), SubmitSm { replace_if_present_flag: 1, service_type: b"CMT", ..sm(0) });
     bench.turn();
     assert_eq!(bench.out.finals(), [MessageState::Delivered]);
+}
+
+/// The request's id names the destination that goes by it; what the others go by inside names nothing outside.
+#[test]
+fn a_part_of_a_submit_multi_can_not_be_named() {
+    let mut bench = bench();
+    let mut batch = MultiBatch::default();
+    let sm = SubmitMulti { source_addr: SOURCE, schedule_delivery_time: SCHEDULED, ..SubmitMulti::default() };
+    for (index, destination_addr) in [(0, b"4477"), (1, b"4478"), (2, b"4479")] {
+        batch.push(&sm, index, 1, 1, destination_addr);
+    }
+    let message_id = MessageId::from_u64(0x7700_0000_0000_0001);
+    let multi = Multi {
+        origin: Origin {
+            session: session(0),
+            sequence_number: 1,
+            received_at: bench.now.mono,
+            operation: SubmitOperation::SubmitMulti,
+        },
+        account: ALICE,
+        version: InterfaceVersion::V34,
+        message_id,
+        names_first: true,
+        batch: batch.as_bytes(),
+    };
+    bench.shard.submit_multi(&multi, bench.now, &mut bench.out, |_, status| panic!("{status:?}"));
+    let parked: Vec<u32> = bench.shard.messages.parked.iter().map(|(place, _)| place).collect();
+    let id_at = |place| bench.shard.parked_message(place).unwrap().id;
+    let ids: Vec<MessageId> = parked.into_iter().map(id_at).collect();
+    assert_eq!(ids.len(), 3);
+    for id in ids {
+        let expected = if id == message_id { Done } else { NotFound };
+        let text = ReplaceSm { short_message: b"Bye", ..ReplaceSm::default() };
+        assert_eq!(replace(&mut bench, ALICE, id, text), expected);
+        assert_eq!(query(&mut bench, ALICE, id) == NotFound, expected == NotFound);
+        assert_eq!(cancel(&mut bench, ALICE, id, SOURCE), expected);
+    }
+    assert_eq!(bench.shard.pending(), 2);
 }
 
 /// What was attempted was another text, before a restart and after it.
