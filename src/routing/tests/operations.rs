@@ -279,9 +279,9 @@ fn a_part_of_a_submit_multi_can_not_be_named() {
         batch: batch.as_bytes(),
     };
     bench.shard.submit_multi(&multi, bench.now, &mut bench.out, |_, status| panic!("{status:?}"));
-    let parked: Vec<u32> = bench.shard.messages.parked.iter().map(|(place, _)| place).collect();
-    let id_at = |place| bench.shard.parked_message(place).unwrap().id;
-    let ids: Vec<MessageId> = parked.into_iter().map(id_at).collect();
+    let parked = bench.shard.messages.parked.iter();
+    let ids: Vec<MessageId> =
+        parked.map(|(place, _)| bench.shard.parked_message(place).unwrap().id).collect();
     assert_eq!(ids.len(), 3);
     for id in ids {
         let expected = if id == message_id { Done } else { NotFound };
