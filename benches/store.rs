@@ -97,6 +97,8 @@ impl Store {
     }
 
     fn put(&mut self, body: &[u8]) -> (Location, Lsn) {
+        // In whole seconds, as routing has it: a million messages in each.
+        let accepted = WallTime::from_unix_millis((1_800_000_000 + self.next_id / 1_000_000) * 1_000);
         let record = Record {
             id: MessageId::from_u64(self.next_id << 20),
             account: AccountId(0),
@@ -106,9 +108,9 @@ impl Store {
             version: 0x34,
             error: 0,
             attempts: 0,
-            accepted: WallTime::from_unix_millis(1_800_000_000_000 + self.next_id / 1_000),
-            due: WallTime::from_unix_millis(1_800_000_000_000),
-            expires: WallTime::from_unix_millis(1_800_086_400_000),
+            accepted,
+            due: accepted,
+            expires: WallTime::from_unix_millis(accepted.unix_millis() + 86_400_000),
             finished: WallTime::default(),
         };
         loop {

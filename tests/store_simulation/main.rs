@@ -121,6 +121,39 @@ fn segments_go_round_and_the_disk_stays_small() {
     });
 }
 
+/// Of messages that stay a fifth of an octet is copied forward for each that is written; the disk's use grows with them.
+#[test]
+fn what_stays_is_passed_at_little_cost() {
+    for_seeds(8, |seed, steps| {
+        let mut world = World::new(seed, durability_of(seed));
+        while world.live.len() < 350 {
+            world.put();
+            world.settle();
+        }
+        let mut pass = |messages: u64| {
+            for round in 0..messages {
+                world.put();
+                if let Some(newest) = world.live.keys().next_back().copied() {
+                    world.remove_id(newest);
+                }
+                if round % 8 == 0 {
+                    world.settle();
+                }
+            }
+            world.journal.stats()
+        };
+        // Once round, so that the store has the size that it keeps.
+        let before = pass(12_000);
+        let after = pass(steps.max(6_000));
+        let copied_bytes = (after.copied - before.copied) * after.live_bytes / world.live.len() as u64;
+        let written_bytes = after.frame_bytes - before.frame_bytes;
+        assert!(copied_bytes > 0 && copied_bytes * 4 <= written_bytes, "{copied_bytes} copied: {after:?}");
+        let live = after.live_bytes.div_ceil(world.settings.segment_bytes.into());
+        assert!(after.segments <= 6 * live + 2, "{after:?}");
+        assert_eq!(world.refused, 0);
+    });
+}
+
 #[test]
 fn an_idle_store_gives_back_what_is_dead() {
     for_seeds(40, |seed, steps| {

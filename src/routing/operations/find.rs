@@ -35,11 +35,13 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         }
     }
 
-    /// The link to the account's MT message with this id and source address, be it final or not.
+    /// The link to the account's MT message with this id and source address, be it final or not. A part of a submit_multi
+    /// goes by that request's id, and by its own for nobody outside.
     pub(super) fn find_own(&mut self, account: AccountId, id: MessageId, source_addr: &[u8]) -> Option<u32> {
         let link = self.find(id)?;
         let message = self.look_at(link)?;
-        if message.account != account || !matches!(message.role, Role::Mt | Role::Receipt) {
+        let is_mt = matches!(message.role, Role::Mt | Role::Receipt) && !message.is_part_of_multi();
+        if message.account != account || !is_mt {
             return None;
         }
         let stored = SmFields::decode(self.store.body(message.location)?).ok()?;

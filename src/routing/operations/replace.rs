@@ -2,7 +2,7 @@
 //! id, and stands at the end of the line again.
 
 use super::super::accept::{Times, ahead_ms};
-use super::super::message::{Message, Stage, seconds_of, version_of};
+use super::super::message::{Message, OnFailure, Stage, seconds_of, version_of};
 use super::super::{Shard, Submit, SubmitOutcome};
 use super::find::Group;
 use super::{Decided, Unanswered, can_be_changed};
@@ -117,9 +117,11 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     ) -> Result<Lsn, CommandStatus> {
         let sm = SmFields::decode(body).map_err(|error| error.status)?;
         let Some(&message) = self.messages.get(slot) else { return Err(CommandStatus::ESME_RSYSERR) };
-        // A receipt's submit date is that of the replacement.
+        // A receipt's submit date is that of the replacement, and no attempt has been made with it.
         let mut replaced = Message {
             accepted_s: seconds_of(now.wall),
+            attempts: 0,
+            on_failure: OnFailure::Retry,
             milestone: times.schedule.map_or(Time::ZERO, |schedule| schedule.min(times.expires)),
             expires: times.expires,
             ..message
@@ -145,6 +147,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             message.registered_delivery = replaced.registered_delivery;
             message.on_failure = replaced.on_failure;
             message.priority = replaced.priority;
+            message.attempts = 0;
             message.parts_settled = 0;
             message.submitter = replaced.submitter;
             message.version = replaced.version;

@@ -1,8 +1,8 @@
 //! query_sm, cancel_sm, replace_sm and replace_if_present_flag on messages in every stage.
 
 use super::*;
-use crate::base::{IdForm, IdForms};
-use crate::smpp::{CancelSm, Operation, QueriedState, QuerySm, ReplaceSm, SmFields};
+use crate::base::{IdForm, IdForms, SubmitOperation};
+use crate::smpp::{CancelSm, Operation, QueriedState, QuerySm, ReplaceSm, SmFields, SubmitMulti};
 use OperationAnswer::{Done, NotFound, Refused};
 
 const SOURCE: &[u8] = b"ACME";
@@ -253,6 +253,68 @@ fn a_submit_replaces_what_is_present_and_else_is_a_message_of_its_own() {
     bench.submit(session(0), SubmitSm { replace_if_present_flag: 1, service_type: b"CMT", ..sm(0) });
     bench.turn();
     assert_eq!(bench.out.finals(), [MessageState::Delivered]);
+}
+
+/// The request's id names the destination that goes by it; what the others go by inside names nothing outside.
+#[test]
+fn a_part_of_a_submit_multi_can_not_be_named() {
+    let mut bench = bench();
+    let mut batch = MultiBatch::default();
+    let sm = SubmitMulti { source_addr: SOURCE, schedule_delivery_time: SCHEDULED, ..SubmitMulti::default() };
+    for (index, destination_addr) in [(0, b"4477"), (1, b"4478"), (2, b"4479")] {
+        batch.push(&sm, index, 1, 1, destination_addr);
+    }
+    let message_id = MessageId::from_u64(0x7700_0000_0000_0001);
+    let multi = Multi {
+        origin: Origin {
+            session: session(0),
+            sequence_number: 1,
+            received_at: bench.now.mono,
+            operation: SubmitOperation::SubmitMulti,
+        },
+        account: ALICE,
+        version: InterfaceVersion::V34,
+        message_id,
+        names_first: true,
+        batch: batch.as_bytes(),
+    };
+    bench.shard.submit_multi(&multi, bench.now, &mut bench.out, |_, status| panic!("{status:?}"));
+    let parked = bench.shard.messages.parked.iter();
+    let ids: Vec<MessageId> =
+        parked.map(|(place, _)| bench.shard.parked_message(place).unwrap().id).collect();
+    assert_eq!(ids.len(), 3);
+    for id in ids {
+        let expected = if id == message_id { Done } else { NotFound };
+        let text = ReplaceSm { short_message: b"Bye", ..ReplaceSm::default() };
+        assert_eq!(replace(&mut bench, ALICE, id, text), expected);
+        assert_eq!(query(&mut bench, ALICE, id) == NotFound, expected == NotFound);
+        assert_eq!(cancel(&mut bench, ALICE, id, SOURCE), expected);
+    }
+    assert_eq!(bench.shard.pending(), 2);
+}
+
+/// What was attempted was another text, before a restart and after it.
+#[test]
+fn no_attempt_has_been_made_with_what_replaces_a_message() {
+    let mut bench = bench();
+    bench.shard.network.then(0, Outcome::Absent { back_after_nanos: u64::MAX, error: 27 });
+    let flagged = SubmitSm { replace_if_present_flag: 1, ..sm(0) };
+    let id = bench.submit(session(0), flagged);
+    bench.pass(0);
+    let later = ReplaceSm { schedule_delivery_time: b"000000000100000R", ..ReplaceSm::default() };
+    assert_eq!(replace(&mut bench, ALICE, id, later), Done);
+    let kept = bench.shard.store.newest();
+    bench.restart(settings(), kept, 0, 0);
+    let held = bench.shard.query(id, bench.now).unwrap().held.unwrap();
+    assert_eq!((held.waits_for, held.attempts), ("schedule", 0));
+    assert_eq!(std::mem::take(&mut bench.shard.network.attempts).len(), 1);
+    let again = SubmitSm { schedule_delivery_time: b"000000000200000R", ..flagged };
+    assert_eq!(bench.submit(session(0), again), id);
+    bench.pass(119_999);
+    assert!(bench.shard.network.attempts.is_empty());
+    bench.pass(1);
+    assert_eq!(state(&mut bench, id), MessageState::Delivered);
+    bench.assert_drained();
 }
 
 /// By the id of the one that replaced: neither a receipt nor anything else may be there before the response.

@@ -66,10 +66,7 @@ impl Model {
             self.open.values().any(|handed| handed.number == before && handed.kind == Kind::Message);
         let replaced = self.message(before);
         if !in_place {
-            // What an ESME had refused for now before it was given a schedule comes back from a restart as waiting for its
-            // next attempt, in which nothing takes its place.
-            let has_restarted = replaced.times().is_none_or(|times| times.crashes != crashes);
-            let is_scheduled = replaced.held_ever && !replaced.is_time(now_ms, crashes) && !has_restarted;
+            let is_scheduled = replaced.held_ever && !replaced.is_time(now_ms, crashes);
             assert!(replaced.ended.is_some() || !is_scheduled, "m{number} has not replaced {replaced:?}");
             return;
         }
