@@ -8,6 +8,17 @@ use super::traits::Waits;
 use crate::base::mobile::MobileNetwork;
 use crate::store::MessageStore;
 
+/// How many messages are parked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ParkedMessages {
+    /// Wherever they wait.
+    pub all: u32,
+    /// In the queues of accounts.
+    pub in_queues: u32,
+    /// In line for their subscribers.
+    pub in_line: u32,
+}
+
 impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     /// Checks every message, list and table against each other.
     ///
@@ -91,17 +102,22 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                     in_table += 1;
                 }
                 // That it stands in its list was seen there.
-                Waits::Session => in_list += 1,
+                Waits::InList => in_list += 1,
             }
         }
         self.messages.parked.check();
         (in_table, in_list)
     }
 
-    /// How many messages are parked, and how many of them wait for a session.
-    pub fn parked_messages(&self) -> (u32, u32) {
-        let waits = self.messages.parked.iter().map(|(_, entry)| entry.waits());
-        (self.messages.parked.len(), waits.filter(|&waits| waits == Waits::Session).count() as u32)
+    /// How many messages are parked, and of them how many in queues and how many in line.
+    pub fn parked_messages(&self) -> ParkedMessages {
+        let mut count = ParkedMessages { all: self.messages.parked.len(), ..ParkedMessages::default() };
+        for (place, entry) in self.messages.parked.iter() {
+            let is_in_line = self.parked_message(place).is_some_and(|it| it.stage == Stage::Behind);
+            count.in_line += u32::from(is_in_line);
+            count.in_queues += u32::from(entry.waits() == Waits::InList && !is_in_line);
+        }
+        count
     }
 
     fn check_message(&self, slot: u32, message: &Message) {
@@ -134,12 +150,31 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     }
 
     fn check_lines(&self, listed: &mut u32) {
-        for (subscriber, line) in self.subscribers.lines() {
+        let is_behind = |stage| stage == Stage::Behind;
+        for (subscriber, line) in self.subscribers.lines.plain() {
             assert!(!line.is_empty(), "an empty line was left");
-            *listed += self.check_lanes(line, |stage| stage == Stage::Behind);
-            let holder = self.subscribers.holder(&self.messages, subscriber);
-            let holder = holder.and_then(|link| self.look_at(link));
-            assert_eq!(holder.map(|m| m.turn), Some(Turn::Followed), "a line that nobody will call");
+            *listed += self.check_list(line, is_behind);
+            let mut members = Vec::new();
+            line.collect(&self.messages, &mut members);
+            let priority = |&link: &u32| self.messages.priority(link);
+            assert!(members.iter().all(|link| priority(link) == priority(&members[0])));
+            self.check_line(subscriber, &members);
+        }
+        for (subscriber, line) in self.subscribers.lines.mixed() {
+            assert!(!line.is_empty(), "an empty line was left");
+            *listed += self.check_lanes(line, is_behind);
+            let mut members = Vec::new();
+            line.collect(&self.messages, &mut members);
+            self.check_line(subscriber, &members);
+        }
+    }
+
+    fn check_line(&self, subscriber: u32, members: &[u32]) {
+        let holder = self.subscribers.holder(&self.messages, subscriber);
+        let holder = holder.and_then(|link| self.look_at(link));
+        assert_eq!(holder.map(|m| m.turn), Some(Turn::Followed), "a line that nobody will call");
+        for message in members.iter().filter_map(|&link| self.messages.get(link)) {
+            assert_eq!(message.subscriber, subscriber, "message {} is in the wrong line", message.id);
         }
     }
 

@@ -1,5 +1,6 @@
 //! The lists that messages stand in. They run through the messages themselves, so they take no memory of their own, and
-//! any member can leave at any time. A member of an account's queue may be parked: its link stands in the list then.
+//! any member can leave at any time. A member of an account's queue or of a subscriber's line may be parked: its link stands in
+//! the list then.
 
 use super::message::{Message, NONE, PRIORITY_MAX};
 use super::messages::Messages;
@@ -112,6 +113,14 @@ pub(super) const IN_FRONT: Places = [NONE; LANES];
 
 impl Lanes {
     pub(super) const EMPTY: Self = Self { lanes: [List::EMPTY; LANES], occupied: 0 };
+
+    /// With these members, which have this priority.
+    pub(super) fn of(priority: u8, members: List) -> Self {
+        let lane = usize::from(priority.min(PRIORITY_MAX));
+        let mut lanes = Self { occupied: u8::from(!members.is_empty()) << lane, ..Self::EMPTY };
+        lanes.lanes[lane] = members;
+        lanes
+    }
 
     pub(super) const fn is_empty(&self) -> bool {
         self.occupied == 0

@@ -173,6 +173,14 @@ impl Messages {
         self.neighbours_mut(link)
     }
 
+    /// Its priority.
+    pub(super) fn priority(&self, link: u32) -> Option<u8> {
+        match parked_at(link) {
+            Some(place) => self.parked.get(place).map(|entry| entry.traits().priority),
+            None => self.get(link).map(|message| message.priority),
+        }
+    }
+
     /// Its subscriber's name, of one that has a place in that table.
     #[inline]
     pub(super) fn subscriber(&self, link: u32) -> Option<u32> {

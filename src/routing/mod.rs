@@ -10,7 +10,7 @@
 //! | `broadcast` | broadcasts: taking in, rounds, query and cancel |
 //! | `multi` | taking in the destinations of a submit_multi |
 //! | `attempt` | attempts at the network, retries, expiry, final states |
-//! | `subscribers` | one attempt per subscriber at a time, in order |
+//! | `subscribers`, `lines`, `turns` | one attempt per subscriber at a time, in order |
 //! | `delivery` | queues towards sessions, hand-out and its outcomes |
 //! | `outgoing` | the deliver_sm of a receipt, an MO message, a message from another ESME |
 //! | `sessions`, `address_range` | who is bound, with what credit and which addresses |
@@ -40,6 +40,7 @@ mod event;
 mod history;
 mod index;
 mod invariants;
+mod lines;
 mod list;
 mod message;
 mod messages;
@@ -67,6 +68,7 @@ mod values;
 mod tests;
 
 pub use event::{EventKind, EventKinds, MessageEvent};
+pub use invariants::ParkedMessages;
 pub use multi::{Multi, MultiBatch};
 pub use operations::{Asker, OperationOutcome, OperationRequest};
 pub use reconfigure::ShardChange;

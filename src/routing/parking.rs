@@ -14,6 +14,7 @@ use super::sessions::Sessions;
 use super::traits::{Traits, Waits};
 use crate::base::mobile::MobileNetwork;
 use crate::base::{MessageId, Now, SessionHandle, Time, WallTime};
+use crate::limits::LINE_PARKED_AT_ONCE;
 use crate::smpp::{MessageState, PduBody, SmFields};
 use crate::store::{MessageStore, Record};
 
@@ -47,7 +48,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let Some(waits) = Waits::of(&message) else { return };
         let Message { location, .. } = message;
         let due = due_of(&message, waits);
-        if !can_be_parked(&message, waits)
+        if !can_be_parked(&message, waits, now)
             || !self.store.keeps_records()
             || !self.messages.parked.takes(location, due, now)
         {
@@ -74,6 +75,22 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         self.wheel.cancel(slot);
         self.messages.remove(slot);
         debug_assert!(self.is_same(&message, place), "what was parked is not what comes back");
+        if message.turn == Turn::Followed {
+            self.park_line(message.subscriber, now);
+        }
+    }
+
+    /// Parks those in line behind a message that has begun to wait long: the last ones, who came while it was attempted.
+    #[cold]
+    fn park_line(&mut self, subscriber: u32, now: Now) {
+        for mut at in self.subscribers.lines.tails(subscriber) {
+            for _ in 0..LINE_PARKED_AT_ONCE {
+                // Those before a parked one are too, or can't be.
+                let Some(&Message { previous, .. }) = self.messages.get(at) else { break };
+                self.park(at, now);
+                at = previous;
+            }
+        }
     }
 
     /// Puts the link `to` where `from` stands, which is the same message parked or not: in its list, or in the place where it
@@ -84,6 +101,10 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                 if let Some(lanes) = self.sessions.queue_mut(queue) {
                     lanes.replace(&mut self.messages, message.priority, from, to);
                 }
+            }
+            Stage::Behind => {
+                let Message { subscriber, priority, .. } = *message;
+                self.subscribers.lines.replace(&mut self.messages, subscriber, priority, from, to);
             }
             _ => self.subscribers.replace(&mut self.messages, from, to, message.subscriber),
         }
@@ -106,7 +127,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             }
         };
         let waits = if is_scheduled { Waits::Schedule } else { Waits::Attempt { is_followed: false } };
-        if !can_be_parked(message, waits) || !self.store.keeps_records() || !is_first() {
+        if !can_be_parked(message, waits, now) || !self.store.keeps_records() || !is_first() {
             return false;
         }
         if self.messages.is_full() || !self.messages.parked.takes(location, due, now) {
@@ -140,17 +161,25 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     #[inline]
     pub(super) fn awake(&mut self, link: u32) -> Option<u32> {
         match parked_at(link) {
-            Some(place) => self.unpark(place),
+            Some(place) => self.unpark(place, None),
             None => Some(link),
         }
     }
 
+    /// As [`Self::awake`] for a message in this subscriber's line.
+    pub(super) fn awake_in_line(&mut self, link: u32, subscriber: u32) -> Option<u32> {
+        match parked_at(link) {
+            Some(place) => self.unpark(place, Some(subscriber)),
+            None => Some(link),
+        }
+    }
+
+    /// Brings a parked message back. `subscriber`: that of a message in line, where it is known.
     #[cold]
-    fn unpark(&mut self, place: u32) -> Option<u32> {
+    fn unpark(&mut self, place: u32, subscriber: Option<u32>) -> Option<u32> {
         let mut message = self.parked_message(place)?;
-        if message.role == Role::Mt && self.messages.parked.get(place)?.waits().is_in_list() {
-            let stored = self.store.body(message.location).and_then(|body| SmFields::decode(body).ok());
-            message.subscriber = stored.map_or(0, |sm| self.names.name(sm.destination_addr));
+        if message.role == Role::Mt && matches!(message.stage, Stage::Queued { .. } | Stage::Behind) {
+            message.subscriber = subscriber.or_else(|| self.subscriber_of(&message, place))?;
         }
         let link = link_to(place);
         let slot = self.messages.insert_unparked(message)?;
@@ -170,11 +199,24 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         Some(slot)
     }
 
+    /// The subscriber of a parked message in a list, by its body; if that is lost, by where it stands.
+    fn subscriber_of(&mut self, message: &Message, place: u32) -> Option<u32> {
+        let stored = self.store.body(message.location).and_then(|body| SmFields::decode(body).ok());
+        match stored {
+            Some(sm) => Some(self.names.name(sm.destination_addr)),
+            None if message.stage == Stage::Behind => {
+                self.subscribers.lines.find(&self.messages, link_to(place))
+            }
+            // Nobody asks for it in a queue.
+            None => Some(0),
+        }
+    }
+
     /// Brings back the parked messages whose time has come, at most `budget`. `true`: there are more.
     pub(super) fn wake_due(&mut self, now: Now, budget: usize) -> bool {
         for _ in 0..budget {
             let Some(place) = self.messages.parked.next_due(now) else { return false };
-            if self.unpark(place).is_none() {
+            if self.unpark(place, None).is_none() {
                 debug_assert!(false, "the store does not know a parked message");
                 return false;
             }
@@ -212,7 +254,8 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             Waits::Schedule => (Stage::Scheduled, Turn::No),
             Waits::Attempt { is_followed: false } => (Stage::Waiting, Turn::Yes),
             Waits::Attempt { is_followed: true } => (Stage::Waiting, Turn::Followed),
-            Waits::Session => (Stage::Queued { queue: Queue::Account(target) }, Turn::No),
+            Waits::InList if target == NETWORK => (Stage::Behind, Turn::No),
+            Waits::InList => (Stage::Queued { queue: Queue::Account(target) }, Turn::No),
         };
         Some(Message {
             location: entry.location(),
@@ -250,7 +293,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             let numbers =
                 |m: &Message| (m.id, m.location, m.account, m.target, m.attempts, m.error, m.accepted_s);
             // Whether that is past is all that matters of one in a list, but for how long a receipt took.
-            let is_over = matches!(before.stage, Stage::Queued { .. });
+            let is_over = matches!(before.stage, Stage::Queued { .. } | Stage::Behind);
             flags(&after) == flags(before)
                 && numbers(&after) == numbers(before)
                 && (is_over || is_near(after.milestone, before.milestone))
@@ -265,10 +308,14 @@ const fn due_of(message: &Message, waits: Waits) -> Time {
 }
 
 /// Whether nothing is lost of a message if only what a parked one has is kept.
-fn can_be_parked(message: &Message, waits: Waits) -> bool {
-    let is_in_time = message.role == Role::Mt && message.milestone <= message.expires;
+fn can_be_parked(message: &Message, waits: Waits, now: Now) -> bool {
+    let is_in_time = match waits {
+        // One that has stepped back in its line is called for its next attempt.
+        Waits::InList => message.milestone <= now.mono,
+        _ => message.role == Role::Mt && message.milestone <= message.expires,
+    };
     matches!(message.on_failure, OnFailure::Retry | OnFailure::RetryNotified)
-        && (is_in_time || waits.is_in_list())
+        && is_in_time
         && message.first_delivery == 0
         && message.parts_settled == 0
 }

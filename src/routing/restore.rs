@@ -123,6 +123,8 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         // They line up for their subscribers at once: nobody who comes later gets ahead of them.
         if is_scheduled || role == Role::Broadcast || target != NETWORK || self.take_turn(slot, now) {
             self.resume(slot, due, is_scheduled, now, out);
+        } else {
+            self.park(slot, now);
         }
         let recovered_as = match role {
             Role::Mt | Role::Broadcast => RecoveredAs::Mt,

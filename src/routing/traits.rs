@@ -16,8 +16,9 @@ pub(super) enum Waits {
         /// Others may be in line behind.
         is_followed: bool,
     },
-    /// For a session of the account that it goes to. It is in that account's queue.
-    Session,
+    /// To be called. It is in a list: the queue of the account that it goes to; or, if it goes to the network, the line of
+    /// those who wait for their turn with its subscriber.
+    InList,
 }
 
 impl Waits {
@@ -27,14 +28,14 @@ impl Waits {
             (Stage::Scheduled, Turn::No) => Some(Self::Schedule),
             (Stage::Waiting, Turn::Yes) => Some(Self::Attempt { is_followed: false }),
             (Stage::Waiting, Turn::Followed) => Some(Self::Attempt { is_followed: true }),
-            (Stage::Queued { queue: Queue::Account(_) }, _) => Some(Self::Session),
+            (Stage::Queued { queue: Queue::Account(_) } | Stage::Behind, Turn::No) => Some(Self::InList),
             _ => None,
         }
     }
 
     /// Whether it stands in a list; else it has a place in the subscribers' table.
     pub(super) const fn is_in_list(self) -> bool {
-        matches!(self, Self::Session)
+        matches!(self, Self::InList)
     }
 
     const fn bits(self) -> u16 {
@@ -42,7 +43,7 @@ impl Waits {
             Self::Attempt { is_followed: false } => 0,
             Self::Attempt { is_followed: true } => 1,
             Self::Schedule => 2,
-            Self::Session => 3,
+            Self::InList => 3,
         }
     }
 
@@ -51,7 +52,7 @@ impl Waits {
             0 => Self::Attempt { is_followed: false },
             1 => Self::Attempt { is_followed: true },
             2 => Self::Schedule,
-            _ => Self::Session,
+            _ => Self::InList,
         }
     }
 }
@@ -129,7 +130,7 @@ mod tests {
     #[test]
     fn traits_come_back_from_their_bits() {
         let attempt = |is_followed| Waits::Attempt { is_followed };
-        for waits in [Waits::Schedule, attempt(false), attempt(true), Waits::Session] {
+        for waits in [Waits::Schedule, attempt(false), attempt(true), Waits::InList] {
             for (is_notified, priority, registered_delivery) in [(false, 0, 0x11), (true, 3, 0x12)] {
                 let registered_delivery = RegisteredDelivery(registered_delivery);
                 let traits = Traits { waits, is_notified, priority, registered_delivery, accepted_ms: 996 };

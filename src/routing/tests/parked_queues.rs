@@ -25,7 +25,7 @@ fn submit_to_bob(bench: &mut Bench, text: &str, priority_flag: u8) -> MessageId 
 
 /// Parked messages that wait for a session.
 fn parked(bench: &Bench) -> u32 {
-    bench.shard.parked_messages().1
+    bench.shard.parked_messages().in_queues
 }
 
 /// What a session that can take everything gets, in order.

@@ -27,13 +27,14 @@ fn every_promise_holds_under_random_traffic() {
     let steps = knob("SMSCD_SIM_STEPS", 600);
     match knob("SMSCD_SIM_SEED", u64::MAX) {
         u64::MAX => {
-            let mut queued = 0;
+            let (mut queued, mut in_line) = (0, 0);
             for seed in 0..knob("SMSCD_SIM_SEEDS", 48) {
                 let mut simulation = Simulation::new(seed);
                 simulation.run(steps);
                 queued += simulation.queued;
+                in_line += simulation.in_line;
             }
-            assert!(queued > 0, "nothing was ever parked in a queue");
+            assert!(queued > 0 && in_line > 0, "nothing was ever parked in a queue, or in line");
         }
         seed => Simulation::new(seed).run(steps),
     }
@@ -237,6 +238,8 @@ struct Simulation {
     stale: Vec<(Handed, bool)>,
     /// Messages parked in queues, seen after each step.
     queued: u64,
+    /// Messages parked in line, seen after each step.
+    in_line: u64,
 }
 
 impl Simulation {
@@ -269,6 +272,7 @@ impl Simulation {
             sequence_number: 0,
             stale: Vec::new(),
             queued: 0,
+            in_line: 0,
         }
     }
 
@@ -326,7 +330,9 @@ impl Simulation {
             }
         }
         self.shard.check_invariants();
-        self.queued += u64::from(self.shard.parked_messages().1);
+        let parked = self.shard.parked_messages();
+        self.queued += u64::from(parked.in_queues);
+        self.in_line += u64::from(parked.in_line);
     }
 
     const fn crashes(&self) -> bool {
