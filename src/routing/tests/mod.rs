@@ -8,6 +8,7 @@ mod lines;
 mod mo;
 mod network;
 mod operations;
+mod parked_lines;
 mod parked_queues;
 mod parking;
 mod parts;
