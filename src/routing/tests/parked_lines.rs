@@ -156,3 +156,21 @@ fn a_restart_parks_them_at_once_and_in_order() {
         bench.assert_drained();
     }
 }
+
+#[test]
+fn a_restart_leaves_the_turn_to_the_first_and_lends_it_to_those_of_higher_priority() {
+    let mut bench = bench();
+    bench.shard.network.then(60_000, ABSENT);
+    let first = bench.submit(session(0), to(b"447", 0));
+    let urgent = bench.submit(session(0), to(b"447", 3));
+    let newest = bench.shard.store.newest();
+    bench.restart(settings(), newest, 1_000, 0);
+    assert_eq!(parked(&bench), 1);
+    bench.bind(session(0), ALICE, 100);
+    bench.shard.network.then(0, ABSENT);
+    bench.turn();
+    assert_eq!(receipts(&mut bench), [urgent]);
+    bench.pass(1_000);
+    assert_eq!(receipts(&mut bench), [first]);
+    bench.assert_drained();
+}
