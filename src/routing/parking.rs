@@ -1,11 +1,13 @@
-//! Parking: a message that waits long for its schedule, its next attempt or a session of its ESME leaves the slab for a
-//! fraction of the room (`parked`), and comes back when it is due (in a queue: when it expires or goes out) or somebody asks
-//! for it. Nothing else tells the two apart: its place in the id index, its subscriber's turn and its place in a queue stay
-//! its own, and what it is when it comes back is what it was.
+//! Parking: a message that waits long leaves the slab for a fraction of the room (`parked`), be it for its schedule, its next
+//! attempt, its turn with its subscriber or a session of its ESME. It comes back when it is due (in line or in a queue: when
+//! it is called or expires) or somebody asks for it. Nothing else tells the two apart: its place in the id index, its
+//! subscriber's turn and its place in a list stay its own, and what it is when it comes back is what it was.
 //!
 //! What is not kept at hand comes from the store's record, so only a store that keeps records in memory has parked
-//! messages. In an account's queue the first few of each priority stay whole, for an ESME that is bound and merely slow
-//! (`queued_at_hand` of the settings). Messages in line behind others, and those in the queue of one session, are not parked.
+//! messages; of one in a list its subscriber's name comes from the stored body, for its own place in the entry is taken by
+//! the list. Those in line are parked when the one that has the turn is, and in an account's queue the first few of
+//! each priority stay whole (`queued_at_hand` of the settings): so nobody is parked whose turn may come in a moment. What
+//! waits for credit of one session is not parked, nor what a part of it has gone out of, or whose outcome somebody waits for.
 
 use super::Shard;
 use super::message::{Message, NETWORK, NONE, OnFailure, Queue, Role, Stage, Turn, seconds_of};

@@ -4,8 +4,8 @@
 //!
 //! Nearly every subscriber has a single message, so that is the case to be cheap: one look at a hash table of the
 //! messages that have their subscriber's turn, four octets each, chained through the messages themselves. Numbers that
-//! differ in their last digit only share a cache line, as lists of them are mostly sorted. A line of waiting messages
-//! exists only while somebody stands in it. The table grows bit by bit (linear hashing): small enough for the caches
+//! differ in their last digit only share a cache line, as lists of them are mostly sorted. Those who wait for a turn stand
+//! elsewhere (`lines`). The table grows bit by bit (linear hashing): small enough for the caches
 //! while little is pending, and never a pause to rehash. What it costs is part of every figure of
 //! `benches/routing.rs`.
 
