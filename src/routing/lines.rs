@@ -2,6 +2,7 @@
 //! them all have one priority, and such a line takes few octets; a line exists only while somebody stands in it.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use super::list::{Lanes, List};
 use super::message::{NONE, PRIORITY_MAX};
@@ -16,50 +17,63 @@ pub(super) struct Lines {
     mixed: HashMap<u32, Lanes>,
 }
 
+/// One line.
+enum Line<'a> {
+    Plain(&'a mut List),
+    Mixed(&'a mut Lanes),
+}
+
 impl Lines {
     /// Puts a message at the end of a line, behind all of its priority.
     pub(super) fn join(&mut self, messages: &mut Messages, slot: u32, subscriber: u32) {
-        match self.mixed_for(messages, slot, subscriber) {
-            Some(lanes) => lanes.push_back(messages, slot),
-            None => self.plain.entry(subscriber).or_default().push_back(messages, slot),
+        match self.line_for(messages, slot, subscriber) {
+            Line::Plain(list) => list.push_back(messages, slot),
+            Line::Mixed(lanes) => lanes.push_back(messages, slot),
         }
     }
 
     /// Puts a message at the front of a line, before all of its priority.
     pub(super) fn head(&mut self, messages: &mut Messages, slot: u32, subscriber: u32) {
-        match self.mixed_for(messages, slot, subscriber) {
-            Some(lanes) => lanes.insert_after(messages, NONE, slot),
-            None => self.plain.entry(subscriber).or_default().insert_after(messages, NONE, slot),
+        match self.line_for(messages, slot, subscriber) {
+            Line::Plain(list) => list.insert_after(messages, NONE, slot),
+            Line::Mixed(lanes) => lanes.insert_after(messages, NONE, slot),
         }
     }
 
-    /// The line that a message is to join, if that has several priorities with it.
-    fn mixed_for(&mut self, messages: &Messages, slot: u32, subscriber: u32) -> Option<&mut Lanes> {
-        let others = self.plain.get(&subscriber).and_then(|list| messages.priority(list.head));
-        if others.is_some_and(|others| messages.priority(slot) != Some(others)) {
-            let list = self.plain.remove(&subscriber)?;
-            self.mixed.insert(subscriber, Lanes::of(others?, list));
+    /// The line that a message is to join, which has several priorities from then on if it must.
+    fn line_for(&mut self, messages: &Messages, slot: u32, subscriber: u32) -> Line<'_> {
+        if !self.mixed.is_empty() && self.mixed.contains_key(&subscriber) {
+            return Line::Mixed(self.mixed.entry(subscriber).or_insert(Lanes::EMPTY));
         }
-        if self.mixed.is_empty() { None } else { self.mixed.get_mut(&subscriber) }
+        match self.plain.entry(subscriber) {
+            Entry::Vacant(place) => Line::Plain(place.insert(List::EMPTY)),
+            Entry::Occupied(place) => match messages.priority(place.get().head) {
+                Some(others) if messages.priority(slot) != Some(others) => {
+                    let lanes = Lanes::of(others, place.remove());
+                    Line::Mixed(self.mixed.entry(subscriber).or_insert(lanes))
+                }
+                _ => Line::Plain(place.into_mut()),
+            },
+        }
     }
 
     /// Takes a message that is not parked out of its line. Whether others are left in it.
     pub(super) fn leave(&mut self, messages: &mut Messages, slot: u32, subscriber: u32) -> bool {
-        if let Some(list) = self.plain.get_mut(&subscriber) {
-            list.remove(messages, slot);
-            if list.is_empty() {
-                self.plain.remove(&subscriber);
-                return false;
+        if let Entry::Occupied(mut line) = self.plain.entry(subscriber) {
+            line.get_mut().remove(messages, slot);
+            let others = !line.get().is_empty();
+            if !others {
+                line.remove();
             }
-            return true;
+            return others;
         }
         let Some(lanes) = self.mixed.get_mut(&subscriber) else { return false };
         lanes.remove(messages, slot);
-        if lanes.is_empty() {
+        let others = !lanes.is_empty();
+        if !others {
             self.mixed.remove(&subscriber);
-            return false;
         }
-        true
+        others
     }
 
     /// Puts the link `to` into the place of `from`, which is the same message parked or not.
@@ -80,7 +94,8 @@ impl Lines {
 
     /// Whether anybody stands in a line.
     pub(super) fn has(&self, subscriber: u32) -> bool {
-        self.plain.contains_key(&subscriber) || self.mixed.contains_key(&subscriber)
+        self.plain.contains_key(&subscriber)
+            || (!self.mixed.is_empty() && self.mixed.contains_key(&subscriber))
     }
 
     /// The link to whoever is next in a line.
