@@ -126,7 +126,7 @@ pub const DUPLICATES_WAITING_MAX: usize = 1_024;
 pub const PART_GROUPS_MAX: u32 = 1 << 16;
 
 /// Messages of one priority that wait in a shard for an account's sessions and are kept whole: an ESME that is merely slow gets
-/// them at no further cost. Beyond: those that come are parked, and each that goes out then costs some 0.3 µs more.
+/// them at no further cost. Beyond: those that come are parked, and each that goes out then costs 0.2 to 0.6 µs more.
 pub const QUEUED_AT_HAND: u32 = 4_096;
 
 /// Messages in line for one subscriber, of each priority, that are parked when the first begins to wait. Those before them, if so
