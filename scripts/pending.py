@@ -30,6 +30,19 @@ absent_ms = 86400000
 """
 
 
+# Of the loads below, who else waits: nobody, those in line behind others of the same subscriber, or those for an ESME that never binds.
+EACH, IN_LINE, FOR_ESME = "one to each subscriber", "ten to each subscriber", "for an ESME that is not bound"
+NEVER_BOUND = """
+[[account]]
+system_id = "demo"
+password = "demo"
+[[account]]
+system_id = "never"
+password = "never"
+prefixes = ["4477"]
+"""
+
+
 def stats(server):
     with urllib.request.urlopen(f"http://{server.http_address}/stats", timeout=30) as answer:
         return json.load(answer)
@@ -113,14 +126,16 @@ def timed_start(bench, config, data):
     return server, time.monotonic() - started
 
 
-def fill(bench, count):
+def fill(bench, count, waits=EACH):
     """Fills a fresh store with messages that wait, and starts it again after a kill and after an orderly stop."""
-    config = ABSENT.replace("DELIVERED", "0").replace("ABSENT", "1000", 1)
+    config = ABSENT.replace("DELIVERED", "0").replace("ABSENT", "1000", 1) + (NEVER_BOUND if waits == FOR_ESME else "")
+    destinations = count // 10 if waits == IN_LINE else count
     data = bench.folder / f"pending-{count}"
     server, _ = timed_start(bench, config, data)
     empty_bytes = server.resident_bytes()
     sampler = Sampler(server, data)
-    bench.load(f"{count:,} pending", server, ["--window", "500", "--count", str(count), "--destinations", str(count)])
+    flags = ["--window", "500", "--count", str(count), "--destinations", str(destinations)]
+    bench.load(f"{count:,} pending, {waits}", server, flags)
     samples = sampler.finish()
     pending = stats(server)["messages"]["pending"]
     if pending != count:
@@ -152,7 +167,7 @@ def fill(bench, count):
     server.process.kill()
     server.process.wait()
     bench.remove(data)
-    bench.say(f"{count:,} pending: " + ", ".join(f"{name} {value:,.2f}" for name, value in found.items()))
+    bench.say(f"{count:,} pending, {waits}: " + ", ".join(f"{name} {value:,.2f}" for name, value in found.items()))
     return found
 
 
@@ -175,6 +190,7 @@ def through(bench, count):
 def measure(bench, row):
     small = [fill(bench, 1_000_000) for _ in range(bench.args.runs)]
     large = [fill(bench, 10_000_000) for _ in range(bench.args.runs)]
+    others = [(waits, [fill(bench, 10_000_000, waits) for _ in range(bench.args.runs)]) for waits in (IN_LINE, FOR_ESME)]
     disk = [through(bench, bench.args.messages) for _ in range(bench.args.runs)]
 
     def column(found, name, unit=1.0):
@@ -200,6 +216,12 @@ def measure(bench, row):
             column(large, "filled_bytes", MIB)),
         row("the same for each message, all that had grown since the start", "", any_value, " octets",
             column(large, "bytes_each")),
+        *(line for waits, found in others for line in (
+            row(f"10 million pending, {waits}: resident after they were taken in", "<= 1,024 MiB", lambda x: x <= 1024, " MiB",
+                column(found, "filled_bytes", MIB)),
+            row("the same after recovery", "<= 1,024 MiB", lambda x: x <= 1024, " MiB", column(found, "recovered_bytes", MIB)),
+            row("the same: cold recovery, start to ready", "", any_value, " s", column(found, "recovery_s"), 2),
+        )),
         row("CPU time for each of the first million", "", any_value, " µs", column(large, "cpu_first"), 2),
         row("CPU time for each of the tenth million", "", any_value, " µs", column(large, "cpu_last"), 2),
         row("10 million pending: disk", "", any_value, " MiB", column(large, "disk_bytes", MIB)),

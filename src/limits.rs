@@ -125,6 +125,14 @@ pub const DUPLICATES_WAITING_MAX: usize = 1_024;
 /// one begun longest ago go out by themselves, and while all that are gathered are on their way so do those of new ones.
 pub const PART_GROUPS_MAX: u32 = 1 << 16;
 
+/// Messages of one priority that wait in a shard for an account's sessions and are kept whole: an ESME that is merely slow gets
+/// them at no further cost. Beyond: those that come are parked, and each that goes out then costs some 0.3 µs more.
+pub const QUEUED_AT_HAND: u32 = 4_096;
+
+/// Messages in line for one subscriber, of each priority, that are parked when the first begins to wait. Those before them, if so
+/// many have come during one attempt, stay whole.
+pub const LINE_PARKED_AT_ONCE: usize = 1_024;
+
 /// Octets of memory that a shard's store may take for bodies, for each message that it may hold. A 60-character
 /// message takes 128; long payloads use up the room sooner, and then submissions get ESME_RMSGQFUL.
 pub const STORE_BYTES_PER_MESSAGE: u64 = 512;

@@ -195,8 +195,14 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             }
         }
         let priority = self.messages.get(slot).map_or(0, |message| message.priority);
-        let tail = self.sessions.queue_mut(queue).map_or(NONE, |lanes| lanes.lane(priority).tail());
+        let (tail, len) = self
+            .sessions
+            .queue_mut(queue)
+            .map_or((NONE, 0), |lanes| (lanes.lane(priority).tail(), lanes.lane(priority).len));
         self.enqueue_after(slot, queue, tail);
+        if len >= self.settings.queued_at_hand && matches!(queue, Queue::Account(_)) {
+            self.park(slot, now);
+        }
     }
 
     /// The session of an account that is to get this message next.
@@ -447,6 +453,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             if *left == 0 {
                 return self.sessions.has_available(account);
             }
+            let Some(head) = self.awake(head) else { return false };
             let Some(session) = self.next_session(head, account) else {
                 // Those that have credit are behind full lanes.
                 return self.sessions.has_available(account);

@@ -4,8 +4,20 @@ use super::Shard;
 use super::list::{Lanes, List};
 use super::message::{Message, NETWORK, NONE, PRIORITY_MAX, Queue, Role, Stage, Turn};
 use super::messages::link_to;
+use super::traits::Waits;
 use crate::base::mobile::MobileNetwork;
 use crate::store::MessageStore;
+
+/// How many messages are parked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ParkedMessages {
+    /// Wherever they wait.
+    pub all: u32,
+    /// In the queues of accounts.
+    pub in_queues: u32,
+    /// In line for their subscribers.
+    pub in_line: u32,
+}
 
 impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     /// Checks every message, list and table against each other.
@@ -61,22 +73,51 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             turns += u32::from(message.turn != Turn::No);
             self.check_message(slot, message);
         }
+        let (in_table, in_list) = self.check_parked();
+        turns += in_table;
+        members += in_list;
         assert_eq!(members, listed, "a message stands in a list that its stage does not say, or the reverse");
         assert_eq!(timers, self.wheel.len(), "the wheel has timers of messages that are gone");
+        assert_eq!(turns, self.subscribers.len(), "a message has a turn that the table does not know of");
+    }
+
+    /// How many parked messages are in the subscribers' table, and how many in lists.
+    fn check_parked(&self) -> (u32, u32) {
+        let (mut in_table, mut in_list) = (0, 0);
         for (place, entry) in self.messages.parked.iter() {
             let Some(message) = self.parked_message(place) else {
                 panic!("a parked message is not in the store")
             };
             let link = link_to(place);
-            assert_eq!(self.find(message.id), Some(link));
-            if !entry.is_scheduled() {
-                let holder = self.subscribers.holder(&self.messages, message.subscriber);
-                assert_eq!(holder, Some(link), "two messages have the turn of one subscriber");
+            if message.role.has_own_id() {
+                assert_eq!(self.find(message.id), Some(link));
+            } else {
+                assert_ne!(self.find(message.id), Some(link));
             }
-            turns += 1;
+            match entry.waits() {
+                Waits::Schedule => in_table += 1,
+                Waits::Attempt { .. } => {
+                    let holder = self.subscribers.holder(&self.messages, message.subscriber);
+                    assert_eq!(holder, Some(link), "two messages have the turn of one subscriber");
+                    in_table += 1;
+                }
+                // That it stands in its list was seen there.
+                Waits::InList => in_list += 1,
+            }
         }
         self.messages.parked.check();
-        assert_eq!(turns, self.subscribers.len(), "a message has a turn that the table does not know of");
+        (in_table, in_list)
+    }
+
+    /// How many messages are parked, and of them how many in queues and how many in line.
+    pub fn parked_messages(&self) -> ParkedMessages {
+        let mut count = ParkedMessages { all: self.messages.parked.len(), ..ParkedMessages::default() };
+        for (place, entry) in self.messages.parked.iter() {
+            let is_in_line = self.parked_message(place).is_some_and(|it| it.stage == Stage::Behind);
+            count.in_line += u32::from(is_in_line);
+            count.in_queues += u32::from(entry.waits() == Waits::InList && !is_in_line);
+        }
+        count
     }
 
     fn check_message(&self, slot: u32, message: &Message) {
@@ -109,12 +150,31 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     }
 
     fn check_lines(&self, listed: &mut u32) {
-        for (subscriber, line) in self.subscribers.lines() {
+        let is_behind = |stage| stage == Stage::Behind;
+        for (subscriber, line) in self.subscribers.lines.plain() {
             assert!(!line.is_empty(), "an empty line was left");
-            *listed += self.check_lanes(line, |stage| stage == Stage::Behind);
-            let holder = self.subscribers.holder(&self.messages, subscriber);
-            let holder = holder.and_then(|link| self.look_at(link));
-            assert_eq!(holder.map(|m| m.turn), Some(Turn::Followed), "a line that nobody will call");
+            *listed += self.check_list(line, is_behind);
+            let mut members = Vec::new();
+            line.collect(&self.messages, &mut members);
+            let priority = |&link: &u32| self.messages.priority(link);
+            assert!(members.iter().all(|link| priority(link) == priority(&members[0])));
+            self.check_line(subscriber, &members);
+        }
+        for (subscriber, line) in self.subscribers.lines.mixed() {
+            assert!(!line.is_empty(), "an empty line was left");
+            *listed += self.check_lanes(line, is_behind);
+            let mut members = Vec::new();
+            line.collect(&self.messages, &mut members);
+            self.check_line(subscriber, &members);
+        }
+    }
+
+    fn check_line(&self, subscriber: u32, members: &[u32]) {
+        let holder = self.subscribers.holder(&self.messages, subscriber);
+        let holder = holder.and_then(|link| self.look_at(link));
+        assert_eq!(holder.map(|m| m.turn), Some(Turn::Followed), "a line that nobody will call");
+        for message in members.iter().filter_map(|&link| self.messages.get(link)) {
+            assert_eq!(message.subscriber, subscriber, "message {} is in the wrong line", message.id);
         }
     }
 
@@ -156,9 +216,9 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             let lane = lanes.lane(priority);
             count += self.check_list(lane, &fits);
             let mut at = lane.head;
-            while let Some(message) = self.messages.get(at) {
+            while let Some(message) = self.look_at(at) {
                 assert_eq!(message.priority, priority, "message {} is in the wrong lane", message.id);
-                at = message.next;
+                at = self.messages.neighbours(at).map_or(NONE, |(_, behind)| behind);
             }
             highest = if lane.is_empty() { highest } else { lane.head };
         }
@@ -170,15 +230,18 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     fn check_list(&self, list: &List, fits: impl Fn(Stage) -> bool) -> u32 {
         let (mut count, mut previous, mut at) = (0, NONE, list.head);
         while at != NONE {
-            let Some(message) = self.messages.get(at) else { panic!("a list leads to the free slot {at}") };
+            let (Some(message), Some((before, behind))) = (self.look_at(at), self.messages.neighbours(at))
+            else {
+                panic!("a list leads to the free slot {at}")
+            };
             assert!(
                 fits(message.stage),
                 "message {} in stage {:?} is in the wrong list",
                 message.id,
                 message.stage
             );
-            assert_eq!(message.previous, previous);
-            (previous, at) = (at, message.next);
+            assert_eq!(before, previous);
+            (previous, at) = (at, behind);
             count += 1;
         }
         assert_eq!((count, previous), (list.len, list.tail()));

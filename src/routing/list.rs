@@ -1,5 +1,6 @@
 //! The lists that messages stand in. They run through the messages themselves, so they take no memory of their own, and
-//! any member can leave at any time.
+//! any member can leave at any time. A member of an account's queue or of a subscriber's line may be parked: its link stands in
+//! the list then.
 
 use super::message::{Message, NONE, PRIORITY_MAX};
 use super::messages::Messages;
@@ -37,12 +38,12 @@ impl List {
     /// Puts `slot` behind `previous`, a member; at the front when that is [`NONE`].
     #[inline]
     pub(super) fn insert_after(&mut self, messages: &mut Messages, previous: u32, slot: u32) {
-        let next = match messages.get_mut(previous) {
-            Some(before) => std::mem::replace(&mut before.next, slot),
+        let next = match messages.behind_mut(previous) {
+            Some(behind) => std::mem::replace(behind, slot),
             None => std::mem::replace(&mut self.head, slot),
         };
-        match messages.get_mut(next) {
-            Some(after) => after.previous = slot,
+        match messages.before_mut(next) {
+            Some(before) => *before = slot,
             None => self.tail = slot,
         }
         if let Some(message) = messages.get_mut(slot) {
@@ -55,23 +56,33 @@ impl List {
     #[inline]
     pub(super) fn remove(&mut self, messages: &mut Messages, slot: u32) {
         let Some(&Message { previous, next, .. }) = messages.get(slot) else { return };
-        match messages.get_mut(previous) {
-            Some(before) => before.next = next,
+        match messages.behind_mut(previous) {
+            Some(behind) => *behind = next,
             None => self.head = next,
         }
-        match messages.get_mut(next) {
-            Some(after) => after.previous = previous,
+        match messages.before_mut(next) {
+            Some(before) => *before = previous,
             None => self.tail = previous,
         }
         self.len -= 1;
     }
 
-    /// Appends the members in order.
+    /// Puts the link `to` into the place of `from`, a member: they are the same message, parked or not.
+    pub(super) fn replace(&mut self, messages: &mut Messages, from: u32, to: u32) {
+        let Some((before, behind)) = messages.neighbours(from) else { return };
+        if let Some(neighbours) = messages.neighbours_mut(to) {
+            (*neighbours.0, *neighbours.1) = (before, behind);
+        }
+        *messages.behind_mut(before).unwrap_or(&mut self.head) = to;
+        *messages.before_mut(behind).unwrap_or(&mut self.tail) = to;
+    }
+
+    /// Appends links to the members in order.
     pub(super) fn collect(&self, messages: &Messages, found: &mut Vec<u32>) {
         let mut at = self.head;
-        while let Some(message) = messages.get(at) {
+        while let Some((_, behind)) = messages.neighbours(at) {
             found.push(at);
-            at = message.next;
+            at = behind;
         }
     }
 
@@ -103,6 +114,14 @@ pub(super) const IN_FRONT: Places = [NONE; LANES];
 impl Lanes {
     pub(super) const EMPTY: Self = Self { lanes: [List::EMPTY; LANES], occupied: 0 };
 
+    /// With these members, which have this priority.
+    pub(super) fn of(priority: u8, members: List) -> Self {
+        let lane = usize::from(priority.min(PRIORITY_MAX));
+        let mut lanes = Self { occupied: u8::from(!members.is_empty()) << lane, ..Self::EMPTY };
+        lanes.lanes[lane] = members;
+        lanes
+    }
+
     pub(super) const fn is_empty(&self) -> bool {
         self.occupied == 0
     }
@@ -117,7 +136,12 @@ impl Lanes {
         if self.occupied == 0 { NONE } else { self.lanes[self.occupied.ilog2() as usize].head }
     }
 
-    /// Appends the members, the highest priority first.
+    /// Puts the link `to` into the place of `from`, a member of this priority: they are the same message, parked or not.
+    pub(super) fn replace(&mut self, messages: &mut Messages, priority: u8, from: u32, to: u32) {
+        self.lanes[usize::from(priority.min(PRIORITY_MAX))].replace(messages, from, to);
+    }
+
+    /// Appends links to the members, those of the highest priority first.
     pub(super) fn collect(&self, messages: &Messages, found: &mut Vec<u32>) {
         for lane in self.lanes.iter().rev() {
             lane.collect(messages, found);

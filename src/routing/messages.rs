@@ -3,7 +3,8 @@
 //! not care: a link to a parked one has a bit set that no slot has.
 
 use super::message::{Message, NONE};
-use super::parked::Parked;
+use super::parked::{Entry, Parked};
+use super::traits::Waits;
 use crate::base::Slab;
 use crate::base::slab::CacheLine;
 
@@ -109,7 +110,7 @@ impl Messages {
     pub(super) fn next_in(&self, table: Table, link: u32) -> u32 {
         let next = match (parked_at(link), table) {
             (Some(place), Table::Ids) => self.parked.get(place).map(|entry| entry.chain),
-            (Some(place), Table::Subscribers) => self.parked.get(place).map(|entry| entry.peer),
+            (Some(place), Table::Subscribers) => self.parked.get(place).map(Entry::peer),
             (None, Table::Ids) => self.get(link).map(|message| message.chain),
             (None, Table::Subscribers) => self.get(link).map(|message| message.peer),
         };
@@ -118,22 +119,73 @@ impl Messages {
 
     /// Sets it.
     pub(super) fn set_next_in(&mut self, table: Table, link: u32, next: u32) {
-        let links = match parked_at(link) {
-            Some(place) => self.parked.get_mut(place).map(|entry| (&mut entry.chain, &mut entry.peer)),
-            None => self.get_mut(link).map(|message| (&mut message.chain, &mut message.peer)),
-        };
-        match (links, table) {
-            (Some((chain, _)), Table::Ids) => *chain = next,
-            (Some((_, peer)), Table::Subscribers) => *peer = next,
+        if let Some(place) = parked_at(link) {
+            match (self.parked.get_mut(place), table) {
+                (Some(entry), Table::Ids) => entry.chain = next,
+                (Some(entry), Table::Subscribers) => entry.set_peer(next),
+                (None, _) => {}
+            }
+            return;
+        }
+        match (self.get_mut(link), table) {
+            (Some(message), Table::Ids) => message.chain = next,
+            (Some(message), Table::Subscribers) => message.peer = next,
             (None, _) => {}
         }
     }
 
-    /// Its subscriber's name.
+    /// The links before and behind this one in its list.
+    pub(super) fn neighbours(&self, link: u32) -> Option<(u32, u32)> {
+        match parked_at(link) {
+            Some(place) => self.parked.get(place)?.neighbours(),
+            None => self.get(link).map(|message| (message.previous, message.next)),
+        }
+    }
+
+    /// As [`Messages::neighbours`], to be changed.
+    pub(super) fn neighbours_mut(&mut self, link: u32) -> Option<(&mut u32, &mut u32)> {
+        match parked_at(link) {
+            Some(place) => self.parked.get_mut(place)?.neighbours_mut(),
+            None => self.get_mut(link).map(|message| (&mut message.previous, &mut message.next)),
+        }
+    }
+
+    /// The link behind this one in its list.
+    #[inline]
+    pub(super) fn behind_mut(&mut self, link: u32) -> Option<&mut u32> {
+        if link & PARKED == 0 {
+            return self.get_mut(link).map(|message| &mut message.next);
+        }
+        if link == NONE { None } else { self.parked_neighbours_mut(link).map(|(_, behind)| behind) }
+    }
+
+    /// The link before this one in its list.
+    #[inline]
+    pub(super) fn before_mut(&mut self, link: u32) -> Option<&mut u32> {
+        if link & PARKED == 0 {
+            return self.get_mut(link).map(|message| &mut message.previous);
+        }
+        if link == NONE { None } else { self.parked_neighbours_mut(link).map(|(before, _)| before) }
+    }
+
+    #[cold]
+    fn parked_neighbours_mut(&mut self, link: u32) -> Option<(&mut u32, &mut u32)> {
+        self.neighbours_mut(link)
+    }
+
+    /// Its priority.
+    pub(super) fn priority(&self, link: u32) -> Option<u8> {
+        match parked_at(link) {
+            Some(place) => self.parked.get(place).map(|entry| entry.traits().priority),
+            None => self.get(link).map(|message| message.priority),
+        }
+    }
+
+    /// Its subscriber's name, of one that has a place in that table.
     #[inline]
     pub(super) fn subscriber(&self, link: u32) -> Option<u32> {
         match parked_at(link) {
-            Some(place) => self.parked.get(place).map(|entry| entry.subscriber),
+            Some(place) => self.parked.get(place)?.subscriber(),
             None => self.get(link).map(|message| message.subscriber),
         }
     }
@@ -142,7 +194,9 @@ impl Messages {
     #[inline]
     pub(super) fn has_turn(&self, link: u32) -> bool {
         match parked_at(link) {
-            Some(place) => self.parked.get(place).is_some_and(|entry| !entry.is_scheduled()),
+            Some(place) => {
+                self.parked.get(place).is_some_and(|entry| matches!(entry.waits(), Waits::Attempt { .. }))
+            }
             None => true,
         }
     }

@@ -10,7 +10,7 @@
 //! | `broadcast` | broadcasts: taking in, rounds, query and cancel |
 //! | `multi` | taking in the destinations of a submit_multi |
 //! | `attempt` | attempts at the network, retries, expiry, final states |
-//! | `subscribers` | one attempt per subscriber at a time, in order |
+//! | `subscribers`, `lines`, `turns` | one attempt per subscriber at a time, in order |
 //! | `delivery` | queues towards sessions, hand-out and its outcomes |
 //! | `outgoing` | the deliver_sm of a receipt, an MO message, a message from another ESME |
 //! | `sessions`, `address_range` | who is bound, with what credit and which addresses |
@@ -19,6 +19,7 @@
 //! | `duplicates` | submits that repeat another |
 //! | `policy` | what goes for which account |
 //! | `message`, `list` | a message, and the lists that it stands in |
+//! | `parking`, `parked`, `traits` | what waits long, in a fraction of the room |
 //! | `index`, `history` | the way from an id to its message; final states remembered |
 //! | `restore` | what an earlier run has left, back where it was |
 //! | `invariants` | what holds between any two calls |
@@ -39,6 +40,7 @@ mod event;
 mod history;
 mod index;
 mod invariants;
+mod lines;
 mod list;
 mod message;
 mod messages;
@@ -57,6 +59,7 @@ mod shard;
 mod split;
 mod subscriber_names;
 mod subscribers;
+mod traits;
 mod transaction;
 mod turns;
 mod values;
@@ -65,6 +68,7 @@ mod values;
 mod tests;
 
 pub use event::{EventKind, EventKinds, MessageEvent};
+pub use invariants::ParkedMessages;
 pub use multi::{Multi, MultiBatch};
 pub use operations::{Asker, OperationOutcome, OperationRequest};
 pub use reconfigure::ShardChange;

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use super::message::NONE;
+use super::traits::{Traits, Waits, waiting_for, waits_in};
 use crate::base::{Now, Time};
-use crate::smpp::RegisteredDelivery;
 use crate::store::Location;
 
 const CHUNK_BITS: u32 = 12;
@@ -19,18 +19,16 @@ const BUCKET_BITS: u32 = 8;
 const LEAD_MS: u64 = 512;
 /// Farthest point that is not ambiguous in 32 bits of milliseconds, less what a busy shard may be late.
 const AHEAD_MS_MAX: u64 = 20 * 86_400_000;
-/// Steps of the fraction of a second in which a message was accepted.
-const FRACTION_MS: u64 = 4;
 
 /// What is at hand of a parked message.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     /// Next link in the same place of the id index.
     pub(super) chain: u32,
-    /// Next link in the same place of the subscribers' table.
-    pub(super) peer: u32,
-    /// Names the subscriber.
-    pub(super) subscriber: u32,
+    /// Next link in the same place of the subscribers' table; of one in a list, which is not there, the next in the list.
+    next: u32,
+    /// Names the subscriber; of one in a list, the link before it.
+    subscriber_or_previous: u32,
     /// Neighbours in the bucket.
     earlier: u32,
     /// In a free entry: the next free one.
@@ -47,68 +45,6 @@ pub(super) struct Entry {
 
 const _: () = assert!(size_of::<Entry>() == 36);
 
-/// What the bits of an entry say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Traits {
-    /// It waits for its schedule; else for its next attempt, with its subscriber's turn.
-    pub(super) is_scheduled: bool,
-    /// Others may be in line behind.
-    pub(super) is_followed: bool,
-    /// The intermediate notification has been made.
-    pub(super) is_notified: bool,
-    /// 0 to 3.
-    pub(super) priority: u8,
-    /// What of it matters to whoever brings a message to its final state.
-    pub(super) registered_delivery: RegisteredDelivery,
-    /// Milliseconds after the full second in which it was accepted.
-    pub(super) accepted_ms: u64,
-}
-
-const IS_SCHEDULED: u16 = 1 << 0;
-const IS_FOLLOWED: u16 = 1 << 1;
-const IS_NOTIFIED: u16 = 1 << 2;
-const PRIORITY_AT: u32 = 3;
-const RECEIPT_AT: u32 = 5;
-const IS_INTERMEDIATE: u16 = 1 << 7;
-const FRACTION_AT: u32 = 8;
-/// Of registered_delivery: when a receipt is wanted.
-const RECEIPT_MASK: u8 = 0x03;
-
-impl Traits {
-    const fn pack(self) -> u16 {
-        let fraction = self.accepted_ms / FRACTION_MS;
-        let mut bits = (if fraction < 255 { fraction as u16 } else { 255 }) << FRACTION_AT;
-        bits |= ((self.registered_delivery.0 & RECEIPT_MASK) as u16) << RECEIPT_AT;
-        bits |= (self.priority as u16 & 3) << PRIORITY_AT;
-        if self.is_scheduled {
-            bits |= IS_SCHEDULED;
-        }
-        if self.is_followed {
-            bits |= IS_FOLLOWED;
-        }
-        if self.is_notified {
-            bits |= IS_NOTIFIED;
-        }
-        if self.registered_delivery.intermediate() {
-            bits |= IS_INTERMEDIATE;
-        }
-        bits
-    }
-
-    const fn unpack(bits: u16) -> Self {
-        let receipt = (bits >> RECEIPT_AT) as u8 & RECEIPT_MASK;
-        let intermediate = if bits & IS_INTERMEDIATE != 0 { RegisteredDelivery::INTERMEDIATE.0 } else { 0 };
-        Self {
-            is_scheduled: bits & IS_SCHEDULED != 0,
-            is_followed: bits & IS_FOLLOWED != 0,
-            is_notified: bits & IS_NOTIFIED != 0,
-            priority: (bits >> PRIORITY_AT) as u8 & 3,
-            registered_delivery: RegisteredDelivery(receipt | intermediate),
-            accepted_ms: (bits >> FRACTION_AT) as u64 * FRACTION_MS,
-        }
-    }
-}
-
 impl Entry {
     /// Its location in the store.
     pub(super) const fn location(&self) -> Location {
@@ -120,14 +56,44 @@ impl Entry {
         Traits::unpack(self.traits)
     }
 
-    /// Whether it waits for its schedule, and not for its next attempt.
-    pub(super) const fn is_scheduled(&self) -> bool {
-        self.traits & IS_SCHEDULED != 0
+    /// What it waits for.
+    pub(super) const fn waits(&self) -> Waits {
+        waits_in(self.traits)
     }
 
-    /// Others may be in line behind it from now on.
+    /// Others may be in line behind it, which waits for its next attempt, from now on.
     pub(super) const fn follow(&mut self) {
-        self.traits |= IS_FOLLOWED;
+        self.traits = waiting_for(self.traits, Waits::Attempt { is_followed: true });
+    }
+
+    /// Names the subscriber; of one in a list that stands in its stored body only.
+    pub(super) const fn subscriber(&self) -> Option<u32> {
+        if self.waits().is_in_list() { None } else { Some(self.subscriber_or_previous) }
+    }
+
+    /// Next link in the same place of the subscribers' table; [`NONE`] for one in a list.
+    pub(super) const fn peer(&self) -> u32 {
+        if self.waits().is_in_list() { NONE } else { self.next }
+    }
+
+    /// Sets it.
+    pub(super) fn set_peer(&mut self, peer: u32) {
+        debug_assert!(!self.waits().is_in_list());
+        self.next = peer;
+    }
+
+    /// The links before and behind it in its list; `None`: it stands in none.
+    pub(super) const fn neighbours(&self) -> Option<(u32, u32)> {
+        if self.waits().is_in_list() { Some((self.subscriber_or_previous, self.next)) } else { None }
+    }
+
+    /// See [`Entry::neighbours`].
+    pub(super) const fn neighbours_mut(&mut self) -> Option<(&mut u32, &mut u32)> {
+        if self.waits().is_in_list() {
+            Some((&mut self.subscriber_or_previous, &mut self.next))
+        } else {
+            None
+        }
     }
 }
 
@@ -159,8 +125,8 @@ impl Default for Parked {
 
 const VACANT: Entry = Entry {
     chain: NONE,
-    peer: NONE,
-    subscriber: 0,
+    next: NONE,
+    subscriber_or_previous: 0,
     earlier: NONE,
     later: NONE,
     submitter: NONE,
@@ -199,7 +165,7 @@ impl Parked {
         (self.clock_ms + LEAD_MS) >> BUCKET_BITS
     }
 
-    /// Parks a message that [`Parked::takes`] has allowed. The links are left to the tables that they belong to.
+    /// Parks a message that [`Parked::takes`] has allowed. The links are left to the tables and lists that they belong to.
     pub(super) fn insert(
         &mut self,
         location: Location,
@@ -222,7 +188,7 @@ impl Parked {
             self.free = self.entry(place).later;
         }
         *self.entry_mut(place) = Entry {
-            subscriber,
+            subscriber_or_previous: if traits.waits.is_in_list() { NONE } else { subscriber },
             submitter,
             due_ms: millis(due) as u32,
             location_low: location.0 as u32,
@@ -357,6 +323,7 @@ impl Parked {
 mod tests {
     use super::*;
     use crate::base::WallTime;
+    use crate::smpp::RegisteredDelivery;
     use proptest::prelude::*;
 
     fn at(ms: u64) -> Now {
@@ -364,8 +331,7 @@ mod tests {
     }
 
     const TRAITS: Traits = Traits {
-        is_scheduled: true,
-        is_followed: false,
+        waits: Waits::Schedule,
         is_notified: true,
         priority: 3,
         registered_delivery: RegisteredDelivery(0x12),
@@ -380,10 +346,10 @@ mod tests {
         let place = parked.insert(location, Time::from_millis(5_000), 77, 8, TRAITS);
         let entry = parked.get(place).copied().expect("parked");
         assert_eq!(
-            (entry.location(), entry.traits(), entry.subscriber, entry.submitter),
-            (location, TRAITS, 77, 8)
+            (entry.location(), entry.traits(), entry.subscriber(), entry.submitter),
+            (location, TRAITS, Some(77), 8)
         );
-        assert!(entry.is_scheduled());
+        assert_eq!((entry.waits(), entry.neighbours()), (Waits::Schedule, None));
         parked.remove(place);
         assert!(parked.get(place).is_none() && parked.len() == 0);
     }

@@ -122,7 +122,9 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         }
         // They line up for their subscribers at once: nobody who comes later gets ahead of them.
         if is_scheduled || role == Role::Broadcast || target != NETWORK || self.take_turn(slot, now) {
-            self.resume(slot, due, is_scheduled, now);
+            self.resume(slot, due, is_scheduled, now, out);
+        } else {
+            self.park(slot, now);
         }
         let recovered_as = match role {
             Role::Mt | Role::Broadcast => RecoveredAs::Mt,
@@ -135,7 +137,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     }
 
     /// Lets a message in hand go on at `due`.
-    fn resume(&mut self, slot: u32, due: Time, is_scheduled: bool, now: Now) {
+    fn resume(&mut self, slot: u32, due: Time, is_scheduled: bool, now: Now, out: &mut impl ShardOutput) {
         let Some(message) = self.messages.get_mut(slot) else { return };
         if due > now.mono {
             message.stage = if is_scheduled { Stage::Scheduled } else { Stage::Waiting };
@@ -145,6 +147,9 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
                 self.subscribers.schedule(&mut self.messages, slot);
             }
             self.park(slot, now);
+        } else if message.target != NETWORK && now.mono < message.expires {
+            // Into its account's queue, and not by way of the work list: there may be more of them than fit the slab.
+            self.start(slot, now, out);
         } else {
             message.stage = Stage::Ready;
             self.work.push_back(&mut self.messages, slot);

@@ -2,7 +2,7 @@
 
 use super::event::EventKinds;
 use crate::base::{IdForms, ShortIds};
-use crate::limits::ACCOUNTS_MAX;
+use crate::limits::{ACCOUNTS_MAX, QUEUED_AT_HAND};
 use crate::smpp::text::DefaultAlphabet;
 use crate::smpp::time_format::DateDigits;
 use crate::store::Durability;
@@ -47,6 +47,8 @@ pub struct ShardSettings {
     pub retry_refused: RetrySettings,
     /// The highest id counter that an earlier run may have used; 0 if none.
     pub id_high_water: u64,
+    /// Messages of one priority in an account's queue up to which none of them is parked; see [`QUEUED_AT_HAND`].
+    pub queued_at_hand: u32,
     /// What is stated of each message in full, by [`super::ShardOutput::message_event`].
     pub events: EventKinds,
     /// Every account, by its [`crate::base::AccountId`]; at most [`ACCOUNTS_MAX`].
@@ -74,6 +76,7 @@ impl Default for ShardSettings {
             retry_congestion: RetrySettings::default(),
             retry_refused: RetrySettings::default(),
             id_high_water: 0,
+            queued_at_hand: QUEUED_AT_HAND,
             events: EventKinds::default(),
             accounts: Vec::new(),
         }

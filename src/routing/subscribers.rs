@@ -4,14 +4,15 @@
 //!
 //! Nearly every subscriber has a single message, so that is the case to be cheap: one look at a hash table of the
 //! messages that have their subscriber's turn, four octets each, chained through the messages themselves. Numbers that
-//! differ in their last digit only share a cache line, as lists of them are mostly sorted. A line of waiting messages
-//! exists only while somebody stands in it. The table grows bit by bit (linear hashing): small enough for the caches
+//! differ in their last digit only share a cache line, as lists of them are mostly sorted. Those who wait for a turn stand
+//! elsewhere (`lines`). The table grows bit by bit (linear hashing): small enough for the caches
 //! while little is pending, and never a pause to rehash. What it costs is part of every figure of
 //! `benches/routing.rs`.
 
 use std::collections::HashMap;
 
-use super::list::{Lanes, List};
+use super::lines::Lines;
+use super::list::List;
 use super::message::NONE;
 use super::messages::{Messages, Table, parked_at};
 use crate::base::prefetch::prefetch;
@@ -54,7 +55,8 @@ pub(super) struct Subscribers {
     slot_bits: u32,
     /// Messages in the table.
     len: u32,
-    lines: HashMap<u32, Lanes>,
+    /// Who waits for a turn.
+    pub(super) lines: Lines,
     /// Those whose schedule is still to come.
     scheduled: HashMap<u32, List>,
 }
@@ -75,7 +77,7 @@ impl Subscribers {
             lines_max,
             slot_bits: u32::BITS - messages_max.leading_zeros() + 1,
             len: 0,
-            lines: HashMap::new(),
+            lines: Lines::default(),
             scheduled: HashMap::new(),
         }
     }
@@ -93,11 +95,6 @@ impl Subscribers {
     /// Messages that have a turn, and parked ones that wait for their schedule.
     pub(super) const fn len(&self) -> u32 {
         self.len
-    }
-
-    /// Every line, by subscriber.
-    pub(super) fn lines(&self) -> impl Iterator<Item = (u32, &Lanes)> {
-        self.lines.iter().map(|(&subscriber, line)| (subscriber, line))
     }
 
     #[inline]
@@ -323,9 +320,7 @@ impl Subscribers {
     /// schedule.
     pub(super) fn collect(&self, messages: &Messages, subscriber: u32, found: &mut Vec<u32>) {
         found.extend(self.holder(messages, subscriber));
-        if let Some(line) = self.lines.get(&subscriber) {
-            line.collect(messages, found);
-        }
+        self.lines.collect(messages, subscriber, found);
         if let Some(list) = self.scheduled.get(&subscriber) {
             list.collect(messages, found);
         }
@@ -350,33 +345,7 @@ impl Subscribers {
 
     /// Takes a message out of its line. Whether others are left in it.
     pub(super) fn leave_line(&mut self, messages: &mut Messages, slot: u32) -> bool {
-        let Some(subscriber) = messages.get(slot).map(|message| message.subscriber) else { return false };
-        let Some(line) = self.lines.get_mut(&subscriber) else { return false };
-        line.remove(messages, slot);
-        let others = !line.is_empty();
-        if !others {
-            self.lines.remove(&subscriber);
-        }
-        others
-    }
-
-    /// Puts a message at the end of its subscriber's line.
-    pub(super) fn join_line(&mut self, messages: &mut Messages, slot: u32, subscriber: u32) {
-        self.lines.entry(subscriber).or_insert(Lanes::EMPTY).push_back(messages, slot);
-    }
-
-    /// Puts a message at the front of its subscriber's line.
-    pub(super) fn head_line(&mut self, messages: &mut Messages, slot: u32, subscriber: u32) {
-        self.lines.entry(subscriber).or_insert(Lanes::EMPTY).insert_after(messages, NONE, slot);
-    }
-
-    /// Whether somebody stands in the subscriber's line.
-    pub(super) fn has_line(&self, subscriber: u32) -> bool {
-        self.lines.contains_key(&subscriber)
-    }
-
-    /// Who is next in the subscriber's line.
-    pub(super) fn next_in_line(&self, subscriber: u32) -> Option<u32> {
-        self.lines.get(&subscriber).map(Lanes::head)
+        let subscriber = messages.get(slot).map(|message| message.subscriber);
+        subscriber.is_some_and(|subscriber| self.lines.leave(messages, slot, subscriber))
     }
 }

@@ -44,6 +44,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             Some(holder) if holder.traits().priority >= priority => {
                 holder.follow();
                 self.stand_in_line(slot, now);
+                self.park(slot, now);
                 false
             }
             _ => self.awake(link_to(place)).is_some_and(|holder| self.contend(slot, holder, now)),
@@ -73,7 +74,7 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         let Some(message) = self.messages.get_mut(slot) else { return };
         (message.turn, message.stage) = (Turn::No, Stage::Behind);
         let (subscriber, at) = (message.subscriber, wake_up(message, now));
-        self.subscribers.join_line(&mut self.messages, slot, subscriber);
+        self.subscribers.lines.join(&mut self.messages, slot, subscriber);
         self.wheel.schedule(slot, at);
     }
 
@@ -83,13 +84,13 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
         (message.turn, message.stage) = (Turn::No, Stage::Behind);
         let subscriber = message.subscriber;
         self.subscribers.remove(&mut self.messages, slot, subscriber);
-        self.subscribers.head_line(&mut self.messages, slot, subscriber);
+        self.subscribers.lines.head(&mut self.messages, slot, subscriber);
     }
 
     /// Gives a message in hand a turn that nobody has.
     fn give_turn(&mut self, slot: u32) {
         let Some(message) = self.messages.get_mut(slot) else { return };
-        let followed = self.subscribers.has_line(message.subscriber);
+        let followed = self.subscribers.lines.has(message.subscriber);
         message.turn = if followed { Turn::Followed } else { Turn::Yes };
         let subscriber = message.subscriber;
         let holder = self.subscribers.claim(&mut self.messages, slot, subscriber);
@@ -114,8 +115,8 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
             return;
         };
         let (subscriber, priority) = (message.subscriber, message.priority);
-        let next = self.subscribers.next_in_line(subscriber).and_then(|next| self.messages.get(next));
-        if next.is_some_and(|next| next.priority > priority) {
+        let next = self.subscribers.lines.next(subscriber).and_then(|next| self.messages.priority(next));
+        if next.is_some_and(|next| next > priority) {
             self.step_back(slot);
             self.call_next(subscriber, now);
         }
@@ -124,7 +125,8 @@ impl<S: MessageStore, N: MobileNetwork> Shard<S, N> {
     /// Gives a turn that nobody has to the next in line: it is attempted in the next turn of the shard, or waits on for
     /// its next attempt.
     fn call_next(&mut self, subscriber: u32, now: Now) {
-        let Some(slot) = self.subscribers.next_in_line(subscriber) else { return };
+        let Some(next) = self.subscribers.lines.next(subscriber) else { return };
+        let Some(slot) = self.awake_in_line(next, subscriber) else { return };
         self.subscribers.leave_line(&mut self.messages, slot);
         self.give_turn(slot);
         let Some(message) = self.messages.get_mut(slot) else { return };

@@ -11,6 +11,7 @@ use crate::config::{
     self, AccountConfig, Config, Delay, Distribution, EdrConfig, EdrEvent, EnginePlan, MoConfig,
     NetworkProfile, ReceiptsForParts,
 };
+use crate::limits::QUEUED_AT_HAND;
 use crate::network::{self, MoSource, MoSourceSettings, Network};
 use crate::routing::{
     AccountRouting, EventKinds, RetrySettings, Shard, ShardChange, ShardSettings, shard_of,
@@ -59,6 +60,7 @@ pub(super) fn build(
                 retry_congestion: routing.retry_congestion,
                 retry_refused: routing.retry_refused,
                 id_high_water: ids.high_water(),
+                queued_at_hand: QUEUED_AT_HAND,
                 events: event_kinds(&config.edr),
                 accounts: routing.accounts.clone(),
             };

@@ -20,7 +20,8 @@ pub(crate) const ACCOUNTS: [&str; 2] = ["alice", "bob"];
 pub(crate) const PASSWORD: &str = "secret";
 pub(crate) const RETRY: RetrySettings =
     RetrySettings { first_ms: 200, factor: 2, max_ms: 5_000, jitter_percent: 10 };
-pub(crate) const RECEIPT_VALIDITY_S: u64 = 366 * 86_400;
+/// For ever, for a run; and no farther ahead than what can be parked.
+pub(crate) const RECEIPT_VALIDITY_S: u64 = 18 * 86_400;
 pub(crate) const VALIDITY_MAX_S: u64 = 7 * 86_400;
 
 /// A configuration in effect, and the accounts of the workers that go by it.

@@ -86,6 +86,7 @@ fn shard_settings(
         retry_congestion: RETRY,
         retry_refused: RETRY,
         id_high_water,
+        queued_at_hand: (seed % 3) as u32,
         final_history_records: 1 << 16,
         final_history_s: u32::MAX,
         events: EventKinds { accepted: true, attempt: true, end: true },
@@ -350,6 +351,10 @@ impl World {
         let from_workers = self.to_shards.iter_mut().map(|lanes| &mut lanes[index]).collect();
         self.hosts[index].turn(self.now, budget, from_workers, &mut self.to_workers[index], &mut self.model);
         self.hosts[index].shard.check_invariants();
+        let parked = self.hosts[index].shard.parked_messages();
+        self.model.seen.parked += u64::from(parked.all);
+        self.model.seen.queued += u64::from(parked.in_queues);
+        self.model.seen.in_line += u64::from(parked.in_line);
         assert!(self.hosts[index].shard.pending() <= MESSAGES_MAX, "promise 6: the shard holds too much");
     }
 

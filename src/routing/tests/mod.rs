@@ -8,6 +8,8 @@ mod lines;
 mod mo;
 mod network;
 mod operations;
+mod parked_lines;
+mod parked_queues;
 mod parking;
 mod parts;
 mod random;
@@ -356,6 +358,7 @@ pub(super) fn settings() -> ShardSettings {
         retry_absent: RETRY,
         retry_congestion: RetrySettings { first_ms: 7_000, ..RETRY },
         retry_refused: RETRY,
+        queued_at_hand: 0,
         accounts: vec![AccountRouting::default(), AccountRouting::default()],
         ..ShardSettings::default()
     }

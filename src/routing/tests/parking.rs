@@ -15,8 +15,10 @@ fn scheduled(destination_addr: &'static [u8]) -> SubmitSm<'static> {
     SubmitSm { schedule_delivery_time: IN_5_MIN, ..to(destination_addr, 0) }
 }
 
+/// Those that wait for a time, and not for a session or their turn.
 fn parked(bench: &Bench) -> u32 {
-    bench.shard.messages.parked.len()
+    let ParkedMessages { all, in_queues, in_line } = bench.shard.parked_messages();
+    all - in_queues - in_line
 }
 
 /// The numbers attempted so far.

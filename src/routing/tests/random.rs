@@ -26,7 +26,16 @@ fn knob(name: &str, default: u64) -> u64 {
 fn every_promise_holds_under_random_traffic() {
     let steps = knob("SMSCD_SIM_STEPS", 600);
     match knob("SMSCD_SIM_SEED", u64::MAX) {
-        u64::MAX => (0..knob("SMSCD_SIM_SEEDS", 48)).for_each(|seed| Simulation::new(seed).run(steps)),
+        u64::MAX => {
+            let (mut queued, mut in_line) = (0, 0);
+            for seed in 0..knob("SMSCD_SIM_SEEDS", 48) {
+                let mut simulation = Simulation::new(seed);
+                simulation.run(steps);
+                queued += simulation.queued;
+                in_line += simulation.in_line;
+            }
+            assert!(queued > 0 && in_line > 0, "nothing was ever parked in a queue, or in line");
+        }
         seed => Simulation::new(seed).run(steps),
     }
 }
@@ -227,6 +236,10 @@ struct Simulation {
     sequence_number: u32,
     /// Deliveries that have had an outcome, and whether that was none in time.
     stale: Vec<(Handed, bool)>,
+    /// Messages parked in queues, seen after each step.
+    queued: u64,
+    /// Messages parked in line, seen after each step.
+    in_line: u64,
 }
 
 impl Simulation {
@@ -241,7 +254,9 @@ impl Simulation {
             messages_max: 60,
             final_history_records: 1 << 16,
             final_history_s: u32::MAX,
-            receipt_validity_s: 1_000_000_000,
+            // For ever, for these tests, and yet near enough for receipts to be parked.
+            receipt_validity_s: 1_500_000,
+            queued_at_hand: [0, 1, 5, u32::MAX][seed as usize / 2 % 4],
             accounts: vec![alice, bob],
             ..settings()
         };
@@ -256,6 +271,8 @@ impl Simulation {
             generation: 0,
             sequence_number: 0,
             stale: Vec::new(),
+            queued: 0,
+            in_line: 0,
         }
     }
 
@@ -313,6 +330,9 @@ impl Simulation {
             }
         }
         self.shard.check_invariants();
+        let parked = self.shard.parked_messages();
+        self.queued += u64::from(parked.in_queues);
+        self.in_line += u64::from(parked.in_line);
     }
 
     const fn crashes(&self) -> bool {

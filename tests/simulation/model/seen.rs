@@ -13,6 +13,10 @@ pub(crate) struct Seen {
     pub(crate) throttled: u64,
     pub(crate) expired: u64,
     pub(crate) recovered: u64,
+    /// Messages parked, after each turn of a shard, and of them those in an account's queue and those in line.
+    pub(crate) parked: u64,
+    pub(crate) queued: u64,
+    pub(crate) in_line: u64,
     pub(crate) paused: u64,
     pub(crate) timed_out: u64,
     pub(crate) queried: u64,
@@ -46,7 +50,7 @@ impl Seen {
         copy.counts_mut().into_iter().map(|(name, count)| (name, *count)).collect()
     }
 
-    fn counts_mut(&mut self) -> [(&'static str, &mut u64); 27] {
+    fn counts_mut(&mut self) -> [(&'static str, &mut u64); 30] {
         [
             ("submitted", &mut self.submitted),
             ("receipts", &mut self.receipts),
@@ -58,6 +62,9 @@ impl Seen {
             ("throttled", &mut self.throttled),
             ("expired", &mut self.expired),
             ("recovered", &mut self.recovered),
+            ("parked", &mut self.parked),
+            ("parked in a queue", &mut self.queued),
+            ("parked in line", &mut self.in_line),
             ("paused", &mut self.paused),
             ("timed out", &mut self.timed_out),
             ("queried", &mut self.queried),
