@@ -19,9 +19,10 @@ const FRAME_BYTES_MAX: usize = frame::padded(HEADER_BYTES + frame::PAYLOAD_BYTES
 /// Octets looked through at a commit, beyond twice what was entered since the last one.
 const STEP_BYTES: usize = 64 * 1024;
 /// Segments for each that would be full of pending messages, before the oldest is emptied. So where messages that stay are
-/// passed by others, a fifth of an octet is copied for each that is entered; fewer segments would copy more. What limits the
-/// disk's use comes first: emptying begins while a quarter of that is left.
-const SEGMENTS_TO_LIVE: u64 = 6;
+/// passed by others, half an octet at most is copied for each that is entered.
+const SEGMENTS_TO_LIVE: u64 = 3;
+/// As many again up to these octets: then it is a fifth. No more of them, for recovery reads them all.
+const MORE_BYTES_MAX: u64 = 512 << 20;
 /// Octets looked through at a commit when nothing else is to do.
 const IDLE_STEP_BYTES: usize = READ_BYTES;
 /// How long nothing must have been entered for that.
@@ -148,7 +149,9 @@ impl<L: Link> Journal<L> {
             // The file of the one before is about to come free; copies of the next one might take the last that is left.
             return false;
         }
-        let wanted = (SEGMENTS_TO_LIVE * live_bytes.div_ceil(segment_bytes))
+        let to_live = SEGMENTS_TO_LIVE * live_bytes.div_ceil(segment_bytes);
+        let wanted = (to_live + to_live.min(MORE_BYTES_MAX / segment_bytes))
+            // A quarter of what the disk may be used for is left when it begins.
             .min(u64::from(self.settings.segments_max) / 4 * 3)
             .max(self.settings.segments_kept.into());
         // Copying what is nearly all live gains nothing.
