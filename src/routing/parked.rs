@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::message::NONE;
-use super::traits::{Traits, Waits, waiting_for, waits_in};
+use super::traits::{Traits, Waits, waiting_for};
 use crate::base::{Now, Time};
 use crate::store::Location;
 
@@ -58,7 +58,7 @@ impl Entry {
 
     /// What it waits for.
     pub(super) const fn waits(&self) -> Waits {
-        waits_in(self.traits)
+        Waits::from_bits(self.traits)
     }
 
     /// Others may be in line behind it, which waits for its next attempt, from now on.

@@ -47,7 +47,8 @@ impl Waits {
         }
     }
 
-    const fn from_bits(bits: u16) -> Self {
+    /// What packed traits say of the wait.
+    pub(super) const fn from_bits(bits: u16) -> Self {
         match bits & WAITS_MASK {
             0 => Self::Attempt { is_followed: false },
             1 => Self::Attempt { is_followed: true },
@@ -100,7 +101,7 @@ impl Traits {
         let receipt = (bits >> RECEIPT_AT) as u8 & RECEIPT_MASK;
         let intermediate = if bits & IS_INTERMEDIATE != 0 { RegisteredDelivery::INTERMEDIATE.0 } else { 0 };
         Self {
-            waits: waits_in(bits),
+            waits: Waits::from_bits(bits),
             is_notified: bits & IS_NOTIFIED != 0,
             priority: (bits >> PRIORITY_AT) as u8 & 3,
             registered_delivery: RegisteredDelivery(receipt | intermediate),
@@ -111,11 +112,6 @@ impl Traits {
     pub(super) const fn on_failure(&self) -> OnFailure {
         if self.is_notified { OnFailure::RetryNotified } else { OnFailure::Retry }
     }
-}
-
-/// What packed traits say of the wait.
-pub(super) const fn waits_in(bits: u16) -> Waits {
-    Waits::from_bits(bits)
 }
 
 /// The same traits of one that waits for this.

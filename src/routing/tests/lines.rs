@@ -2,9 +2,7 @@
 
 use super::*;
 
-const NEVER_BACK: Outcome = Outcome::Absent { back_after_nanos: u64::MAX, error: 27 };
-
-fn to(destination_addr: &'static [u8], priority_flag: u8) -> SubmitSm<'static> {
+pub(super) fn to(destination_addr: &'static [u8], priority_flag: u8) -> SubmitSm<'static> {
     SubmitSm { destination_addr, priority_flag, ..sm(1) }
 }
 
@@ -14,7 +12,7 @@ fn submit_all(bench: &mut Bench, priorities: &[u8]) -> Vec<MessageId> {
 }
 
 /// The ids of the receipts that are waiting to be handed out, in the order in which their messages became final.
-fn receipts(bench: &mut Bench) -> Vec<MessageId> {
+pub(super) fn receipts(bench: &mut Bench) -> Vec<MessageId> {
     let id = |delivery: &Delivery| MessageId::parse(&delivery.text().as_bytes()[3..19]).unwrap();
     let deliveries = bench.deliveries();
     for delivery in &deliveries {

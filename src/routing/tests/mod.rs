@@ -364,6 +364,9 @@ pub(super) fn settings() -> ShardSettings {
     }
 }
 
+/// Absent, until somebody says otherwise.
+pub(super) const NEVER_BACK: Outcome = Outcome::Absent { back_after_nanos: u64::MAX, error: 27 };
+
 pub(super) fn bench() -> Bench {
     Bench::new(settings())
 }

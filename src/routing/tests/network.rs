@@ -2,8 +2,6 @@
 
 use super::*;
 
-const NEVER_BACK: Outcome = Outcome::Absent { back_after_nanos: u64::MAX, error: 27 };
-
 #[test]
 fn a_message_without_receipt_leaves_nothing_but_its_state() {
     let mut bench = bench();

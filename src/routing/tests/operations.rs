@@ -16,7 +16,7 @@ fn operate(bench: &mut Bench, account: AccountId, operation: Operation<'_>) -> O
     outcome
 }
 
-fn answer(bench: &mut Bench, account: AccountId, operation: Operation<'_>) -> OperationAnswer {
+pub(super) fn answer(bench: &mut Bench, account: AccountId, operation: Operation<'_>) -> OperationAnswer {
     match operate(bench, account, operation) {
         OperationOutcome::Answered(answer) => answer,
         OperationOutcome::Later => panic!("not durable"),
@@ -297,7 +297,7 @@ fn a_part_of_a_submit_multi_can_not_be_named() {
 #[test]
 fn no_attempt_has_been_made_with_what_replaces_a_message() {
     let mut bench = bench();
-    bench.shard.network.then(0, Outcome::Absent { back_after_nanos: u64::MAX, error: 27 });
+    bench.shard.network.then(0, NEVER_BACK);
     let flagged = SubmitSm { replace_if_present_flag: 1, ..sm(0) };
     let id = bench.submit(session(0), flagged);
     bench.pass(0);

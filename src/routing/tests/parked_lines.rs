@@ -1,13 +1,8 @@
 //! Messages in line behind one that waits long are parked as it is, and nobody can tell.
 
+use super::lines::{receipts, to};
 use super::*;
 use crate::smpp::{CancelSm, Operation, OperationAnswer};
-
-const ABSENT: Outcome = Outcome::Absent { back_after_nanos: u64::MAX, error: 27 };
-
-fn to(destination_addr: &'static [u8], priority_flag: u8) -> SubmitSm<'static> {
-    SubmitSm { destination_addr, priority_flag, ..sm(1) }
-}
 
 /// Parked messages in line.
 fn parked(bench: &Bench) -> u32 {
@@ -19,30 +14,16 @@ fn parked(bench: &Bench) -> u32 {
 fn in_line(priorities: &[u8]) -> (Bench, Vec<MessageId>) {
     let mut bench = bench();
     bench.bind(session(0), ALICE, 100);
-    bench.shard.network.then(0, ABSENT);
+    bench.shard.network.then(0, NEVER_BACK);
     let mut ids = vec![bench.submit(session(0), to(b"447", priorities[0]))];
     bench.turn();
     ids.extend(priorities[1..].iter().map(|&priority| bench.submit(session(0), to(b"447", priority))));
     (bench, ids)
 }
 
-/// The ids of the receipts that have gone out, in the order in which their messages became final.
-fn receipts(bench: &mut Bench) -> Vec<MessageId> {
-    let id = |delivery: &Delivery| MessageId::parse(&delivery.text().as_bytes()[3..19]).unwrap();
-    let deliveries = bench.deliveries();
-    for delivery in &deliveries {
-        bench.accept(delivery);
-    }
-    deliveries.iter().map(id).collect()
-}
-
 fn cancel(bench: &mut Bench, cancel: CancelSm<'_>) {
-    let asker = Asker { session: session(0), ticket: 3 };
     let operation = Operation::Cancel(CancelSm { source_addr: b"ACME", ..cancel });
-    let request = OperationRequest { asker, account: ALICE, version: InterfaceVersion::V50, operation };
-    let outcome = bench.shard.operate(&request, bench.now, &mut bench.out);
-    bench.shard.check_invariants();
-    assert_eq!(outcome, OperationOutcome::Answered(OperationAnswer::Done));
+    assert_eq!(operations::answer(bench, ALICE, operation), OperationAnswer::Done);
 }
 
 #[test]
@@ -81,11 +62,11 @@ fn those_of_higher_priority_go_first_and_one_that_is_higher_than_the_first_does_
 fn those_who_came_while_the_first_was_attempted_are_parked_with_it() {
     let mut bench = bench();
     bench.bind(session(0), ALICE, 100);
-    bench.shard.network.then(10, ABSENT);
+    bench.shard.network.then(10, NEVER_BACK);
     let mut ids: Vec<MessageId> = [0, 0, 2, 0].map(|p| bench.submit(session(0), to(b"447", p))).to_vec();
     bench.pass(9);
     assert_eq!(parked(&bench), 0, "all this may be over in a moment");
-    bench.shard.network.then(0, ABSENT);
+    bench.shard.network.then(0, NEVER_BACK);
     bench.pass(1);
     // The urgent one has got the turn meanwhile; the first is to be tried again soon.
     assert_eq!(parked(&bench), 2);
@@ -100,7 +81,7 @@ fn those_who_came_while_the_first_was_attempted_are_parked_with_it() {
 fn they_expire_when_they_would_have() {
     for is_damaged in [false, true] {
         let mut bench = bench();
-        (0..20).for_each(|_| bench.shard.network.then(0, ABSENT));
+        (0..20).for_each(|_| bench.shard.network.then(0, NEVER_BACK));
         for destination_addr in [&b"446"[..], b"447"] {
             bench.submit(session(0), SubmitSm { destination_addr, ..sm(1) });
             bench.turn();
@@ -160,14 +141,14 @@ fn a_restart_parks_them_at_once_and_in_order() {
 #[test]
 fn a_restart_leaves_the_turn_to_the_first_and_lends_it_to_those_of_higher_priority() {
     let mut bench = bench();
-    bench.shard.network.then(60_000, ABSENT);
+    bench.shard.network.then(60_000, NEVER_BACK);
     let first = bench.submit(session(0), to(b"447", 0));
     let urgent = bench.submit(session(0), to(b"447", 3));
     let newest = bench.shard.store.newest();
     bench.restart(settings(), newest, 1_000, 0);
     assert_eq!(parked(&bench), 1);
     bench.bind(session(0), ALICE, 100);
-    bench.shard.network.then(0, ABSENT);
+    bench.shard.network.then(0, NEVER_BACK);
     bench.turn();
     assert_eq!(receipts(&mut bench), [urgent]);
     bench.pass(1_000);

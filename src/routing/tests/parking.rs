@@ -3,7 +3,6 @@
 use super::*;
 use crate::smpp::RegisteredDelivery;
 
-const ABSENT: Outcome = Outcome::Absent { back_after_nanos: u64::MAX, error: 27 };
 /// In five minutes.
 const IN_5_MIN: &[u8] = b"000000000500000R";
 
@@ -30,8 +29,8 @@ fn attempted(bench: &Bench) -> Vec<&[u8]> {
 fn a_message_that_waits_for_its_next_attempt_is_parked_and_comes_back_as_it_was() {
     let mut bench = bench();
     bench.bind(session(0), ALICE, 100);
-    bench.shard.network.then(0, ABSENT);
-    bench.shard.network.then(0, ABSENT);
+    bench.shard.network.then(0, NEVER_BACK);
+    bench.shard.network.then(0, NEVER_BACK);
     let id =
         bench.submit(session(0), SubmitSm { registered_delivery: RegisteredDelivery(0x11), ..to(b"447", 2) });
     bench.turn();
@@ -65,7 +64,7 @@ fn a_message_that_waits_for_its_next_attempt_is_parked_and_comes_back_as_it_was(
 fn a_clock_that_is_set_moves_nothing_that_is_parked() {
     for step_ms in [-7_200_000i64, 7_200_000] {
         let mut bench = bench();
-        bench.shard.network.then(0, ABSENT);
+        bench.shard.network.then(0, NEVER_BACK);
         bench.submit(session(0), to(b"447", 0));
         bench.submit(session(0), scheduled(b"448"));
         bench.turn();
@@ -74,7 +73,7 @@ fn a_clock_that_is_set_moves_nothing_that_is_parked() {
         bench.now.wall = WallTime::from_unix_millis(wall_ms);
         bench.pass(999);
         assert_eq!(attempted(&bench), [b"447"]);
-        bench.shard.network.then(0, ABSENT);
+        bench.shard.network.then(0, NEVER_BACK);
         bench.pass(1);
         assert_eq!(attempted(&bench), [b"447", b"447"]);
         bench.pass(298_999);
@@ -87,7 +86,7 @@ fn a_clock_that_is_set_moves_nothing_that_is_parked() {
 fn the_validity_of_a_parked_message_ends_when_it_would_have() {
     let mut bench = bench();
     bench.bind(session(0), ALICE, 100);
-    (0..9).for_each(|_| bench.shard.network.then(0, ABSENT));
+    (0..9).for_each(|_| bench.shard.network.then(0, NEVER_BACK));
     let validity = SubmitSm { validity_period: b"000000000230000R", ..to(b"447", 0) };
     bench.submit(session(0), validity);
     bench.turn();
@@ -103,7 +102,7 @@ fn the_validity_of_a_parked_message_ends_when_it_would_have() {
 #[test]
 fn order_and_priority_hold_for_parked_ones() {
     let mut bench = bench();
-    bench.shard.network.then(0, ABSENT);
+    bench.shard.network.then(0, NEVER_BACK);
     bench.submit(session(0), to(b"447", 1));
     bench.turn();
     assert_eq!(parked(&bench), 1);
@@ -157,7 +156,7 @@ fn those_scheduled_for_one_moment_go_in_order_however_many() {
 fn a_restart_parks_what_waits_and_a_store_without_records_parks_nothing() {
     let mut bench = bench();
     bench.submit(session(0), scheduled(b"447"));
-    bench.shard.network.then(0, ABSENT);
+    bench.shard.network.then(0, NEVER_BACK);
     bench.submit(session(0), to(b"448", 0));
     bench.turn();
     let newest = bench.shard.store.newest();

@@ -2,8 +2,6 @@
 
 use super::*;
 
-const NEVER_BACK: Outcome = Outcome::Absent { back_after_nanos: u64::MAX, error: 27 };
-
 fn restart(bench: &mut Bench, ms: u64) {
     let kept = bench.shard.store.newest();
     bench.restart(settings(), kept, ms, 0);
