@@ -109,6 +109,9 @@ pub const POLL_EVENTS: usize = 1_024;
 /// A turn longer than this is counted, in nanoseconds.
 pub const LONG_TURN_NANOS: u64 = 10_000_000;
 
+/// Turns with a lone request until a thread looks for the next one instead of sleeping.
+pub const LONE_TURNS_MIN: u32 = 8;
+
 /// How soon a thread looks again for room in a full lane, in milliseconds.
 pub const LANE_RETRY_MS: u64 = 1;
 

@@ -16,7 +16,7 @@ pub struct EngineConfig {
     pub shards: u16,
     /// Whether each thread is pinned to a core.
     pub pin: bool,
-    /// How long a thread without work looks for some before it sleeps, in microseconds.
+    /// How long at most a thread that gets work piece by piece looks for the next before it sleeps, in microseconds; 0: never.
     pub spin_us: u64,
     /// This node's number, part of every message id: 0 to 31.
     pub node: u8,
@@ -35,7 +35,7 @@ impl Default for EngineConfig {
             workers: 0,
             shards: 0,
             pin: true,
-            spin_us: 0,
+            spin_us: 1_000,
             node: 0,
             authenticators: 0,
             turn_pdus_max: limits::TURN_PDUS_MAX as u32,

@@ -63,6 +63,14 @@ impl fmt::Debug for LateWaker {
     }
 }
 
+/// What both threads that commit have in hand, in turn.
+#[derive(Debug)]
+struct Shared<F> {
+    writer: Writer<F>,
+    /// The committer syncs what is written within [`SYNC_INTERVAL`], whether more batches come to it or not.
+    is_sync_due: bool,
+}
+
 /// The journal's end.
 #[derive(Debug)]
 pub struct ChannelLink<F = SegmentOnDisk> {
@@ -73,7 +81,8 @@ pub struct ChannelLink<F = SegmentOnDisk> {
     requests: Sender<Request<F>>,
     answers: Receiver<Answer<F>>,
     /// The committer's. Only tried for here, and held by the committer only while it is at the disk.
-    writer: Arc<Mutex<Writer<F>>>,
+    shared: Arc<Mutex<Shared<F>>>,
+    progress: Arc<Progress>,
     clock: Clock,
     /// Whether small batches are kept for the end of the turn.
     keeps: bool,
@@ -92,16 +101,23 @@ impl<F: SegmentFile> ChannelLink<F> {
     }
 
     /// Ends a turn: a batch that was kept is committed here if this thread `is_idle`, and goes to the committer if not.
-    /// True: it has become durable.
+    /// True: somebody waits for what is done.
     pub fn send_off(&mut self, is_idle: bool) -> bool {
         let Some(mut batch) = self.kept.take() else { return false };
         let started = self.clock.time();
         if is_idle
             && started >= self.here_at
-            && let Some(mut writer) = self.writer.try_lock()
+            && let Some(mut shared) = self.shared.try_lock()
+            && (batch.wants_sync || shared.is_sync_due)
         {
+            let is_waited_for = batch.wants_sync || batch.wants_write;
+            let writer = &mut shared.writer;
+            let mut done = writer.write(&mut batch);
+            if batch.wants_sync {
+                done = done.and_then(|()| writer.sync());
+            }
             // A failure shows in the progress, as everything does.
-            if writer.write(&mut batch).and_then(|()| writer.sync()).is_ok() {
+            if done.is_ok() {
                 batch.done = self.clock.time();
                 let taken_nanos = batch.done.nanos_since(started);
                 if taken_nanos > HERE_NANOS_MAX {
@@ -110,7 +126,7 @@ impl<F: SegmentFile> ChannelLink<F> {
                 }
                 self.committed = Some(batch);
             }
-            return true;
+            return is_waited_for || done.is_err() || self.progress.take_wants_wake();
         }
         // It was kept because the channel was empty, and only this end sends.
         let sent = self.batches.try_send(batch);
@@ -118,15 +134,17 @@ impl<F: SegmentFile> ChannelLink<F> {
         false
     }
 
-    /// Whether `batch` is worth keeping: somebody waits for its sync, nothing is before it, and it is small.
+    /// Whether `batch` is worth keeping: nothing is before it, it is small, and it is either to be synced at once or will be
+    /// without being handed over.
     fn is_for_here(&self, batch: &Batch<F>) -> bool {
         self.keeps
-            && batch.wants_sync
             && !batch.is_clean_stop
             && batch.entries <= HERE_ENTRIES_MAX
             && self.batches.is_empty()
             && self.committed.is_none()
-            && self.writer.try_lock().is_some_and(|writer| writer.is_next(batch))
+            && self.shared.try_lock().is_some_and(|shared| {
+                shared.writer.is_next(batch) && (batch.wants_sync || shared.is_sync_due)
+            })
     }
 }
 
@@ -205,9 +223,10 @@ pub fn start<D: Disk>(
     let (returned_tx, returned) = bounded(RETURNED_MAX);
     let (requests, requests_rx) = bounded(REQUESTS_MAX);
     let (answers_tx, answers) = bounded(REQUESTS_MAX);
-    let writer = Arc::new(Mutex::new(Writer::new(store_id, Arc::clone(progress))));
+    let writer = Writer::new(store_id, Arc::clone(progress));
+    let shared = Arc::new(Mutex::new(Shared { writer, is_sync_due: false }));
     let committer = Committer {
-        writer: Arc::clone(&writer),
+        shared: Arc::clone(&shared),
         progress: Arc::clone(progress),
         batches: not_begun.clone(),
         returned: returned_tx,
@@ -228,7 +247,8 @@ pub fn start<D: Disk>(
         returned,
         requests,
         answers,
-        writer,
+        shared,
+        progress: Arc::clone(progress),
         clock,
         keeps: false,
         kept: None,
@@ -239,7 +259,7 @@ pub fn start<D: Disk>(
 }
 
 struct Committer<F> {
-    writer: Arc<Mutex<Writer<F>>>,
+    shared: Arc<Mutex<Shared<F>>>,
     progress: Arc<Progress>,
     batches: Receiver<Box<Batch<F>>>,
     returned: Sender<Box<Batch<F>>>,
@@ -295,18 +315,19 @@ impl<F: SegmentFile> Committer<F> {
 
     fn commit(&mut self, mut batch: Box<Batch<F>>) -> Result<(), Stopped> {
         let (wants_write, wants_sync) = (batch.wants_write, batch.wants_sync);
-        let mut writer = self.writer.lock();
-        writer.write(&mut batch)?;
+        let mut shared = self.shared.lock();
+        shared.writer.write(&mut batch)?;
         if wants_write && wants_sync {
             self.waker.wake();
         }
         if wants_sync {
             self.sync_at = None;
-            writer.sync()?;
+            shared.writer.sync()?;
         } else if self.sync_at.is_none() {
             self.sync_at = Some(Instant::now() + SYNC_INTERVAL);
         }
-        drop(writer);
+        shared.is_sync_due = self.sync_at.is_some();
+        drop(shared);
         batch.done = self.clock.time();
         // The shard may have left; then nobody needs the batch.
         drop(self.returned.send(batch));
@@ -318,7 +339,9 @@ impl<F: SegmentFile> Committer<F> {
 
     fn sync(&mut self) -> Result<(), Stopped> {
         self.sync_at = None;
-        self.writer.lock().sync()
+        let mut shared = self.shared.lock();
+        shared.is_sync_due = false;
+        shared.writer.sync()
     }
 }
 

@@ -30,6 +30,7 @@ pub mod events;
 pub mod failed_binds;
 pub mod hosted_store;
 pub mod lane;
+pub mod lookout;
 pub mod message_policy;
 pub mod out_queue;
 pub mod outbind;

@@ -20,6 +20,7 @@ use super::congestion::Congestion;
 use super::daily_counts::DailyCounts;
 use super::events::{self, EventWriter};
 use super::lane::{self, LaneReceiver};
+use super::lookout::Lookout;
 use super::outbind::Boards;
 use super::reconfigure::{Reconfigurer, workers_change};
 use super::shard_host::{HostedShard, ShardHost, ToWorkerLane};
@@ -245,7 +246,7 @@ pub fn start(parts: EngineParts<'_>) -> anyhow::Result<Engine> {
             stats,
             reconfigure,
             control: ControlEnd { requests, replies: replies_tx.clone(), notify: Arc::clone(&notify) },
-            spin_nanos: config.engine.spin_us * 1_000,
+            lookout: Lookout::new(config.engine.spin_us * 1_000),
             stop_timeout_ms: config.smpp.unbind_timeout_ms,
             leaving: Arc::clone(&leaving),
         });

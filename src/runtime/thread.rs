@@ -9,6 +9,7 @@ use mio::{Events, Poll, Token, Waker};
 
 use super::clock::Clock;
 use super::events::EventLane;
+use super::lookout::{Handled, Lookout};
 use super::reconfigure::{Step, StepEnd};
 use super::shard_host::ShardHost;
 use super::sleeper::Sleeper;
@@ -105,8 +106,8 @@ pub struct RuntimeThread {
     pub control: ControlEnd,
     /// Its end of what carries changed configurations.
     pub reconfigure: StepEnd,
-    /// How long it looks for work before it sleeps, in nanoseconds.
-    pub spin_nanos: u64,
+    /// Whether it looks for work before it sleeps.
+    pub lookout: Lookout,
     /// From the start of a shutdown until connections are dropped, in milliseconds.
     pub stop_timeout_ms: u64,
     /// Which workers are still here.
@@ -143,17 +144,13 @@ impl RuntimeThread {
         let mut stop = Stop::No;
         let mut more = false;
         let mut stalled = false;
-        let mut idle_since = Time::ZERO;
+        let mut requests = 0;
         loop {
-            let timeout = if more { Some(Duration::ZERO) } else { self.timeout(stalled, idle_since, &stop) };
+            let timeout = if more { Some(Duration::ZERO) } else { self.timeout(stalled, &stop) };
             let slept = self.poll(&mut events, timeout)?;
             let now = self.clock.now();
             self.stats.counters.add(Counter::Turns, 1);
             self.stats.counters.add(Counter::Sleeps, u64::from(slept));
-            let had_input = !events.is_empty() || self.has_input();
-            if had_input || more {
-                idle_since = now.mono;
-            }
             if let Some(shard) = &mut self.shard {
                 shard.begin_turn(now, &mut self.stats);
             }
@@ -164,7 +161,9 @@ impl RuntimeThread {
                 let mut peek = Peek { poll: &mut self.poll, events: &mut peeked, last: now.mono };
                 worker.take_in(&mut peek, &mut self.shard, &mut self.stats);
             }
-            more = self.run_shard(now, &mut peeked);
+            let taken;
+            (more, taken) = self.run_shard(now, &mut peeked);
+            requests += taken;
             if let Some(failure) = self.shard.as_ref().and_then(ShardHost::failure) {
                 return Err(io::Error::other(failure.clone()));
             }
@@ -180,6 +179,9 @@ impl RuntimeThread {
                     stalled |= !events.publish();
                 }
             }
+            let counters = &self.stats.counters;
+            let (received, sent) = (counters.get(Counter::PdusReceived), counters.get(Counter::PdusSent));
+            self.lookout.turned(now.mono, Handled { received, sent, requests });
             if self.clock.time().nanos_since(now.mono) > LONG_TURN_NANOS {
                 self.stats.counters.add(Counter::LongTurns, 1);
             }
@@ -195,14 +197,15 @@ impl RuntimeThread {
         }
     }
 
-    /// Runs what is due in the shard, in shares, with a look for light sessions after each. True: more is ready now.
-    fn run_shard(&mut self, now: Now, peeked: &mut Events) -> bool {
-        let Some(shard) = &mut self.shard else { return false };
-        shard.drain_lanes(now, &mut self.stats);
+    /// Runs what is due in the shard, in shares, with a look for light sessions after each. Whether more is ready now, and how
+    /// many requests of other threads it has taken in.
+    fn run_shard(&mut self, now: Now, peeked: &mut Events) -> (bool, u64) {
+        let Some(shard) = &mut self.shard else { return (false, 0) };
+        let requests = shard.drain_lanes(now, &mut self.stats);
         let mut more = true;
         let mut peek = Peek { poll: &mut self.poll, events: peeked, last: now.mono };
         for _ in 0..SHARD_TURN_ITEMS_MAX / SHARD_SHARE_ITEMS_MAX {
-            let Some(shard) = &mut self.shard else { return false };
+            let Some(shard) = &mut self.shard else { return (false, requests) };
             more = shard.turn(&mut self.worker, now, &mut self.stats);
             if !more {
                 break;
@@ -216,7 +219,7 @@ impl RuntimeThread {
                 self.control.reply(ControlReply::InjectMo { request, result: Ok(message_id) });
             }
         }
-        more
+        (more, requests)
     }
 
     /// Polls, asleep only if nothing has come in since the announcement. True: it may have slept.
@@ -241,9 +244,9 @@ impl RuntimeThread {
     }
 
     /// How long the poll may sleep. `None`: until something comes.
-    fn timeout(&self, stalled: bool, idle_since: Time, stop: &Stop) -> Option<Duration> {
+    fn timeout(&self, stalled: bool, stop: &Stop) -> Option<Duration> {
         let now = self.clock.time();
-        if self.spin_nanos > 0 && now.nanos_since(idle_since) < self.spin_nanos {
+        if self.lookout.looks(now) {
             // The work may be behind somebody who waits for this core.
             std::thread::yield_now();
             return Some(Duration::ZERO);

@@ -209,11 +209,12 @@ impl ShardHost {
     }
 
     /// Takes a bounded batch from every lane, starting with another one each turn. A worker that does not take its
-    /// answers is not served until it does.
-    pub fn drain_lanes(&mut self, now: Now, stats: &mut ThreadStats) {
+    /// answers is not served until it does. How many requests it has taken.
+    pub fn drain_lanes(&mut self, now: Now, stats: &mut ThreadStats) -> u64 {
+        let mut requests = 0;
         let lanes = self.from_workers.len();
         if lanes == 0 {
-            return;
+            return requests;
         }
         self.first_lane = (self.first_lane + 1) % lanes;
         // One item may be many messages, and what a turn takes in it should be able to handle.
@@ -222,7 +223,7 @@ impl ShardHost {
             let index = (self.first_lane + offset) % lanes;
             for _ in 0..LANE_BLOCKS_PER_TURN {
                 if self.shard.pending() >= filled {
-                    return;
+                    return requests;
                 }
                 let Some((worker, lane)) = self.from_workers.get(index) else { break };
                 if lane_to(&mut self.to_workers, *worker).is_some_and(|lane| lane.backlog() > 0) {
@@ -231,12 +232,14 @@ impl ShardHost {
                 let Some(mut block) = lane.take() else { break };
                 for (message, body) in block.drain() {
                     self.take(message, body, now, stats);
+                    requests += 1;
                 }
                 if let Some((_, lane)) = self.from_workers.get(index) {
                     lane.give_back(block);
                 }
             }
         }
+        requests
     }
 
     /// Takes up what an earlier run has left in the store. How many messages; to be called once, before anything else.
