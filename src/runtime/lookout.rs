@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn a_single_other_turn_is_forgiven() {
         let mut turns = Turns::new(MAX_NANOS);
-        turns.lone(LONE_TURNS_MIN);
+        turns.lone(2 * LONE_TURNS_MIN);
         turns.turn(MAX_NANOS, (1, 0, 0));
         assert!(turns.looks_after(0));
     }

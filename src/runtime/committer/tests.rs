@@ -1,5 +1,6 @@
 //! The threads of a store on a disk in memory whose calls are counted and fail on request.
 
+use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,6 +18,8 @@ struct State {
     files: Mutex<Vec<(u32, Arc<MemoryFile>)>>,
     fails_write: AtomicBool,
     fails_sync: AtomicBool,
+    /// Who has written.
+    writers: Mutex<HashSet<thread::ThreadId>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -38,6 +41,7 @@ impl SegmentFile for MemoryFile {
         if self.disk.0.fails_write.load(Ordering::SeqCst) {
             return Err(io::Error::other("the device is gone"));
         }
+        self.disk.0.writers.lock().unwrap().insert(thread::current().id());
         let start = offset as usize;
         self.bytes.lock().unwrap()[start..start + bytes.len()].copy_from_slice(bytes);
         Ok(bytes.len())
@@ -114,6 +118,7 @@ impl Store {
         let (link, threads) =
             start(0, disk.clone(), 7, &progress, Clock::start(), LateWaker::default()).unwrap();
         let journal = Journal::new(settings, recovered, link, Arc::clone(&progress));
+        disk.0.writers.lock().unwrap().clear();
         Self { disk, journal, threads, progress, started: Instant::now(), next_id: 1 }
     }
 
@@ -145,6 +150,11 @@ impl Store {
         let nanos = self.started.elapsed().as_nanos() as u64;
         self.journal.poll(Time::from_nanos(nanos), |_, _| {});
         self.journal.commit();
+        self.journal.link_mut().send_off(true);
+    }
+
+    fn has_written_itself(&self) -> bool {
+        self.disk.0.writers.lock().unwrap().contains(&thread::current().id())
     }
 
     fn until(&mut self, mut is_enough: impl FnMut(&mut Self) -> bool) {
@@ -162,6 +172,30 @@ fn what_is_only_written_is_synced_soon_when_nothing_follows() {
     let mut store = Store::new();
     assert!(store.put(Durability::Buffered));
     store.until(|store| store.progress.synced() > 0);
+}
+
+#[test]
+fn what_the_shards_thread_has_only_written_is_synced_soon_too() {
+    let mut store = Store::new();
+    store.journal.link_mut().keep_small(true);
+    store.until(|store| {
+        assert!(store.put(Durability::Buffered));
+        store.has_written_itself()
+    });
+    store.turn();
+    let written = store.progress.written();
+    assert!(written > 0);
+    store.until(|store| store.progress.synced() >= written);
+}
+
+#[test]
+fn a_small_batch_to_be_synced_is_committed_by_the_shards_thread() {
+    let mut store = Store::new();
+    store.journal.link_mut().keep_small(true);
+    assert!(store.put(Durability::Sync));
+    store.turn();
+    assert!(store.has_written_itself());
+    assert_eq!(store.progress.synced(), store.progress.written());
 }
 
 #[test]
