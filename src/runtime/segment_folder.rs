@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
-use rustix::fs::{FallocateFlags, fallocate, fdatasync};
+use rustix::fs::{FallocateFlags, SeekFrom, fallocate, fdatasync, seek};
 use rustix::io::Errno;
 
 use crate::store::journal::{Disk, SegmentFile};
@@ -29,6 +29,22 @@ pub struct SegmentOnDisk {
 impl SegmentFile for SegmentOnDisk {
     fn len(&self) -> u32 {
         self.len
+    }
+
+    fn written_bytes(&self) -> u32 {
+        let mut end = 0;
+        // The position in the file is nobody's: all reading and writing says where.
+        loop {
+            let data = match seek(&self.file, SeekFrom::Data(end)) {
+                Ok(data) => data,
+                Err(Errno::NXIO) => return u32::try_from(end).unwrap_or(self.len),
+                Err(_) => return self.len,
+            };
+            match seek(&self.file, SeekFrom::Hole(data)) {
+                Ok(hole) if hole > data => end = hole,
+                _ => return self.len,
+            }
+        }
     }
 
     fn write_at(&self, bytes: &[u8], offset: u32) -> io::Result<usize> {
@@ -212,5 +228,27 @@ mod tests {
         assert!(files[0].1.write_at(b"x", 0).is_err());
         folder.delete(7).unwrap();
         assert!(again.files().unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_was_never_written_need_not_be_read() {
+        const LEN: u32 = 1 << 20;
+        let dir = tempfile::tempdir().unwrap();
+        let mut folder = SegmentFolder::create(&dir.path().join("shard-0")).unwrap();
+        let file = folder.create(1, LEN).unwrap();
+        // Where the file system can't say, it is all of it.
+        assert!([0, LEN].contains(&file.written_bytes()));
+        // With a gap before it, as damage may leave one, and whether synced or not.
+        file.write_at(b"abc", 65_536).unwrap();
+        for _ in 0..2 {
+            let written = file.written_bytes();
+            assert!((65_539..=LEN).contains(&written), "{written}");
+            let mut rest = vec![9; (LEN - written) as usize];
+            assert_eq!(file.read_at(&mut rest, written).unwrap(), rest.len());
+            assert!(rest.iter().all(|&octet| octet == 0));
+            file.sync().unwrap();
+        }
+        file.write_at(b"x", LEN - 1).unwrap();
+        assert_eq!(file.written_bytes(), LEN);
     }
 }

@@ -14,6 +14,12 @@ pub trait SegmentFile: Debug + Send + Sync + 'static {
         self.len() == 0
     }
 
+    /// Octets from its start behind which nothing was ever written, as far as the device knows: they read as zeros, and need
+    /// not be read.
+    fn written_bytes(&self) -> u32 {
+        self.len()
+    }
+
     /// Writes some of `bytes` at `offset`; how many.
     ///
     /// # Errors

@@ -50,14 +50,14 @@ pub(super) fn frames_anywhere(image: &[u8], store_id: u64) -> impl Iterator<Item
     })
 }
 
-/// Reads a whole segment. What the device refuses to read is zeros, and so no frame.
+/// Reads a segment as far as it was ever written. What the device refuses to read is zeros, and so no frame.
 fn read_image<F: SegmentFile>(file: &F, image: &mut Vec<u8>) {
-    let len = file.len() as usize;
-    if image.len() < len {
+    let len = file.written_bytes() as usize;
+    if image.capacity() < len {
         // Comes zeroed from the system, and is made once for all segments.
-        *image = vec![0; len];
+        *image = vec![0; len.max(file.len() as usize)];
     }
-    image.truncate(len);
+    image.resize(len, 0);
     match read_full(file, image, 0) {
         Ok(read) => image.truncate(read),
         Err(_) => {
