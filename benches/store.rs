@@ -63,6 +63,10 @@ impl Wake for Unpark {
     fn wake(&self) {
         self.0.unpark();
     }
+
+    fn rouse(&self) {
+        self.0.unpark();
+    }
 }
 
 struct Store {

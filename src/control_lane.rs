@@ -13,6 +13,10 @@ pub use crate::store::journal::StoreStats;
 pub trait Wake: Send + Sync {
     /// Makes the thread look at its lanes soon. Cheap when it is already awake.
     fn wake(&self);
+
+    /// Ends its sleep, or the next one if it is awake: for news in no lane, which it does not look for once more before it
+    /// sleeps.
+    fn rouse(&self);
 }
 
 /// What control asks of one hot thread.

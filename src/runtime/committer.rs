@@ -55,6 +55,12 @@ impl LateWaker {
             waker.wake();
         }
     }
+
+    fn rouse(&self) {
+        if let Some(waker) = self.0.get() {
+            waker.rouse();
+        }
+    }
 }
 
 impl fmt::Debug for LateWaker {
@@ -331,7 +337,9 @@ impl<F: SegmentFile> Committer<F> {
         batch.done = self.clock.time();
         // The shard may have left; then nobody needs the batch.
         drop(self.returned.send(batch));
-        if wants_write || wants_sync || self.progress.take_wants_wake() {
+        if self.progress.take_wants_wake() {
+            self.waker.rouse();
+        } else if wants_write || wants_sync {
             self.waker.wake();
         }
         Ok(())
@@ -366,7 +374,7 @@ fn keep<D: Disk>(
             Ok(request) => request,
             Err(RecvTimeoutError::Timeout) => {
                 wake_at = None;
-                waker.wake();
+                waker.rouse();
                 continue;
             }
             Err(RecvTimeoutError::Disconnected) => return,
@@ -380,7 +388,7 @@ fn keep<D: Disk>(
                 if answers.send(answer).is_err() {
                     return;
                 }
-                waker.wake();
+                waker.rouse();
             }
             Ok(None) => {}
             Err(error) => {

@@ -4,7 +4,8 @@
 //! The consumer announces that it will sleep, *then* looks at its lanes once more, then polls. A producer
 //! publishes, *then* looks at the announcement. The two sequentially consistent fences order each side's write
 //! before its read, so at least one of them sees the other (store-buffer litmus test); the loom test in
-//! `tests/loom.rs` tries every interleaving.
+//! `tests/loom.rs` tries every interleaving. It holds for what the consumer does look at; for other news the producer
+//! pays the syscall whether the consumer sleeps or not (`Wake::rouse`).
 
 #[cfg(smscd_loom)]
 use loom::sync::atomic::{AtomicBool, Ordering, fence};

@@ -54,10 +54,14 @@ impl ThreadWaker {
 impl Wake for ThreadWaker {
     fn wake(&self) {
         if self.sleeper.take_wake() {
-            // A failed wake-up delays, until the next timer, and loses nothing.
-            let woken = self.waker.wake();
-            debug_assert!(woken.is_ok(), "{woken:?}");
+            self.rouse();
         }
+    }
+
+    fn rouse(&self) {
+        // A failed wake-up delays, until the next timer, and loses nothing.
+        let woken = self.waker.wake();
+        debug_assert!(woken.is_ok(), "{woken:?}");
     }
 }
 
@@ -77,7 +81,7 @@ impl Leaving {
     fn worker_left(&self) {
         self.workers.fetch_sub(1, Ordering::AcqRel);
         for waker in &self.wakers {
-            waker.wake();
+            waker.rouse();
         }
     }
 
@@ -351,5 +355,26 @@ impl RuntimeThread {
             *stop = Stop::WorkerLeft;
         }
         matches!(stop, Stop::WorkerLeft) && (self.shard.is_none() || self.leaving.all_left())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn a_worker_that_leaves_just_before_a_shards_thread_sleeps_is_noticed() {
+        let mut poll = Poll::new().expect("a poll");
+        let waker = Arc::new(ThreadWaker::new(&poll).expect("a waker"));
+        let leaving = Leaving::new(1, vec![Arc::clone(&waker)]);
+        assert!(!leaving.all_left(), "so the thread is about to sleep");
+        leaving.worker_left();
+        waker.sleeper.announce();
+        let started = Instant::now();
+        let mut events = Events::with_capacity(1);
+        poll.poll(&mut events, Some(Duration::from_secs(60))).expect("polled");
+        assert!(leaving.all_left() && started.elapsed() < Duration::from_secs(30));
     }
 }

@@ -27,6 +27,8 @@ struct NoWake;
 
 impl Wake for NoWake {
     fn wake(&self) {}
+
+    fn rouse(&self) {}
 }
 
 /// Finds every file wrong.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::*;
 use crate::base::{AccountId, MessageId, WallTime};
@@ -270,4 +270,35 @@ fn after_a_failed_call_nothing_is_tried_and_nothing_is_durable() {
 
 fn fails_of(disk: &MemoryDisk, fails_sync: bool) -> &AtomicBool {
     if fails_sync { &disk.0.fails_sync } else { &disk.0.fails_write }
+}
+
+/// Counts.
+#[derive(Default)]
+struct Roused(AtomicU32);
+
+impl Wake for Roused {
+    fn wake(&self) {}
+
+    fn rouse(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn what_a_shards_thread_does_not_look_for_before_it_sleeps_rouses_it() {
+    let progress = Arc::new(Progress::from(0));
+    let (roused, waker) = (Arc::new(Roused::default()), LateWaker::default());
+    waker.set(Arc::clone(&roused) as Arc<dyn Wake>);
+    let (mut link, threads) = start(0, MemoryDisk::default(), 7, &progress, Clock::start(), waker).unwrap();
+    let requests = [Request::Wake { after_ms: 1 }, Request::Create { number: 1, bytes: SEGMENT_BYTES }];
+    let deadline = Instant::now() + DEADLINE;
+    for (request, times) in requests.into_iter().zip(1..) {
+        link.ask(request);
+        while roused.0.load(Ordering::SeqCst) < times {
+            assert!(Instant::now() < deadline, "{times}");
+            thread::yield_now();
+        }
+    }
+    drop(link);
+    threads.join().unwrap();
 }
