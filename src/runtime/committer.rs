@@ -77,6 +77,13 @@ struct Shared<F> {
     is_sync_due: bool,
 }
 
+impl<F> Shared<F> {
+    /// Whether the shard's thread may write `batch`: it syncs it, or the committer will without being told.
+    const fn may_be_written_here(&self, batch: &Batch<F>) -> bool {
+        batch.wants_sync || self.is_sync_due
+    }
+}
+
 /// The journal's end.
 #[derive(Debug)]
 pub struct ChannelLink<F = SegmentOnDisk> {
@@ -114,7 +121,7 @@ impl<F: SegmentFile> ChannelLink<F> {
         if is_idle
             && started >= self.here_at
             && let Some(mut shared) = self.shared.try_lock()
-            && (batch.wants_sync || shared.is_sync_due)
+            && shared.may_be_written_here(&batch)
         {
             let is_waited_for = batch.wants_sync || batch.wants_write;
             let writer = &mut shared.writer;
@@ -140,17 +147,17 @@ impl<F: SegmentFile> ChannelLink<F> {
         false
     }
 
-    /// Whether `batch` is worth keeping: nothing is before it, it is small, and it is either to be synced at once or will be
-    /// without being handed over.
+    /// Whether `batch` is worth keeping: nothing is before it, it is small, and this thread may write it.
     fn is_for_here(&self, batch: &Batch<F>) -> bool {
         self.keeps
             && !batch.is_clean_stop
             && batch.entries <= HERE_ENTRIES_MAX
             && self.batches.is_empty()
             && self.committed.is_none()
-            && self.shared.try_lock().is_some_and(|shared| {
-                shared.writer.is_next(batch) && (batch.wants_sync || shared.is_sync_due)
-            })
+            && self
+                .shared
+                .try_lock()
+                .is_some_and(|shared| shared.writer.is_next(batch) && shared.may_be_written_here(batch))
     }
 }
 

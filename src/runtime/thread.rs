@@ -148,7 +148,6 @@ impl RuntimeThread {
         let mut stop = Stop::No;
         let mut more = false;
         let mut stalled = false;
-        let mut requests = 0;
         loop {
             let timeout = if more { Some(Duration::ZERO) } else { self.timeout(stalled, &stop) };
             let slept = self.poll(&mut events, timeout)?;
@@ -165,9 +164,7 @@ impl RuntimeThread {
                 let mut peek = Peek { poll: &mut self.poll, events: &mut peeked, last: now.mono };
                 worker.take_in(&mut peek, &mut self.shard, &mut self.stats);
             }
-            let taken;
-            (more, taken) = self.run_shard(now, &mut peeked);
-            requests += taken;
+            more = self.run_shard(now, &mut peeked);
             if let Some(failure) = self.shard.as_ref().and_then(ShardHost::failure) {
                 return Err(io::Error::other(failure.clone()));
             }
@@ -183,9 +180,7 @@ impl RuntimeThread {
                     stalled |= !events.publish();
                 }
             }
-            let counters = &self.stats.counters;
-            let (received, sent) = (counters.get(Counter::PdusReceived), counters.get(Counter::PdusSent));
-            self.lookout.turned(now.mono, Handled { received, sent, requests });
+            self.lookout.turned(now.mono, self.handled());
             if self.clock.time().nanos_since(now.mono) > LONG_TURN_NANOS {
                 self.stats.counters.add(Counter::LongTurns, 1);
             }
@@ -201,15 +196,14 @@ impl RuntimeThread {
         }
     }
 
-    /// Runs what is due in the shard, in shares, with a look for light sessions after each. Whether more is ready now, and how
-    /// many requests of other threads it has taken in.
-    fn run_shard(&mut self, now: Now, peeked: &mut Events) -> (bool, u64) {
-        let Some(shard) = &mut self.shard else { return (false, 0) };
-        let requests = shard.drain_lanes(now, &mut self.stats);
+    /// Runs what is due in the shard, in shares, with a look for light sessions after each. True: more is ready now.
+    fn run_shard(&mut self, now: Now, peeked: &mut Events) -> bool {
+        let Some(shard) = &mut self.shard else { return false };
+        shard.drain_lanes(now, &mut self.stats);
         let mut more = true;
         let mut peek = Peek { poll: &mut self.poll, events: peeked, last: now.mono };
         for _ in 0..SHARD_TURN_ITEMS_MAX / SHARD_SHARE_ITEMS_MAX {
-            let Some(shard) = &mut self.shard else { return (false, requests) };
+            let Some(shard) = &mut self.shard else { return false };
             more = shard.turn(&mut self.worker, now, &mut self.stats);
             if !more {
                 break;
@@ -223,7 +217,17 @@ impl RuntimeThread {
                 self.control.reply(ControlReply::InjectMo { request, result: Ok(message_id) });
             }
         }
-        (more, requests)
+        more
+    }
+
+    /// What has been taken in and given out so far.
+    fn handled(&self) -> Handled {
+        let counters = &self.stats.counters;
+        Handled {
+            received: counters.get(Counter::PdusReceived),
+            sent: counters.get(Counter::PdusSent),
+            requests: self.shard.as_ref().map_or(0, ShardHost::requests),
+        }
     }
 
     /// Polls, asleep only if nothing has come in since the announcement. True: it may have slept.

@@ -45,6 +45,8 @@ pub struct ShardHost {
     from_workers: Vec<(u16, LaneReceiver<ToShard>)>,
     /// Which lane has the first go; rotates.
     first_lane: usize,
+    /// Taken from the lanes so far.
+    requests: u64,
     /// Control's MO messages that are not held yet, with the requests that they came in; few, as those are bounded.
     mo_waiting: Vec<(MessageId, u64)>,
     /// The same once they are.
@@ -67,6 +69,7 @@ impl ShardHost {
             to_workers,
             from_workers,
             first_lane: 0,
+            requests: 0,
             mo_waiting: Vec::new(),
             mo_held: Vec::new(),
             congestion: None,
@@ -209,12 +212,11 @@ impl ShardHost {
     }
 
     /// Takes a bounded batch from every lane, starting with another one each turn. A worker that does not take its
-    /// answers is not served until it does. How many requests it has taken.
-    pub fn drain_lanes(&mut self, now: Now, stats: &mut ThreadStats) -> u64 {
-        let mut requests = 0;
+    /// answers is not served until it does.
+    pub fn drain_lanes(&mut self, now: Now, stats: &mut ThreadStats) {
         let lanes = self.from_workers.len();
         if lanes == 0 {
-            return requests;
+            return;
         }
         self.first_lane = (self.first_lane + 1) % lanes;
         // One item may be many messages, and what a turn takes in it should be able to handle.
@@ -223,7 +225,7 @@ impl ShardHost {
             let index = (self.first_lane + offset) % lanes;
             for _ in 0..LANE_BLOCKS_PER_TURN {
                 if self.shard.pending() >= filled {
-                    return requests;
+                    return;
                 }
                 let Some((worker, lane)) = self.from_workers.get(index) else { break };
                 if lane_to(&mut self.to_workers, *worker).is_some_and(|lane| lane.backlog() > 0) {
@@ -232,14 +234,18 @@ impl ShardHost {
                 let Some(mut block) = lane.take() else { break };
                 for (message, body) in block.drain() {
                     self.take(message, body, now, stats);
-                    requests += 1;
+                    self.requests += 1;
                 }
                 if let Some((_, lane)) = self.from_workers.get(index) {
                     lane.give_back(block);
                 }
             }
         }
-        requests
+    }
+
+    /// Requests of workers on other threads, all in all.
+    pub const fn requests(&self) -> u64 {
+        self.requests
     }
 
     /// Takes up what an earlier run has left in the store. How many messages; to be called once, before anything else.
